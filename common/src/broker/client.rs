@@ -1,0 +1,247 @@
+//! The connection: made with clear errors, kept for ever, and telling when it came back.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+/// Message schedules with cron, and one fsync per append, came with this version.
+pub const SERVER_VERSION_MIN: (i64, i64, i64) = (2, 14, 0);
+
+/// A broker that was away is back at work this soon after it listens again.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a publish waits for its acknowledgement before it counts as unanswered.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Section `[nats]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// One URL or several, separated by commas; `tls://` insists on TLS.
+    pub url: String,
+    /// A `.creds` file with JWT and nkey seed.
+    pub credentials_file: Option<PathBuf>,
+    /// A PEM file with the certificate authorities to trust, where not the system's.
+    pub tls_ca_file: Option<PathBuf>,
+    /// A PEM certificate and key to present, both or neither.
+    pub tls_cert_file: Option<PathBuf>,
+    pub tls_key_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: "nats://127.0.0.1:4222".to_owned(),
+            credentials_file: None,
+            tls_ca_file: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+        }
+    }
+}
+
+impl Config {
+    pub fn validate(&self) -> Result<(), String> {
+        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
+            return Err(
+                "nats.tls_cert_file and nats.tls_key_file go together: set both or neither"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The URL without a password, for messages.
+    fn shown_url(&self) -> String {
+        let show = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+            _ => url.to_owned(),
+        };
+        self.url.split(',').map(show).collect::<Vec<_>>().join(",")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(
+        "nats.url {url:?} is not a NATS URL: write it like nats://host:4222 or tls://host:4222"
+    )]
+    Url { url: String },
+    #[error(
+        "no nats-server answers at {url}: start one (nats-server -js), or set NATS_URL to where it is"
+    )]
+    Unreachable {
+        url: String,
+        source: async_nats::ConnectError,
+    },
+    #[error(
+        "the nats-server at {url} refuses our credentials: check nats.credentials_file, or the user in the URL"
+    )]
+    Denied { url: String },
+    #[error(
+        "no TLS connection to {url}: check nats.tls_ca_file, and the certificate's names and dates"
+    )]
+    Tls {
+        url: String,
+        source: async_nats::Error,
+    },
+    #[error("cannot read nats.credentials_file {}", path.display())]
+    Credentials {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the nats-server at {url} has version {found}, which is too old: use {}.{}.{} or newer", SERVER_VERSION_MIN.0, SERVER_VERSION_MIN.1, SERVER_VERSION_MIN.2)]
+    TooOld { url: String, found: String },
+}
+
+/// A handle to the broker, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    pub(super) client: Client,
+    pub(super) jetstream: jetstream::Context,
+    connections: watch::Receiver<u64>,
+}
+
+impl Broker {
+    /// Connects once; from then on the connection comes back by itself.
+    pub async fn connect(config: &Config, name: &str) -> Result<Self, ConnectError> {
+        let (connected, connections) = watch::channel(0);
+        let options = options(config)
+            .await?
+            .name(name)
+            .event_callback(move |event| {
+                note(&event);
+                if matches!(event, Event::Connected) {
+                    connected.send_modify(|count| *count += 1);
+                }
+                std::future::ready(())
+            });
+        let urls: Vec<&str> = config.url.split(',').map(str::trim).collect();
+        let client = options
+            .connect(urls)
+            .await
+            .map_err(|error| explain(config, error))?;
+        let (major, minor, patch) = SERVER_VERSION_MIN;
+        if !client.is_server_compatible(major, minor, patch) {
+            return Err(ConnectError::TooOld {
+                url: config.shown_url(),
+                found: client.server_info().version,
+            });
+        }
+        let jetstream = ContextBuilder::new()
+            .timeout(ANSWER_TIMEOUT)
+            .backpressure_on_inflight(true)
+            .build(client.clone());
+        Ok(Self {
+            client,
+            jetstream,
+            connections,
+        })
+    }
+
+    /// Changes each time the connection is made anew: standing requests are lost then.
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    pub fn server_version(&self) -> String {
+        self.client.server_info().version
+    }
+
+    /// The largest message that the server takes, headers included.
+    pub fn message_bytes_max(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Sends what is still buffered, acks above all, before the process ends.
+    pub async fn flush(&self) {
+        // The server's answer to a request comes after all that we sent before it.
+        let barrier = self.jetstream.query_account();
+        if tokio::time::timeout(Duration::from_secs(1), barrier)
+            .await
+            .is_err()
+        {
+            tracing::warn!("the broker does not answer: the last acks may be repeated work");
+        }
+    }
+}
+
+async fn options(config: &Config) -> Result<ConnectOptions, ConnectError> {
+    let mut options = ConnectOptions::new()
+        .connection_timeout(CONNECT_TIMEOUT)
+        .reconnect_delay_callback(|attempt| match attempt {
+            0 | 1 => Duration::ZERO,
+            n => RECONNECT_DELAY_MAX
+                .min(Duration::from_millis(25) * u32::try_from(n).unwrap_or(u32::MAX).min(20)),
+        });
+    if let Some(path) = &config.credentials_file {
+        options =
+            options
+                .credentials_file(path)
+                .await
+                .map_err(|source| ConnectError::Credentials {
+                    path: path.clone(),
+                    source,
+                })?;
+    }
+    if let Some(path) = &config.tls_ca_file {
+        options = options.add_root_certificates(path.clone());
+    }
+    if let (Some(cert), Some(key)) = (&config.tls_cert_file, &config.tls_key_file) {
+        options = options.add_client_certificate(cert.clone(), key.clone());
+    }
+    Ok(options)
+}
+
+fn explain(config: &Config, error: async_nats::ConnectError) -> ConnectError {
+    let url = config.shown_url();
+    match error.kind() {
+        ConnectErrorKind::ServerParse => ConnectError::Url { url },
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            ConnectError::Denied { url }
+        }
+        ConnectErrorKind::Tls => ConnectError::Tls {
+            url,
+            source: error.into(),
+        },
+        _ => ConnectError::Unreachable { url, source: error },
+    }
+}
+
+fn note(event: &Event) {
+    match event {
+        Event::Connected => tracing::info!("connected to the broker"),
+        Event::Disconnected => tracing::warn!("disconnected from the broker; reconnecting"),
+        Event::LameDuckMode => {
+            tracing::info!("the broker is going down for maintenance; moving on")
+        }
+        Event::ServerError(error) => tracing::error!(%error, "the broker reports an error"),
+        Event::ClientError(error) => {
+            tracing::warn!(%error, "the broker connection reports an error")
+        }
+        Event::SlowConsumer(_) => tracing::warn!("messages arrive faster than they are read"),
+        Event::Draining | Event::Closed => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let config = Config {
+            url: "nats://u:secret@h:4222,tls://k:4222".to_owned(),
+            ..Config::default()
+        };
+        assert_eq!(config.shown_url(), "nats://***@h:4222,tls://k:4222");
+    }
+}

@@ -1,0 +1,199 @@
+//! A task as it arrives: its envelope, its payload, and the one way to settle it.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::{AckKind, Acker};
+use bytes::Bytes;
+use jiff::Timestamp;
+use std::time::Duration;
+
+use super::subjects::{DEAD_LETTER_HEADER, MAX_RETRIES_HEADER, TASK_ID_HEADER, parse_task};
+use crate::model::{Category, Envelope, Options, TaskId};
+
+/// A task handed to this process, which has to settle it before its lease ends.
+pub struct Delivery {
+    pub envelope: Envelope,
+    pub payload: Bytes,
+    /// A header of ours that says something impossible; the task cannot run.
+    pub fault: Option<InvalidDelivery>,
+    /// Whether the broker has handed the task out before, so that it may have a record.
+    pub is_redelivery: bool,
+    headers: HeaderMap,
+    acker: Acker,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery")
+            .field("envelope", &self.envelope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a delivery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// Its outcome is recorded: the broker may forget the task.
+    Ack,
+    /// Recorded as failed for good: forget it, and tell whoever watches the broker.
+    Term,
+    /// Hand it out again, at once or after a while. It keeps its place.
+    Return(Duration),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDelivery {
+    #[error("header {TASK_ID_HEADER}: {0}")]
+    TaskId(#[from] crate::model::InvalidTaskId),
+    #[error("header {MAX_RETRIES_HEADER} is {0:?}: use a whole number from 0 to {max}", max = Options::MAX_RETRIES_MAX)]
+    MaxRetries(String),
+}
+
+impl Delivery {
+    /// `None` for a message that is no task: those never match a consumer's filter.
+    pub(super) fn of(message: async_nats::jetstream::Message) -> Option<(Self, u64)> {
+        let (sequence, delivered, pending, published) = {
+            let info = message.info().ok()?;
+            (
+                info.stream_sequence,
+                info.delivered,
+                info.pending,
+                info.published,
+            )
+        };
+        let (message, acker) = message.split();
+        let (envelope, fault) = match envelope(
+            &message.subject,
+            message.headers.as_ref(),
+            sequence,
+            published,
+        ) {
+            Ok(envelope) => (envelope, None),
+            Err(Unusable::Header(envelope, fault)) => (*envelope, Some(fault)),
+            Err(Unusable::Subject) => return None,
+        };
+        let delivery = Self {
+            envelope,
+            payload: message.payload,
+            fault,
+            is_redelivery: delivered > 1,
+            headers: message.headers.unwrap_or_default(),
+            acker,
+        };
+        Some((delivery, pending))
+    }
+
+    /// Extends the lease by another `ack_wait`.
+    pub async fn still_working(&self) {
+        self.send(AckKind::Progress).await;
+    }
+
+    pub async fn settle(&self, how: Settle) {
+        self.send(match how {
+            Settle::Ack => AckKind::Ack,
+            Settle::Term => AckKind::Term,
+            Settle::Return(Duration::ZERO) => AckKind::Nak(None),
+            Settle::Return(after) => AckKind::Nak(Some(after)),
+        })
+        .await;
+    }
+
+    async fn send(&self, kind: AckKind) {
+        // Only a closed connection fails here; the lease then runs out and the task comes again.
+        if let Err(error) = self.acker.ack_with(kind).await {
+            tracing::warn!(task_id = %self.envelope.id, error, "could not settle the task");
+        }
+    }
+
+    /// The publisher's headers, without those that mean something to the broker.
+    pub(super) fn own_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, values) in self.headers.iter() {
+            let name: &str = name.as_ref();
+            if name.to_ascii_lowercase().starts_with("nats-") || name == DEAD_LETTER_HEADER {
+                continue;
+            }
+            for value in values {
+                headers.append(name, value.as_str());
+            }
+        }
+        headers
+    }
+}
+
+/// Why a message gives no complete envelope.
+pub(super) enum Unusable {
+    Subject,
+    Header(Box<Envelope>, InvalidDelivery),
+}
+
+/// Reads a task's envelope from its subject and headers. A wrong header still gives an
+/// envelope, with defaults, so that the refusal can be recorded under the task's id.
+pub(super) fn envelope(
+    subject: &str,
+    headers: Option<&HeaderMap>,
+    sequence: u64,
+    published: async_nats::datetime::DateTime,
+) -> Result<Envelope, Unusable> {
+    let (category, priority, token) = parse_task(subject).ok_or(Unusable::Subject)?;
+    let submitted_at =
+        Timestamp::from_nanosecond(published.unix_timestamp_nanos()).unwrap_or_default();
+    let (id, id_fault) = task_id(category, sequence, token, headers);
+    let (options, options_fault) = options(headers);
+    let envelope = Envelope {
+        id,
+        category,
+        priority,
+        options,
+        submitted_at,
+        sequence,
+    };
+    match id_fault.or(options_fault) {
+        None => Ok(envelope),
+        Some(fault) => Err(Unusable::Header(Box::new(envelope), fault)),
+    }
+}
+
+/// The subject's token wins over the header, and both over the sequence.
+fn task_id(
+    category: Category,
+    sequence: u64,
+    token: Option<&str>,
+    headers: Option<&HeaderMap>,
+) -> (TaskId, Option<InvalidDelivery>) {
+    let computed = || TaskId::from_sequence(category, sequence);
+    let Some(text) = token.or_else(|| header(headers, TASK_ID_HEADER)) else {
+        return (computed(), None);
+    };
+    match text.parse() {
+        Ok(id) => (id, None),
+        Err(fault) => (computed(), Some(InvalidDelivery::TaskId(fault))),
+    }
+}
+
+fn options(headers: Option<&HeaderMap>) -> (Options, Option<InvalidDelivery>) {
+    let Some(text) = header(headers, MAX_RETRIES_HEADER) else {
+        return (Options::default(), None);
+    };
+    match text.trim().parse() {
+        Ok(max_retries) if max_retries <= Options::MAX_RETRIES_MAX => {
+            (Options { max_retries }, None)
+        }
+        _ => (
+            Options::default(),
+            Some(InvalidDelivery::MaxRetries(text.to_owned())),
+        ),
+    }
+}
+
+/// A header's value, whatever the case of its name: NATS compares names exactly, and clients
+/// disagree on how to write them.
+fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
+    let headers = headers?;
+    if let Some(value) = headers.get(name) {
+        return Some(value.as_str());
+    }
+    let (_, values) = headers
+        .iter()
+        .find(|(key, _)| AsRef::<str>::as_ref(*key).eq_ignore_ascii_case(name))?;
+    values.first().map(|value| value.as_str())
+}

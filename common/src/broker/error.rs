@@ -1,0 +1,137 @@
+//! What can go wrong between us and the broker, told apart by what the caller can do about it.
+
+use async_nats::jetstream;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+
+/// A request to the broker failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The broker answered, and said no: asking again changes nothing by itself.
+    #[error("{doing}: the broker refused: {refusal}")]
+    Refused { doing: String, refusal: Refusal },
+    /// No answer: it may or may not have happened.
+    #[error("{doing}: the broker did not answer; it may be down or restarting")]
+    Unavailable { doing: String },
+    /// The broker holds something that we cannot read.
+    #[error("{doing}: what is stored there cannot be read")]
+    Unreadable {
+        doing: String,
+        source: serde_json::Error,
+    },
+    #[error("{doing}")]
+    Other {
+        doing: String,
+        source: async_nats::Error,
+    },
+}
+
+/// Why the broker refused, in words that say what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the stream is full ({0}); retry later, add workers, or raise the limit in [streams]")]
+    StreamFull(String),
+    #[error(
+        "the broker's disk or storage quota is exhausted ({0}); free disk space, or raise max_file_store of the nats-server"
+    )]
+    StorageFull(String),
+    #[error("the message is too large ({0})")]
+    TooLarge(String),
+    #[error(
+        "JetStream is not enabled on the server; start nats-server with -js or a jetstream block"
+    )]
+    JetStreamDisabled,
+    #[error("no stream takes this subject; is the fleet's topology ensured, and JetStream up?")]
+    NoStream,
+    #[error("another write came first")]
+    Conflict,
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Refusal {
+    pub(super) fn of(error: &jetstream::Error) -> Self {
+        let text = error.to_string();
+        match error.error_code() {
+            ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                Self::JetStreamDisabled
+            }
+            ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            | ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => Self::StorageFull(text),
+            // One code for a stream at its own limit and for a store that cannot write.
+            ErrorCode::STREAM_STORE_FAILED if text.contains("maximum") => Self::StreamFull(text),
+            ErrorCode::STREAM_STORE_FAILED => Self::StorageFull(text),
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM
+            | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => Self::TooLarge(text),
+            ErrorCode::STREAM_WRONG_LAST_SEQUENCE
+            | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => Self::Conflict,
+            _ => Self::Other(text),
+        }
+    }
+}
+
+impl BrokerError {
+    pub(super) fn of_publish(doing: impl Into<String>, error: PublishError) -> Self {
+        let doing = doing.into();
+        let refused = |refusal| Self::Refused {
+            doing: doing.clone(),
+            refusal,
+        };
+        match error.kind() {
+            PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => {
+                Self::Unavailable { doing }
+            }
+            PublishErrorKind::StreamNotFound => refused(Refusal::NoStream),
+            PublishErrorKind::WrongLastSequence => refused(Refusal::Conflict),
+            PublishErrorKind::MaxPayloadExceeded => refused(Refusal::TooLarge(source_text(&error))),
+            _ => match js_error(&error) {
+                Some(error) => refused(Refusal::of(error)),
+                None => Self::Other {
+                    doing,
+                    source: error.into(),
+                },
+            },
+        }
+    }
+
+    pub(super) fn other(doing: impl Into<String>, source: impl Into<async_nats::Error>) -> Self {
+        let (doing, source) = (doing.into(), source.into());
+        match js_error(&*source) {
+            Some(error) => Self::Refused {
+                doing,
+                refusal: Refusal::of(error),
+            },
+            None if is_timeout(&*source) => Self::Unavailable { doing },
+            None => Self::Other { doing, source },
+        }
+    }
+
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+type Chained = dyn std::error::Error + 'static;
+
+/// The server's own error somewhere in the chain of causes.
+fn js_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a jetstream::Error> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn is_timeout(error: &Chained) -> bool {
+    chain(error).any(|cause| cause.to_string().contains("timed out"))
+}
+
+fn chain(error: &Chained) -> impl Iterator<Item = &Chained> {
+    std::iter::successors(Some(error), |cause| cause.source())
+}
+
+fn source_text(error: &PublishError) -> String {
+    chain(error)
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -1,0 +1,30 @@
+//! JetStream as the fleet uses it, and the only code that names `async_nats`: subjects and
+//! streams, submissions, deliveries, records, waiting for outcomes, events.
+
+mod client;
+mod dead_letters;
+mod delivery;
+mod error;
+mod events;
+mod outcomes;
+mod pull;
+mod queues;
+mod records;
+mod requests;
+mod snapshot;
+mod subjects;
+mod submit;
+mod topology;
+
+pub use client::{Broker, Config, ConnectError, SERVER_VERSION_MIN};
+pub use delivery::{Delivery, InvalidDelivery, Settle};
+pub use error::{BrokerError, Refusal};
+pub use events::StoredEvent;
+pub use outcomes::Outcomes;
+pub use pull::{LaneEvent, PullLane, PullRequest};
+pub use queues::{Backlog, QueueDepth};
+pub use records::{StoredRecord, WaitingTask, WriteError};
+pub use requests::{Request, Requests};
+pub use subjects::{EVENTS, MAX_RETRIES_HEADER, STATS_REQUEST, TASK_ID_HEADER, task_subject};
+pub use submit::Accepted;
+pub use topology::{Drift, StreamLimits};

@@ -1,0 +1,93 @@
+//! Waiting for a task's outcome. The server pushes it to whoever subscribed to that one task,
+//! so that any number of gateways costs no more messages than there are waiters.
+
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use futures::StreamExt;
+use tokio::sync::watch;
+
+use super::subjects::outcome;
+use super::{Broker, BrokerError};
+use crate::model::{Record, TaskId};
+
+/// A push can be lost with a connection, ours or one between servers: look again after so long.
+const LOOK_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(15);
+
+/// A subscription to one task's outcome, made before the task is submitted or looked up.
+#[derive(Debug)]
+pub struct Outcomes {
+    broker: Broker,
+    id: TaskId,
+    pushed: Subscriber,
+    connections: watch::Receiver<u64>,
+}
+
+impl Broker {
+    pub async fn watch_outcome(&self, id: &TaskId) -> Result<Outcomes, BrokerError> {
+        let category = match id.possible_categories().as_slice() {
+            [category] => category.name(),
+            _ => "*",
+        };
+        let pushed = self.client.subscribe(outcome(category, id.as_str())).await;
+        let pushed =
+            pushed.map_err(|error| BrokerError::other(format!("watching task {id}"), error))?;
+        let mut connections = self.connections();
+        connections.mark_unchanged();
+        Ok(Outcomes {
+            broker: self.clone(),
+            id: id.clone(),
+            pushed,
+            connections,
+        })
+    }
+}
+
+impl Outcomes {
+    /// The outcome of a task that may already be finished. The look-up also is the barrier
+    /// after which the subscription is known to be in place.
+    pub async fn look_or_wait(mut self) -> Result<Record, BrokerError> {
+        match self.look().await? {
+            Some(record) => Ok(record),
+            None => self.wait().await,
+        }
+    }
+
+    /// The outcome of a task that was submitted after this subscription was made.
+    pub async fn wait(&mut self) -> Result<Record, BrokerError> {
+        let mut look_again = LOOK_AGAIN_FIRST;
+        loop {
+            tokio::select! {
+                Some(message) = self.pushed.next() => {
+                    if let Some(record) = final_record(&message.payload) {
+                        return Ok(record);
+                    }
+                }
+                _ = self.connections.changed() => {
+                    if let Some(record) = self.look().await? {
+                        return Ok(record);
+                    }
+                }
+                () = tokio::time::sleep(look_again) => {
+                    look_again = LOOK_AGAIN_MAX;
+                    if let Some(record) = self.look().await? {
+                        return Ok(record);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Option<Record>, BrokerError> {
+        let stored = self.broker.record(&self.id).await?;
+        Ok(stored
+            .map(|stored| stored.record)
+            .filter(|record| record.status.is_final()))
+    }
+}
+
+fn final_record(payload: &[u8]) -> Option<Record> {
+    let record: Record = serde_json::from_slice(payload).ok()?;
+    record.status.is_final().then_some(record)
+}

@@ -1,0 +1,162 @@
+//! The pull side of one priority: asks its consumer for tasks and tells what came of it.
+//! What to ask for, and when, is the scheduler's decision (`worker::scheduler`).
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::BatchConfig;
+use async_nats::{StatusCode, Subject, Subscriber};
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::subjects::{consumer, tasks_stream};
+use super::{Broker, BrokerError, Delivery};
+use crate::model::{Category, Priority};
+
+/// A standing request lives this long at the server; then it is made anew.
+const STANDING_EXPIRES: Duration = Duration::from_secs(30);
+/// While a request stands, the server shows life this often.
+const STANDING_HEARTBEAT: Duration = Duration::from_secs(5);
+/// Without a word for this long, a request is taken for lost.
+const STANDING_SILENCE_MAX: Duration = Duration::from_millis(11_000);
+/// The answer to a request that does not wait is due within this time.
+const IMMEDIATE_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// What to ask a consumer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullRequest {
+    /// The next task, whenever it comes.
+    Standing,
+    /// Up to so many tasks that are there now, or the word that there are none.
+    Immediate(usize),
+}
+
+#[derive(Debug)]
+pub enum LaneEvent {
+    /// A task, and how many more wait behind it.
+    Task(Box<Delivery>, u64),
+    /// The request has ended: nothing (more) waits.
+    Empty,
+    /// The request has ended, for a reason that says nothing about what waits.
+    Lost(String),
+}
+
+/// One consumer, with at most one request under way.
+#[derive(Debug)]
+pub struct PullLane {
+    broker: Broker,
+    consumer: PullConsumer,
+    inbox: Subject,
+    answers: Subscriber,
+    silent_at: Option<(Instant, Duration)>,
+}
+
+impl PullLane {
+    pub async fn request(&mut self, request: PullRequest) -> Result<(), BrokerError> {
+        let (config, silence_max) = match request {
+            PullRequest::Standing => (
+                BatchConfig {
+                    batch: 1,
+                    expires: Some(STANDING_EXPIRES),
+                    idle_heartbeat: STANDING_HEARTBEAT,
+                    ..BatchConfig::default()
+                },
+                STANDING_SILENCE_MAX,
+            ),
+            PullRequest::Immediate(batch) => (
+                BatchConfig {
+                    batch,
+                    no_wait: true,
+                    ..BatchConfig::default()
+                },
+                IMMEDIATE_SILENCE_MAX,
+            ),
+        };
+        self.silent_at = Some((Instant::now() + silence_max, silence_max));
+        let sent = self
+            .consumer
+            .request_batch(config, self.inbox.clone())
+            .await;
+        sent.map_err(|error| BrokerError::other("asking for tasks", error))
+    }
+
+    /// Forgets the request under way: a new inbox, so that a late answer confuses nobody.
+    /// A task that was on its way to the old one comes again when its lease ends.
+    pub async fn reset(&mut self) -> Result<(), BrokerError> {
+        (self.inbox, self.answers) = inbox(&self.broker).await?;
+        self.silent_at = None;
+        Ok(())
+    }
+
+    /// When the request under way counts as lost, if nothing is heard.
+    pub fn silent_at(&self) -> Option<Instant> {
+        self.silent_at.map(|(at, _)| at)
+    }
+
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LaneEvent> {
+        loop {
+            let Poll::Ready(answer) = self.answers.poll_next_unpin(cx) else {
+                return Poll::Pending;
+            };
+            let Some(message) = answer else {
+                return Poll::Ready(LaneEvent::Lost("the connection is closed".to_owned()));
+            };
+            if let Some((at, silence_max)) = &mut self.silent_at {
+                *at = Instant::now() + *silence_max;
+            }
+            if let Some(event) = self.read(message) {
+                return Poll::Ready(event);
+            }
+        }
+    }
+
+    fn read(&self, message: async_nats::Message) -> Option<LaneEvent> {
+        let Some(status) = message.status else {
+            let context = self.broker.jetstream.clone();
+            let message = async_nats::jetstream::Message { message, context };
+            let (delivery, pending) = Delivery::of(message)?;
+            return Some(LaneEvent::Task(Box::new(delivery), pending));
+        };
+        match status {
+            StatusCode::IDLE_HEARTBEAT => None,
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => Some(LaneEvent::Empty),
+            _ => Some(LaneEvent::Lost(format!(
+                "{status} {}",
+                message.description.unwrap_or_default()
+            ))),
+        }
+    }
+}
+
+impl Broker {
+    pub async fn pull_lane(
+        &self,
+        category: Category,
+        priority: Priority,
+    ) -> Result<PullLane, BrokerError> {
+        let stream = tasks_stream(category);
+        let name = consumer(category, priority);
+        let doing = || format!("looking up consumer {name} of stream {stream}");
+        let consumer = self
+            .jetstream
+            .get_consumer_from_stream(&name, &stream)
+            .await
+            .map_err(|error| BrokerError::other(doing(), error))?;
+        let (inbox, answers) = inbox(self).await?;
+        Ok(PullLane {
+            broker: self.clone(),
+            consumer,
+            inbox,
+            answers,
+            silent_at: None,
+        })
+    }
+}
+
+async fn inbox(broker: &Broker) -> Result<(Subject, Subscriber), BrokerError> {
+    let inbox = Subject::from(broker.client.new_inbox());
+    let answers = broker.client.subscribe(inbox.clone()).await;
+    let answers = answers.map_err(|error| BrokerError::other("subscribing to an inbox", error))?;
+    Ok((inbox, answers))
+}

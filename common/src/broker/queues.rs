@@ -1,0 +1,70 @@
+//! How much waits, by category and priority, as the broker counts it.
+
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+
+use super::subjects::{consumer, tasks_stream};
+use super::{Broker, BrokerError};
+use crate::model::{Category, Priority};
+
+/// The tasks of one priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueDepth {
+    pub priority: Priority,
+    /// Not handed to a worker yet.
+    pub waiting: u64,
+    /// Handed out and not settled: running, or backing off until a retry.
+    pub in_flight: u64,
+}
+
+/// The tasks of one category.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    pub category: Category,
+    pub priorities: Vec<QueueDepth>,
+}
+
+impl Backlog {
+    pub fn waiting(&self) -> u64 {
+        self.priorities.iter().map(|depth| depth.waiting).sum()
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.priorities.iter().map(|depth| depth.in_flight).sum()
+    }
+}
+
+impl Broker {
+    pub async fn backlog(&self, category: Category) -> Result<Backlog, BrokerError> {
+        let depths = Priority::ALL.map(|priority| self.depth(category, priority));
+        Ok(Backlog {
+            category,
+            priorities: try_join_all(depths).await?,
+        })
+    }
+
+    async fn depth(
+        &self,
+        category: Category,
+        priority: Priority,
+    ) -> Result<QueueDepth, BrokerError> {
+        let name = consumer(category, priority);
+        let failed = |error: async_nats::Error| {
+            BrokerError::other(format!("asking how much waits at {name}"), error)
+        };
+        let stream = self
+            .jetstream
+            .get_stream_no_info(tasks_stream(category))
+            .await
+            .map_err(|e| failed(e.into()))?;
+        let info = stream
+            .consumer_info(&name)
+            .await
+            .map_err(|e| failed(e.into()))?;
+        Ok(QueueDepth {
+            priority,
+            waiting: info.num_pending,
+            in_flight: info.num_ack_pending as u64,
+        })
+    }
+}

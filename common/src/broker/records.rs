@@ -1,0 +1,192 @@
+//! Task records in the RESULTS stream: read by direct get, written by compare-and-set.
+
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
+use futures::future::join_all;
+
+use super::delivery::envelope;
+use super::subjects::{RESULTS_STREAM, result, task_subject, tasks_stream};
+use super::{Broker, BrokerError, Refusal};
+use crate::model::{Category, Envelope, Priority, Record, TaskId};
+
+/// A record with its revision: the sequence to name when replacing it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRecord {
+    pub record: Record,
+    pub revision: u64,
+}
+
+/// A task that is in its stream and has no record yet.
+pub type WaitingTask = Envelope;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else wrote since the given revision.
+    #[error("another attempt has written the record")]
+    Conflict,
+    #[error("the record is too large for the broker: {0}")]
+    TooLarge(String),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl Broker {
+    /// The record of a task whose category is known.
+    pub async fn record_in(
+        &self,
+        category: Category,
+        id: &TaskId,
+    ) -> Result<Option<StoredRecord>, BrokerError> {
+        let doing = || format!("reading the record of task {id}");
+        let stored = self.last(RESULTS_STREAM, result(category, id)).await;
+        let Some(message) = stored.map_err(|error| BrokerError::other(doing(), error))? else {
+            return Ok(None);
+        };
+        let record =
+            serde_json::from_slice(&message.payload).map_err(|source| BrokerError::Unreadable {
+                doing: doing(),
+                source,
+            })?;
+        Ok(Some(StoredRecord {
+            record,
+            revision: message.sequence,
+        }))
+    }
+
+    /// The record of a task, wherever its id allows it to be.
+    pub async fn record(&self, id: &TaskId) -> Result<Option<StoredRecord>, BrokerError> {
+        let categories = id.possible_categories();
+        let reads = categories
+            .iter()
+            .map(|category| self.record_in(*category, id));
+        first_found(join_all(reads).await)
+    }
+
+    /// Replaces the record of revision `expected` (0: there is none yet).
+    pub async fn write_record(&self, record: &Record, expected: u64) -> Result<u64, WriteError> {
+        let doing = || {
+            format!(
+                "recording task {} as {}",
+                record.task_id,
+                record.status.name()
+            )
+        };
+        let payload = serde_json::to_vec(record).map_err(|source| BrokerError::Unreadable {
+            doing: doing(),
+            source,
+        })?;
+        let message = PublishMessage::build()
+            .payload(payload.into())
+            .expected_last_subject_sequence(expected);
+        let subject = result(record.category, &record.task_id);
+        let failed = |error| match BrokerError::of_publish(doing(), error) {
+            BrokerError::Refused {
+                refusal: Refusal::Conflict,
+                ..
+            } => WriteError::Conflict,
+            BrokerError::Refused {
+                refusal: Refusal::TooLarge(text),
+                ..
+            } => WriteError::TooLarge(text),
+            error => WriteError::Broker(error),
+        };
+        let sent = self
+            .jetstream
+            .send_publish(subject, message)
+            .await
+            .map_err(failed)?;
+        Ok(sent.await.map_err(failed)?.sequence)
+    }
+
+    /// A task that still is in its stream: waiting, or on its way to its first record.
+    /// One whose id is in a header only cannot be found before its record exists.
+    pub async fn waiting(&self, id: &TaskId) -> Result<Option<WaitingTask>, BrokerError> {
+        if let Some((category, sequence)) = id.sequence() {
+            let found = self.task_at(category, sequence).await?;
+            return Ok(found.filter(|task| task.id == *id));
+        }
+        let categories = id.possible_categories();
+        let lanes = categories
+            .iter()
+            .flat_map(|category| Priority::ALL.map(|priority| (*category, priority)));
+        let reads = lanes.map(|(category, priority)| self.task_in(category, priority, id));
+        first_found(join_all(reads).await)
+    }
+
+    async fn task_at(
+        &self,
+        category: Category,
+        sequence: u64,
+    ) -> Result<Option<WaitingTask>, BrokerError> {
+        let doing = || {
+            format!(
+                "looking for message {sequence} in {}",
+                tasks_stream(category)
+            )
+        };
+        let stream = self
+            .jetstream
+            .get_stream_no_info(tasks_stream(category))
+            .await;
+        let stream = stream.map_err(|error| BrokerError::other(doing(), error))?;
+        let found = found(stream.direct_get(sequence).await);
+        Ok(found
+            .map_err(|error| BrokerError::other(doing(), error))?
+            .and_then(|message| stored_envelope(&message)))
+    }
+
+    async fn task_in(
+        &self,
+        category: Category,
+        priority: Priority,
+        id: &TaskId,
+    ) -> Result<Option<WaitingTask>, BrokerError> {
+        let subject = task_subject(category, priority, id);
+        let found = self.last(&tasks_stream(category), subject).await;
+        let found =
+            found.map_err(|error| BrokerError::other(format!("looking for task {id}"), error))?;
+        Ok(found.and_then(|message| stored_envelope(&message)))
+    }
+
+    async fn last(
+        &self,
+        stream: &str,
+        subject: String,
+    ) -> Result<Option<StreamMessage>, async_nats::Error> {
+        let stream = self.jetstream.get_stream_no_info(stream).await?;
+        found(stream.direct_get_last_for_subject(subject).await).map_err(Into::into)
+    }
+}
+
+fn found(
+    answer: Result<StreamMessage, DirectGetError>,
+) -> Result<Option<StreamMessage>, DirectGetError> {
+    match answer {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn stored_envelope(message: &StreamMessage) -> Option<Envelope> {
+    envelope(
+        &message.subject,
+        Some(&message.headers),
+        message.sequence,
+        message.time,
+    )
+    .ok()
+}
+
+/// The first hit; an error counts only where nothing was found.
+fn first_found<T>(answers: Vec<Result<Option<T>, BrokerError>>) -> Result<Option<T>, BrokerError> {
+    let mut failed = None;
+    for answer in answers {
+        match answer {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(None), Err)
+}

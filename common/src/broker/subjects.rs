@@ -1,0 +1,105 @@
+//! Every subject, stream, consumer and header name of the fleet, in one place.
+
+use crate::model::{Category, Priority, TaskId};
+
+/// Metrics reports and breaker changes of all processes.
+pub const EVENTS: &str = "fleet.events";
+/// Where the stats service answers.
+pub const STATS_REQUEST: &str = "fleet.stats";
+
+/// A task id chosen by a publisher that does not want it in the subject.
+pub const TASK_ID_HEADER: &str = "Flotilla-Task-Id";
+/// Attempts after the first one.
+pub const MAX_RETRIES_HEADER: &str = "Flotilla-Max-Retries";
+/// Why a dead letter died, as JSON, beside the headers that the task came with.
+pub(super) const DEAD_LETTER_HEADER: &str = "Flotilla-Dead-Letter";
+
+pub(super) const RESULTS_STREAM: &str = "RESULTS";
+pub(super) const DEAD_STREAM: &str = "DEAD";
+pub(super) const EVENTS_STREAM: &str = "EVENTS";
+pub(super) const STATS_STREAM: &str = "STATS";
+/// The one subject of the STATS stream.
+pub(super) const STATS_SNAPSHOT: &str = "stats.snapshot";
+
+pub(super) fn tasks_stream(category: Category) -> String {
+    format!("TASKS_{}", category.name().to_uppercase())
+}
+
+/// The durable consumer of a priority: `scraping_normal`.
+pub(super) fn consumer(category: Category, priority: Priority) -> String {
+    format!("{category}_{priority}")
+}
+
+/// Where a task without an id in its subject is published.
+pub(super) fn lane_subject(category: Category, priority: Priority) -> String {
+    format!("tasks.{category}.{priority}")
+}
+
+/// Where a task is published: `tasks.<category>.<priority>.<task_id>`.
+pub fn task_subject(category: Category, priority: Priority, id: &TaskId) -> String {
+    format!("tasks.{category}.{priority}.{id}")
+}
+
+/// Where a task's record is stored.
+pub(super) fn result(category: Category, id: &TaskId) -> String {
+    format!("results.{category}.{id}")
+}
+
+/// Where the server repeats a record once it is stored. Watchers listen here and not on
+/// [`result`], where a write that the server goes on to refuse would be heard as well.
+pub(super) fn outcome(category: &str, id: &str) -> String {
+    format!("outcomes.{category}.{id}")
+}
+
+pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
+    format!("dead.{category}.{id}")
+}
+
+/// The parts of a task subject: category, priority and, where it has one, the id's token.
+pub(super) fn parse_task(subject: &str) -> Option<(Category, Priority, Option<&str>)> {
+    let mut tokens = subject.split('.');
+    if tokens.next()? != "tasks" {
+        return None;
+    }
+    let category = tokens.next()?;
+    let category = Category::ALL.into_iter().find(|c| c.name() == category)?;
+    let priority = tokens.next()?;
+    let priority = Priority::ALL.into_iter().find(|p| p.name() == priority)?;
+    let id = tokens.next();
+    tokens.next().is_none().then_some((category, priority, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_subjects_parse_back() {
+        let id: TaskId = "a-1".parse().unwrap();
+        for category in Category::ALL {
+            for priority in Priority::ALL {
+                let subject = task_subject(category, priority, &id);
+                assert_eq!(
+                    parse_task(&subject),
+                    Some((category, priority, Some("a-1")))
+                );
+                let subject = lane_subject(category, priority);
+                assert_eq!(parse_task(&subject), Some((category, priority, None)));
+            }
+        }
+    }
+
+    #[test]
+    fn other_subjects_are_no_tasks() {
+        for subject in [
+            "tasks",
+            "tasks.scraping",
+            "tasks.scraping.urgent",
+            "tasks.x.normal",
+            "tasks.query.low.a.b",
+            "results.query.a",
+        ] {
+            assert_eq!(parse_task(subject), None, "{subject}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Submitting a task: published once, however often the answer has to be asked for again.
+
+use async_nats::jetstream::message::PublishMessage;
+use futures::StreamExt;
+use futures::stream;
+
+use super::subjects::{MAX_RETRIES_HEADER, task_subject};
+use super::{Broker, BrokerError};
+use crate::model::{NewTask, Options};
+
+/// Publishes under way at once in a bulk submission: enough to hide the round trip.
+const IN_FLIGHT_MAX: usize = 512;
+/// An unanswered publish is repeated this often, under the same message id.
+const REPEATS_MAX: usize = 2;
+
+/// The broker has stored the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    pub sequence: u64,
+    /// A task of this id was submitted before; this one was not stored again.
+    pub duplicate: bool,
+}
+
+impl Broker {
+    pub async fn submit(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
+        let mut repeats = 0;
+        loop {
+            match self.publish_task(task).await {
+                // The id makes a repetition safe: the broker stores it once.
+                Err(BrokerError::Unavailable { .. }) if repeats < REPEATS_MAX => repeats += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Submits many; the answers are in the order of the tasks.
+    pub async fn submit_all(&self, tasks: &[NewTask]) -> Vec<Result<Accepted, BrokerError>> {
+        stream::iter(tasks)
+            .map(|task| self.submit(task))
+            .buffered(IN_FLIGHT_MAX)
+            .collect()
+            .await
+    }
+
+    async fn publish_task(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
+        let mut message = PublishMessage::build()
+            .payload(task.payload.clone())
+            .message_id(task.id.as_str());
+        if task.options.max_retries != Options::default().max_retries {
+            message = message.header(MAX_RETRIES_HEADER, task.options.max_retries.to_string());
+        }
+        let failed = |error| BrokerError::of_publish(format!("submitting task {}", task.id), error);
+        let subject = task_subject(task.category, task.priority, &task.id);
+        let sent = self
+            .jetstream
+            .send_publish(subject, message)
+            .await
+            .map_err(failed)?;
+        let ack = sent.await.map_err(failed)?;
+        Ok(Accepted {
+            sequence: ack.sequence,
+            duplicate: ack.duplicate,
+        })
+    }
+}

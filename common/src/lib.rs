@@ -1,0 +1,8 @@
+//! What every service of the fleet stands on, in one direction:
+//! [`model`] (data and rules, no I/O) ← [`broker`] (the only code that talks to NATS)
+//! ← [`worker`] (pulls, schedules and runs tasks) ← [`service`] (configuration, life cycle).
+
+pub mod broker;
+pub mod model;
+pub mod service;
+pub mod worker;

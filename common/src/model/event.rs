@@ -1,0 +1,66 @@
+//! What processes tell the fleet, on one shared subject: periodic reports and breaker changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BreakerTransition, Category, Tally};
+
+/// One message on the event subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Who speaks.
+    pub from: Instance,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Body {
+    Report(Report),
+    Breaker(BreakerTransition),
+}
+
+/// A running service: one process has one per service that it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// New at every start, so that a restarted process never continues an old count.
+    pub id: String,
+    /// `gateway`, `stats` or the name of a category.
+    pub service: String,
+    pub version: String,
+}
+
+impl Instance {
+    pub fn new(service: &str) -> Self {
+        Self {
+            id: format!(
+                "{service}-{}",
+                ulid::Ulid::generate().to_string().to_lowercase()
+            ),
+            service: service.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// A sign of life about once a second, with what was counted since the last one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// 1, 2, 3, … per instance. A report seen twice has the same number and counts once.
+    pub number: u64,
+    /// The state of the worker, where the service is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerState>,
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
+    pub tally: Tally,
+    /// The last report of a process that stops in good order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerState {
+    pub category: Category,
+    pub slots: usize,
+    pub busy: usize,
+}

@@ -1,0 +1,35 @@
+//! The fleet's vocabulary: plain data and pure rules, without I/O.
+
+mod breaker;
+mod category;
+pub mod duration;
+mod event;
+mod histogram;
+mod outcome;
+mod priority;
+mod record;
+mod snapshot;
+mod tally;
+mod task;
+mod task_id;
+
+pub use breaker::{Dependency, State as BreakerState, Transition as BreakerTransition};
+pub use category::Category;
+pub use event::{Body as EventBody, Event, Instance, Report, WorkerState};
+pub use histogram::Histogram;
+pub use outcome::{Failure, FailureCode, Outcome};
+pub use priority::Priority;
+pub use record::{FailedAttempt, Record, Status};
+pub use snapshot::{Breaker, SeenInstance, Snapshot};
+pub use tally::{Counts, Ended, Lane, Tally};
+pub use task::{DeadLetter, Envelope, NewTask, Options};
+pub use task_id::{InvalidTaskId, TaskId};
+
+/// A name that is none of the known ones; the message lists those.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} {name:?}: use one of {known}")]
+pub struct UnknownName {
+    what: &'static str,
+    name: String,
+    known: String,
+}

@@ -1,0 +1,96 @@
+//! What a handler answers with. The worker turns it into a record and an ack, nak or term.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The work is done; the value is the task's result.
+    Done(Value),
+    /// It failed in a way that may pass. `after` is the dependency's own wish (Retry-After),
+    /// which wins over the backoff.
+    Retry {
+        failure: Failure,
+        after: Option<Duration>,
+    },
+    /// It failed for good: no attempt can succeed.
+    Reject(Failure),
+}
+
+impl Outcome {
+    /// A failure that may pass, retried after the usual backoff.
+    pub fn retry(failure: Failure) -> Self {
+        Self::Retry {
+            failure,
+            after: None,
+        }
+    }
+}
+
+/// Why an attempt failed: a stable code for programs and a message for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: FailureCode,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(code: impl Into<FailureCode>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+/// A stable name in `snake_case`, by which failures are counted and filtered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FailureCode(Cow<'static, str>);
+
+impl FailureCode {
+    /// The payload is not what the category takes.
+    pub const INVALID_PAYLOAD: Self = Self(Cow::Borrowed("invalid_payload"));
+    /// A header of ours has a value that is not allowed.
+    pub const INVALID_HEADER: Self = Self(Cow::Borrowed("invalid_header"));
+    /// The handler panicked.
+    pub const PANIC: Self = Self(Cow::Borrowed("panic"));
+    /// The attempt ran longer than the category allows.
+    pub const TIMEOUT: Self = Self(Cow::Borrowed("execution_timeout"));
+    /// The worker died, or lost its lease, while the attempt ran.
+    pub const WORKER_LOST: Self = Self(Cow::Borrowed("worker_lost"));
+    /// The result is larger than the broker takes.
+    pub const RESULT_TOO_LARGE: Self = Self(Cow::Borrowed("result_too_large"));
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&'static str> for FailureCode {
+    fn from(code: &'static str) -> Self {
+        Self(Cow::Borrowed(code))
+    }
+}
+
+impl From<String> for FailureCode {
+    fn from(code: String) -> Self {
+        Self(Cow::Owned(code))
+    }
+}
+
+impl fmt::Display for FailureCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

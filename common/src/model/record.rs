@@ -1,0 +1,131 @@
+//! A task's record: the last known truth about it, one message per task in the RESULTS stream.
+//! A waiting task has none yet; a task that finishes fast gets exactly one.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Category, Failure, Priority, TaskId};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub task_id: TaskId,
+    pub category: Category,
+    pub priority: Priority,
+    #[serde(flatten)]
+    pub status: Status,
+    pub submitted_at: Timestamp,
+    /// The process that wrote this record.
+    pub worker: String,
+    /// The attempt that this record speaks of, from 1.
+    pub attempt: u32,
+    /// The attempts that failed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_attempts: Vec<FailedAttempt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Status {
+    /// An attempt runs. Only recorded when it lasts longer than a moment, or is not the first.
+    Running { started_at: Timestamp },
+    /// An attempt failed; the next one starts at `retry_at` or later.
+    Retrying { retry_at: Timestamp },
+    /// A shutdown interrupted the attempt, which does not count: it waits to run again.
+    Interrupted { interrupted_at: Timestamp },
+    /// The recorded outcome: done, with the handler's result.
+    Completed {
+        started_at: Timestamp,
+        completed_at: Timestamp,
+        result: Value,
+    },
+    /// The recorded outcome: failed for good. The dead letter has the payload.
+    Failed {
+        started_at: Timestamp,
+        failed_at: Timestamp,
+        error: Failure,
+    },
+}
+
+impl Status {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Running { .. } => "running",
+            Self::Retrying { .. } => "retrying",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Completed { .. } => "completed",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Whether this is the task's one outcome, which nothing may change any more.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Completed { .. } | Self::Failed { .. })
+    }
+}
+
+impl Record {
+    /// How long the last attempt ran, where it has ended.
+    pub fn duration(&self) -> Option<SignedDuration> {
+        match &self.status {
+            Status::Completed {
+                started_at,
+                completed_at: ended_at,
+                ..
+            }
+            | Status::Failed {
+                started_at,
+                failed_at: ended_at,
+                ..
+            } => Some(ended_at.duration_since(*started_at)),
+            Status::Running { .. } | Status::Retrying { .. } | Status::Interrupted { .. } => None,
+        }
+    }
+
+    /// How often the task was tried again. The last failure of a failed task led to no retry.
+    pub fn retries(&self) -> usize {
+        match self.status {
+            Status::Failed { .. } => self.failed_attempts.len().saturating_sub(1),
+            _ => self.failed_attempts.len(),
+        }
+    }
+}
+
+/// One failed attempt: when, where, why and how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    pub number: u32,
+    pub worker: String,
+    pub started_at: Timestamp,
+    pub duration_seconds: f64,
+    pub error: Failure,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_flat_json() {
+        let record = Record {
+            task_id: "scrape_1".parse().unwrap(),
+            category: Category::Scraping,
+            priority: Priority::Normal,
+            status: Status::Completed {
+                started_at: Timestamp::UNIX_EPOCH,
+                completed_at: Timestamp::UNIX_EPOCH + SignedDuration::from_millis(1_500),
+                result: serde_json::json!({"title": "t"}),
+            },
+            submitted_at: Timestamp::UNIX_EPOCH,
+            worker: "w".to_owned(),
+            attempt: 1,
+            failed_attempts: vec![],
+        };
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["status"], "completed");
+        assert_eq!(json["category"], "scraping");
+        assert_eq!(json["result"]["title"], "t");
+        assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+        assert_eq!(record.duration(), Some(SignedDuration::from_millis(1_500)));
+    }
+}

@@ -1,0 +1,111 @@
+//! Counts by category and priority. A process counts for about a second, publishes the tally
+//! and starts anew; stats adds the tallies up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Category, Histogram, Priority};
+
+/// Where a task belongs: its category and priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lane {
+    pub category: Category,
+    pub priority: Priority,
+}
+
+/// What happened in one lane.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub completed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retried: u64,
+    /// From the broker's timestamp to the start of the first attempt.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub wait: Histogram,
+    /// How long the handler ran, per attempt.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub run: Histogram,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<(Lane, Counts)>", into = "Vec<(Lane, Counts)>")]
+pub struct Tally {
+    lanes: BTreeMap<Lane, Counts>,
+}
+
+/// How an attempt ended, for counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Completed,
+    Failed,
+    Retried,
+}
+
+impl Tally {
+    /// Counts the start of a task's first attempt.
+    pub fn started(&mut self, lane: Lane, wait: Duration) {
+        self.lanes.entry(lane).or_default().wait.record(wait);
+    }
+
+    pub fn ended(&mut self, lane: Lane, how: Ended, run: Duration) {
+        let counts = self.lanes.entry(lane).or_default();
+        counts.run.record(run);
+        match how {
+            Ended::Completed => counts.completed += 1,
+            Ended::Failed => counts.failed += 1,
+            Ended::Retried => counts.retried += 1,
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (lane, counts) in &other.lanes {
+            self.lanes.entry(*lane).or_default().merge(counts);
+        }
+    }
+
+    pub fn lanes(&self) -> impl Iterator<Item = (Lane, &Counts)> {
+        self.lanes.iter().map(|(lane, counts)| (*lane, counts))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+}
+
+impl Counts {
+    pub fn merge(&mut self, other: &Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.retried += other.retried;
+        self.wait.merge(&other.wait);
+        self.run.merge(&other.run);
+    }
+}
+
+impl From<Vec<(Lane, Counts)>> for Tally {
+    fn from(lanes: Vec<(Lane, Counts)>) -> Self {
+        Self {
+            lanes: lanes.into_iter().collect(),
+        }
+    }
+}
+
+impl From<Tally> for Vec<(Lane, Counts)> {
+    fn from(tally: Tally) -> Self {
+        tally.lanes.into_iter().collect()
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn is_empty(histogram: &Histogram) -> bool {
+    histogram.count() == 0
+}

@@ -1,0 +1,127 @@
+//! Task ids: one subject token, chosen by the submitter, by the gateway, or derived from the PubAck.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Category;
+
+/// 1 to 128 characters of `A–Z a–z 0–9 _ -`: valid as a NATS subject token and in a URL path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct TaskId(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("task id {0:?} is not valid: use 1 to 128 characters of A-Z a-z 0-9 _ -")]
+pub struct InvalidTaskId(String);
+
+impl TaskId {
+    const CHARS_MAX: usize = 128;
+
+    /// A new id that sorts by time: `scrape_01kaz…`.
+    pub fn generate(category: Category) -> Self {
+        let unique = ulid::Ulid::generate().to_string().to_lowercase();
+        Self(format!("{}_{unique}", category.id_prefix()))
+    }
+
+    /// The id of a task published without one: `<prefix>_<stream sequence>`, which the
+    /// publisher can compute from its PubAck. Sequences never repeat, even when a stream is
+    /// deleted and made anew, because a stream's first sequence is the time of its creation.
+    pub fn from_sequence(category: Category, sequence: u64) -> Self {
+        Self(format!("{}_{sequence}", category.id_prefix()))
+    }
+
+    /// The category and stream sequence of an id made by [`TaskId::from_sequence`].
+    pub fn sequence(&self) -> Option<(Category, u64)> {
+        let (prefix, rest) = self.0.rsplit_once('_')?;
+        let category = Category::ALL
+            .into_iter()
+            .find(|c| c.id_prefix() == prefix)?;
+        Some((category, rest.parse().ok()?))
+    }
+
+    /// The categories in which a task of this id may be: one for the ids we make,
+    /// any for those that submitters choose.
+    pub fn possible_categories(&self) -> Vec<Category> {
+        let is_ours = |category: &Category| {
+            self.0
+                .strip_prefix(category.id_prefix())
+                .and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|rest| {
+                    ulid::Ulid::from_string(rest).is_ok() || rest.parse::<u64>().is_ok()
+                })
+        };
+        match Category::ALL.into_iter().find(is_ours) {
+            Some(category) => vec![category],
+            None => Category::ALL.to_vec(),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = InvalidTaskId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for TaskId {
+    type Error = InvalidTaskId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_valid = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'-';
+        if (1..=Self::CHARS_MAX).contains(&text.len()) && text.bytes().all(is_valid) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidTaskId(text))
+        }
+    }
+}
+
+impl From<TaskId> for String {
+    fn from(id: TaskId) -> Self {
+        id.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_ids_tell_their_category() {
+        for category in Category::ALL {
+            let id = TaskId::generate(category);
+            assert_eq!(id.possible_categories(), [category]);
+            let id = TaskId::from_sequence(category, 1_764_000_000_000_000);
+            assert_eq!(id.possible_categories(), [category]);
+            assert_eq!(id.sequence(), Some((category, 1_764_000_000_000_000)));
+        }
+    }
+
+    #[test]
+    fn chosen_ids_may_be_anywhere() {
+        let id: TaskId = "scrape_my-own".parse().unwrap();
+        assert_eq!(id.possible_categories().len(), 5);
+        assert_eq!(id.sequence(), None);
+    }
+
+    #[test]
+    fn what_is_not_a_subject_token_is_refused() {
+        for text in ["", "a.b", "a b", "*", ">", "ü", &"x".repeat(129)] {
+            assert!(text.parse::<TaskId>().is_err(), "{text:?}");
+        }
+    }
+}

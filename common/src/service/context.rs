@@ -1,0 +1,115 @@
+//! What a service gets to run with, the same as a process of its own, within the one-process
+//! fleet, and in tests.
+
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Settings, SettingsError};
+use crate::broker::{self, Broker, BrokerError, ConnectError, StreamLimits};
+use crate::model::Category;
+use crate::worker;
+
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub settings: Settings,
+    /// Cancelled when the service is to drain and stop.
+    pub stop: CancellationToken,
+    pub readiness: Readiness,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Section `[fleet]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    /// The categories that this fleet serves: what health expects to find alive.
+    pub categories: Vec<Category>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self {
+            categories: vec![Category::Scraping],
+        }
+    }
+}
+
+/// Counts the services of this process that are ready to work.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    ready: watch::Sender<usize>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            ready: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Readiness {
+    pub fn mark(&self) {
+        self.ready.send_modify(|count| *count += 1);
+    }
+
+    /// Until so many services are ready.
+    pub async fn wait(&self, services: usize) {
+        // The sender is ours, so that it cannot be gone.
+        let _ = self
+            .ready
+            .subscribe()
+            .wait_for(|count| *count >= services)
+            .await;
+    }
+}
+
+impl Context {
+    pub fn new(settings: Settings, stop: CancellationToken) -> Self {
+        Self {
+            settings,
+            stop,
+            readiness: Readiness::default(),
+        }
+    }
+
+    /// Connects, and ensures that the streams and consumers are there.
+    pub async fn broker(&self, service: &str) -> Result<Broker, StartError> {
+        let config: broker::Config = self.settings.section("nats")?;
+        config.validate().map_err(StartError::Invalid)?;
+        let streams = self.streams()?;
+        let broker = Broker::connect(&config, &format!("flotilla-{service}")).await?;
+        broker.ensure_topology(&streams).await?;
+        Ok(broker)
+    }
+
+    pub fn streams(&self) -> Result<StreamLimits, StartError> {
+        let streams: StreamLimits = self.settings.section("streams")?;
+        streams.validate().map_err(StartError::Invalid)?;
+        Ok(streams)
+    }
+
+    pub fn worker(&self) -> Result<worker::Config, StartError> {
+        let worker: worker::Config = self.settings.section("worker")?;
+        worker
+            .validate(&self.streams()?)
+            .map_err(StartError::Invalid)?;
+        Ok(worker)
+    }
+
+    pub fn fleet(&self) -> Result<Fleet, StartError> {
+        Ok(self.settings.section("fleet")?)
+    }
+}

@@ -1,0 +1,89 @@
+//! The `main` of every service binary.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, LogConfig, Settings, StartError};
+
+/// Flags that every program of the fleet takes.
+#[derive(Debug, Clone, Parser)]
+pub struct Flags {
+    /// The configuration file (TOML). FLOTILLA_CONFIG names it too.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Sets one value over file and environment, as often as wanted: --set gateway.listen=127.0.0.1:8081
+    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+}
+
+impl Flags {
+    /// The merged settings, with the log set up by them.
+    pub fn settings(&self) -> Result<Settings, StartError> {
+        let from_environment = || std::env::var_os("FLOTILLA_CONFIG").map(PathBuf::from);
+        let file = self.config.clone().or_else(from_environment);
+        let settings = Settings::load(file.as_deref(), std::env::vars(), &self.set)?;
+        let log: LogConfig = settings.section("log")?;
+        log.init().map_err(StartError::Invalid)?;
+        Ok(settings)
+    }
+}
+
+/// Runs one service until it is asked to stop: 0 when it drained, 1 when it failed.
+pub fn main<C, F>(section: &'static str, run: impl FnOnce(Context, C) -> F) -> ExitCode
+where
+    C: DeserializeOwned,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let served = || -> anyhow::Result<()> {
+        let settings = Flags::parse().settings()?;
+        let config = settings.section(section)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(async {
+            let stop = stop_on_signals()?;
+            run(Context::new(settings, stop), config).await
+        })
+    };
+    report_failure(served())
+}
+
+/// A token that SIGINT and SIGTERM cancel. A second one ends the process at once.
+pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        for code in [None, Some(130)] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            match code {
+                None => cancelled.cancel(),
+                Some(code) => std::process::exit(code),
+            }
+        }
+    });
+    Ok(stop)
+}
+
+/// Prints what went wrong, with its causes, as the last word on standard error.
+pub fn report_failure(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What makes a program of a service: configuration, logs, signals, exit codes.
+
+mod context;
+mod log;
+mod main;
+mod settings;
+
+pub use crate::model::duration;
+pub use context::{Context, Readiness, StartError};
+pub use log::Config as LogConfig;
+pub use main::{Flags, main, report_failure, stop_on_signals};
+pub use settings::{Settings, SettingsError};

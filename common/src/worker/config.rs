@@ -1,0 +1,77 @@
+//! Section `[worker]`: what holds for every category's worker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::broker::StreamLimits;
+use crate::model::{Category, duration};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Tasks that one process runs at once, by category, where not the default.
+    pub slots: BTreeMap<Category, usize>,
+    /// How long an attempt may run, by category, where not the default.
+    pub timeout: BTreeMap<Category, Timeout>,
+    /// How long running tasks may go on after a stop was asked for; then they are interrupted
+    /// and handed back, which costs them no attempt.
+    #[serde(with = "duration")]
+    pub drain_grace: Duration,
+    /// A task that runs longer than this is recorded as running.
+    #[serde(with = "duration")]
+    pub running_after: Duration,
+}
+
+/// A duration as a map's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Timeout(#[serde(with = "duration")] Duration);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            timeout: BTreeMap::new(),
+            drain_grace: Duration::from_secs(25),
+            running_after: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Config {
+    const SLOTS_MAX: usize = 1_024;
+
+    pub fn slots(&self, category: Category) -> usize {
+        self.slots
+            .get(&category)
+            .copied()
+            .unwrap_or(category.default_slots())
+    }
+
+    pub fn timeout(&self, category: Category) -> Duration {
+        self.timeout
+            .get(&category)
+            .map_or(category.default_timeout(), |timeout| timeout.0)
+    }
+
+    pub fn validate(&self, streams: &StreamLimits) -> Result<(), String> {
+        for category in Category::ALL {
+            let slots = self.slots(category);
+            if !(1..=Self::SLOTS_MAX).contains(&slots) {
+                return Err(format!(
+                    "worker.slots.{category} is {slots}: use 1 to {}",
+                    Self::SLOTS_MAX
+                ));
+            }
+            if self.timeout(category).is_zero() {
+                return Err(format!("worker.timeout.{category} must be longer than 0"));
+            }
+        }
+        if self.running_after >= streams.ack_wait {
+            return Err("worker.running_after must be shorter than streams.ack_wait, or a task could change hands unrecorded".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! The loop of a worker process: what arrives goes to the scheduler, and its orders are
+//! carried out. The scheduler decides; nothing here does.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::scheduler::{HOLD_MAX, Order, Scheduler};
+use crate::broker::{Broker, BrokerError, Delivery, LaneEvent, PullLane, Settle, StreamLimits};
+use crate::model::{Category, Priority};
+
+/// A request that the broker refused is made again after so long.
+const LOST_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Dispatch {
+    broker: Broker,
+    streams: StreamLimits,
+    scheduler: Scheduler<Box<Delivery>>,
+    lanes: Vec<PullLane>,
+    /// Priorities whose request was lost, to be made again at the given time.
+    lost: Vec<(Priority, Instant)>,
+    held_since: Option<Instant>,
+    connections: watch::Receiver<u64>,
+    busy: watch::Sender<usize>,
+}
+
+/// Starts a task in a slot; says on the channel when it has left it, and how long it ran.
+pub(super) type Start<'a> = &'a mut dyn FnMut(Box<Delivery>, mpsc::UnboundedSender<Duration>);
+
+enum Event {
+    Lane(Priority, LaneEvent),
+    Freed(Duration),
+    Timer,
+    Reconnected,
+    Stop,
+}
+
+impl Dispatch {
+    pub(super) async fn new(
+        broker: &Broker,
+        category: Category,
+        slots: usize,
+        streams: &StreamLimits,
+        busy: watch::Sender<usize>,
+    ) -> Result<Self, BrokerError> {
+        let lanes = Priority::ALL.map(|priority| broker.pull_lane(category, priority));
+        let mut connections = broker.connections();
+        connections.mark_unchanged();
+        Ok(Self {
+            broker: broker.clone(),
+            streams: streams.clone(),
+            scheduler: Scheduler::new(slots),
+            lanes: try_join_all(lanes).await?,
+            lost: Vec::new(),
+            held_since: None,
+            connections,
+            busy,
+        })
+    }
+
+    /// Runs until the stop, then hands back what has no slot. Running tasks are not its concern.
+    pub(super) async fn run(mut self, start: Start<'_>, stop: &CancellationToken) {
+        let (freed, mut left_slots) = mpsc::unbounded_channel();
+        loop {
+            self.carry_out_orders(start, &freed).await;
+            match self.next_event(&mut left_slots, stop).await {
+                Event::Lane(priority, event) => self.take(priority, event),
+                Event::Freed(ran) => self.scheduler.freed(ran),
+                Event::Timer => self.tick().await,
+                Event::Reconnected => self.reset_all().await,
+                Event::Stop => break,
+            }
+            // Whatever else is there already is taken in first, so that one decision covers it.
+            while let Ok(ran) = left_slots.try_recv() {
+                self.scheduler.freed(ran);
+            }
+        }
+        self.give_back().await;
+    }
+
+    async fn carry_out_orders(
+        &mut self,
+        start: Start<'_>,
+        freed: &mpsc::UnboundedSender<Duration>,
+    ) {
+        while let Some(order) = self.scheduler.next() {
+            match order {
+                Order::Run(task) => start(task, freed.clone()),
+                Order::Pull(priority, request) => {
+                    if let Err(error) = self.lanes[priority.index()].request(request).await {
+                        self.note_lost(priority, &error.to_string());
+                    }
+                }
+            }
+        }
+        self.busy.send_replace(self.scheduler.busy());
+        self.held_since = match (self.scheduler.is_holding(), self.held_since) {
+            (false, _) => None,
+            (true, since) => since.or_else(|| Some(Instant::now())),
+        };
+    }
+
+    async fn next_event(
+        &mut self,
+        freed: &mut mpsc::UnboundedReceiver<Duration>,
+        stop: &CancellationToken,
+    ) -> Event {
+        let timer = self.next_timer();
+        let lanes = &mut self.lanes;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Event::Stop,
+            Some(ran) = freed.recv() => Event::Freed(ran),
+            (priority, event) = next_lane_event(lanes) => Event::Lane(priority, event),
+            _ = self.connections.changed() => Event::Reconnected,
+            () = tokio::time::sleep_until(timer) => Event::Timer,
+        }
+    }
+
+    fn take(&mut self, priority: Priority, event: LaneEvent) {
+        match event {
+            LaneEvent::Task(delivery, behind) => self.scheduler.arrived(priority, delivery, behind),
+            LaneEvent::Empty => self.scheduler.empty(priority),
+            LaneEvent::Lost(reason) => self.note_lost(priority, &reason),
+        }
+    }
+
+    /// To the scheduler the request still stands until the pause is over.
+    fn note_lost(&mut self, priority: Priority, reason: &str) {
+        tracing::debug!(%priority, reason, "a request for tasks was lost");
+        self.lost.push((priority, Instant::now() + LOST_PAUSE));
+    }
+
+    fn next_timer(&self) -> Instant {
+        let held = self.held_since.map(|since| since + HOLD_MAX);
+        let silent = self.lanes.iter().filter_map(PullLane::silent_at);
+        let lost = self.lost.iter().map(|(_, at)| *at);
+        let idle = Instant::now() + Duration::from_secs(60);
+        held.into_iter()
+            .chain(silent)
+            .chain(lost)
+            .min()
+            .unwrap_or(idle)
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        if self.held_since.is_some_and(|since| since + HOLD_MAX <= now) {
+            self.give_back().await;
+        }
+        let (due, later): (Vec<_>, Vec<_>) = self.lost.drain(..).partition(|(_, at)| *at <= now);
+        self.lost = later;
+        if !due.is_empty() {
+            self.repair().await;
+        }
+        for (priority, _) in due {
+            self.scheduler.lost(priority);
+        }
+        for priority in Priority::ALL {
+            if self.lanes[priority.index()]
+                .silent_at()
+                .is_some_and(|at| at <= now)
+            {
+                tracing::warn!(%priority, "no answer to a request for tasks: asking anew");
+                self.reset(priority).await;
+            }
+        }
+    }
+
+    /// A consumer may have been deleted under us: then it is made anew.
+    async fn repair(&self) {
+        if !self.broker.is_connected() {
+            return;
+        }
+        if let Err(error) = self.broker.ensure_topology(&self.streams).await {
+            tracing::warn!(%error, "could not check the streams and consumers");
+        }
+    }
+
+    async fn reset_all(&mut self) {
+        self.lost.clear();
+        for priority in Priority::ALL {
+            self.reset(priority).await;
+        }
+    }
+
+    async fn reset(&mut self, priority: Priority) {
+        match self.lanes[priority.index()].reset().await {
+            Ok(()) => self.scheduler.lost(priority),
+            Err(error) => self.note_lost(priority, &error.to_string()),
+        }
+    }
+
+    async fn give_back(&mut self) {
+        for delivery in self.scheduler.give_back() {
+            delivery.settle(Settle::Return(Duration::ZERO)).await;
+        }
+    }
+}
+
+/// The next event of any priority, the highest first.
+async fn next_lane_event(lanes: &mut [PullLane]) -> (Priority, LaneEvent) {
+    poll_fn(|cx| {
+        for (priority, lane) in Priority::ALL.into_iter().zip(lanes.iter_mut()) {
+            if let Poll::Ready(event) = lane.poll_event(cx) {
+                return Poll::Ready((priority, event));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,199 @@
+//! A task's record as one attempt writes it: every write names the record it replaces, so
+//! that an attempt which has lost its lease cannot overwrite what came after it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::broker::{Broker, BrokerError, Delivery, StoredRecord, WriteError};
+use crate::model::{Envelope, FailedAttempt, Failure, FailureCode, Record, Status};
+
+/// While the broker is away a write is tried again this often; the task keeps its slot.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// Longer messages are cut: a record holds a history of them.
+const FAILURE_CHARS_MAX: usize = 1_000;
+
+pub(super) struct Ledger<'a> {
+    broker: &'a Broker,
+    worker: &'a str,
+    envelope: &'a Envelope,
+    failed_attempts: Vec<FailedAttempt>,
+    /// Of the record that we replace; 0 where there is none.
+    revision: u64,
+}
+
+/// What a task's record says before the attempt.
+pub(super) enum Opening<'a> {
+    /// The task may run.
+    Ready(Ledger<'a>),
+    /// It has its outcome already: this delivery is a repetition.
+    Finished,
+}
+
+/// A write that is not ours to make any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Superseded {
+    /// The task has its outcome.
+    Finished,
+    /// Another attempt has taken over.
+    TakenOver,
+}
+
+#[derive(Debug)]
+pub(super) enum Refused {
+    Superseded(Superseded),
+    TooLarge(String),
+}
+
+impl<'a> Ledger<'a> {
+    /// Reads what there is to know. A first delivery has no record to read, which is what
+    /// keeps the common path at one write.
+    pub(super) async fn open(
+        broker: &'a Broker,
+        worker: &'a str,
+        delivery: &'a Delivery,
+    ) -> Opening<'a> {
+        let envelope = &delivery.envelope;
+        let mut ledger = Self {
+            broker,
+            worker,
+            envelope,
+            failed_attempts: Vec::new(),
+            revision: 0,
+        };
+        if !delivery.is_redelivery {
+            return Opening::Ready(ledger);
+        }
+        let Some(StoredRecord { record, revision }) = ledger.read().await else {
+            return Opening::Ready(ledger);
+        };
+        if record.status.is_final() {
+            return Opening::Finished;
+        }
+        ledger.revision = revision;
+        ledger.failed_attempts = record.failed_attempts;
+        if let Status::Running { started_at } = record.status {
+            ledger
+                .failed_attempts
+                .push(lost_attempt(record.attempt, record.worker, started_at));
+        }
+        Opening::Ready(ledger)
+    }
+
+    /// The number of the attempt that comes now.
+    pub(super) fn attempt(&self) -> u32 {
+        u32::try_from(self.failed_attempts.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
+    }
+
+    pub(super) fn last_failure(&self) -> Option<&Failure> {
+        self.failed_attempts.last().map(|attempt| &attempt.error)
+    }
+
+    pub(super) fn failed_attempts(&self) -> &[FailedAttempt] {
+        &self.failed_attempts
+    }
+
+    /// Whether anything about the task is recorded yet.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.revision > 0
+    }
+
+    /// Adds the attempt that has just failed to the history.
+    pub(super) fn add_failure(&mut self, failure: &Failure, started_at: Timestamp, ran: Duration) {
+        let attempt = FailedAttempt {
+            number: self.attempt(),
+            worker: self.worker.to_owned(),
+            started_at,
+            duration_seconds: ran.as_secs_f64(),
+            error: shortened(failure),
+        };
+        self.failed_attempts.push(attempt);
+    }
+
+    /// Writes the record, for as long as it takes.
+    pub(super) async fn write(&mut self, attempt: u32, status: Status) -> Result<(), Refused> {
+        let record = Record {
+            task_id: self.envelope.id.clone(),
+            category: self.envelope.category,
+            priority: self.envelope.priority,
+            status,
+            submitted_at: self.envelope.submitted_at,
+            worker: self.worker.to_owned(),
+            attempt,
+            failed_attempts: self.failed_attempts.clone(),
+        };
+        loop {
+            match self.broker.write_record(&record, self.revision).await {
+                Ok(revision) => {
+                    self.revision = revision;
+                    return Ok(());
+                }
+                Err(WriteError::TooLarge(why)) => return Err(Refused::TooLarge(why)),
+                Err(WriteError::Conflict) => return self.resolve(&record).await,
+                Err(WriteError::Broker(error)) => self.pause(&error).await,
+            }
+        }
+    }
+
+    /// Somebody has written since: we ourselves, where the broker stored a write and its
+    /// answer was lost, or another attempt.
+    async fn resolve(&mut self, ours: &Record) -> Result<(), Refused> {
+        let Some(StoredRecord { record, revision }) = self.read().await else {
+            return Err(Refused::Superseded(Superseded::TakenOver));
+        };
+        let is_ours = record.worker == ours.worker
+            && record.attempt == ours.attempt
+            && record.status.name() == ours.status.name();
+        if is_ours {
+            self.revision = revision;
+            return Ok(());
+        }
+        let is_final = record.status.is_final();
+        Err(Refused::Superseded(if is_final {
+            Superseded::Finished
+        } else {
+            Superseded::TakenOver
+        }))
+    }
+
+    async fn read(&self) -> Option<StoredRecord> {
+        loop {
+            match self
+                .broker
+                .record_in(self.envelope.category, &self.envelope.id)
+                .await
+            {
+                Ok(stored) => return stored,
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    pub(super) async fn pause(&self, error: &BrokerError) {
+        tracing::warn!(task_id = %self.envelope.id, error = %error, "the broker does not take a record; trying again");
+        tokio::time::sleep(WRITE_AGAIN_AFTER).await;
+    }
+}
+
+fn lost_attempt(number: u32, worker: String, started_at: Timestamp) -> FailedAttempt {
+    let message = format!("worker {worker} died, or lost its lease, during the attempt");
+    FailedAttempt {
+        number,
+        worker,
+        started_at,
+        duration_seconds: Timestamp::now().duration_since(started_at).as_secs_f64(),
+        error: Failure::new(FailureCode::WORKER_LOST, message),
+    }
+}
+
+pub(super) fn shortened(failure: &Failure) -> Failure {
+    match failure.message.char_indices().nth(FAILURE_CHARS_MAX) {
+        None => failure.clone(),
+        Some((end, _)) => Failure::new(
+            failure.code.clone(),
+            format!("{}…", &failure.message[..end]),
+        ),
+    }
+}

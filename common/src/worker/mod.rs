@@ -1,0 +1,19 @@
+//! The runtime of a category: pulls tasks by priority, runs them in slots through one seam,
+//! [`Handler`], records what came of each, and only then settles it with the broker.
+
+mod attempt;
+mod config;
+mod dispatch;
+mod handler;
+mod ledger;
+mod meter;
+mod report;
+mod retry;
+mod run;
+mod scheduler;
+
+pub use config::Config;
+pub use handler::{Attempt, Handler};
+pub use meter::Meter;
+pub use report::Reporter;
+pub use run::run;

@@ -1,0 +1,82 @@
+//! Tells the fleet about once a second that this process lives, and what it has counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Meter;
+use crate::broker::Broker;
+use crate::model::{Event, EventBody, Instance, Report, WorkerState};
+
+/// How often a process reports.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The last report of a process that stops gets this long.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Publishes reports in the background until it is stopped.
+#[derive(Debug)]
+pub struct Reporter {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Reporter {
+    pub fn start(
+        broker: Broker,
+        instance: Instance,
+        meter: Arc<Meter>,
+        worker: impl Fn() -> Option<WorkerState> + Send + 'static,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(report(broker, instance, meter, worker, stop.clone()));
+        Self { stop, task }
+    }
+
+    /// Publishes what is left, and that the process stops in good order.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(LAST_WORD, self.task).await.is_err() {
+            tracing::warn!("the last report did not get through");
+        }
+    }
+}
+
+async fn report(
+    broker: Broker,
+    instance: Instance,
+    meter: Arc<Meter>,
+    worker: impl Fn() -> Option<WorkerState>,
+    stop: CancellationToken,
+) {
+    let mut number = 0;
+    let mut stopping = false;
+    while !stopping {
+        number += 1;
+        let report = Report {
+            number,
+            worker: worker(),
+            tally: meter.take(),
+            stopping: stop.is_cancelled(),
+        };
+        stopping = report.stopping;
+        let event = Event {
+            from: instance.clone(),
+            body: EventBody::Report(report),
+        };
+        publish(&broker, &event, &format!("{}.{number}", instance.id)).await;
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Until it is stored: the numbers in it are nowhere else. The id keeps it from counting twice.
+async fn publish(broker: &Broker, event: &Event, id: &str) {
+    while let Err(error) = broker.publish_event(event, id).await {
+        tracing::debug!(%error, "a report was not taken; trying again");
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

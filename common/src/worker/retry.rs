@@ -1,0 +1,116 @@
+//! What follows from an attempt: completed, once more, or dead. Pure, so that it can be
+//! tested through every combination.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::{Failure, Outcome};
+
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A dependency may ask for a longer wait than our backoff, but not for any.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// Jitter takes up to this share off a backoff, so that failures in step fall out of step.
+const JITTER_SHARE_MAX: f64 = 0.25;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Verdict {
+    Complete(Value),
+    Retry { failure: Failure, delay: Duration },
+    Dead(Failure),
+}
+
+/// Decides about attempt `number` (from 1) of a task that may be retried `max_retries` times.
+/// `jitter` is a random number from 0 to 1.
+pub(super) fn decide(outcome: Outcome, number: u32, max_retries: u32, jitter: f64) -> Verdict {
+    match outcome {
+        Outcome::Done(result) => Verdict::Complete(result),
+        Outcome::Reject(failure) => Verdict::Dead(failure),
+        Outcome::Retry { failure, .. } if number > max_retries => Verdict::Dead(failure),
+        Outcome::Retry { failure, after } => Verdict::Retry {
+            failure,
+            delay: after.map_or_else(
+                || backoff(number, jitter),
+                |after| after.min(RETRY_AFTER_MAX),
+            ),
+        },
+    }
+}
+
+/// 2^number seconds, at most 30, less the jitter.
+fn backoff(number: u32, jitter: f64) -> Duration {
+    let doubled = Duration::from_secs(1 << number.min(16));
+    doubled
+        .min(BACKOFF_MAX)
+        .mul_f64(1.0 - JITTER_SHARE_MAX * jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(after: Option<Duration>) -> Outcome {
+        Outcome::Retry {
+            failure: Failure::new("dns", "no such host"),
+            after,
+        }
+    }
+
+    fn delay(outcome: Outcome, number: u32, jitter: f64) -> Option<Duration> {
+        match decide(outcome, number, 100, jitter) {
+            Verdict::Retry { delay, .. } => Some(delay),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_its_cap() {
+        let seconds: Vec<u64> = (1..8)
+            .filter_map(|n| delay(retry(None), n, 0.0))
+            .map(|d| d.as_secs())
+            .collect();
+        assert_eq!(seconds, [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(delay(retry(None), 2, 1.0), Some(Duration::from_secs(3)));
+        assert_eq!(
+            delay(retry(None), u32::MAX, 0.0),
+            None,
+            "attempts are bounded"
+        );
+    }
+
+    #[test]
+    fn the_wish_of_the_dependency_wins_within_bounds() {
+        assert_eq!(
+            delay(retry(Some(Duration::from_secs(90))), 1, 0.5),
+            Some(Duration::from_secs(90))
+        );
+        assert_eq!(
+            delay(retry(Some(Duration::from_secs(1_000_000))), 1, 0.5),
+            Some(RETRY_AFTER_MAX)
+        );
+    }
+
+    #[test]
+    fn attempts_are_one_more_than_retries() {
+        for max_retries in 0..5 {
+            let tried = (1..)
+                .take_while(|n| {
+                    matches!(
+                        decide(retry(None), *n, max_retries, 0.0),
+                        Verdict::Retry { .. }
+                    )
+                })
+                .count();
+            assert_eq!(tried, max_retries as usize);
+        }
+    }
+
+    #[test]
+    fn a_rejection_is_final_at_once() {
+        let failure = Failure::new("robots_denied", "no");
+        assert_eq!(
+            decide(Outcome::Reject(failure.clone()), 1, 9, 0.0),
+            Verdict::Dead(failure)
+        );
+    }
+}

