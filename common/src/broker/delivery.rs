@@ -135,8 +135,7 @@ pub(super) fn envelope(
     published: async_nats::datetime::DateTime,
 ) -> Result<Envelope, Unusable> {
     let (category, priority, token) = parse_task(subject).ok_or(Unusable::Subject)?;
-    let submitted_at =
-        Timestamp::from_nanosecond(published.unix_timestamp_nanos()).unwrap_or_default();
+    let submitted_at = timestamp(published);
     let (id, id_fault) = task_id(category, sequence, token, headers);
     let (options, options_fault) = options(headers);
     let envelope = Envelope {
@@ -151,6 +150,11 @@ pub(super) fn envelope(
         None => Ok(envelope),
         Some(fault) => Err(Unusable::Header(Box::new(envelope), fault)),
     }
+}
+
+/// The broker's time as ours.
+pub(super) fn timestamp(time: async_nats::datetime::DateTime) -> Timestamp {
+    Timestamp::from_nanosecond(time.unix_timestamp_nanos()).unwrap_or_default()
 }
 
 /// The subject's token wins over the header, and both over the sequence.

@@ -1,11 +1,14 @@
 //! The shared event subject: published by every process, followed by stats.
 
+use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 
+use super::delivery::timestamp;
 use super::subjects::{EVENTS, EVENTS_STREAM};
 use super::{Broker, BrokerError};
 use crate::model::Event;
@@ -14,8 +17,17 @@ use crate::model::Event;
 #[derive(Debug)]
 pub struct StoredEvent {
     pub sequence: u64,
+    /// When the broker stored it.
+    pub at: Timestamp,
     /// `None` where it is none that this version can read.
     pub event: Option<Event>,
+}
+
+/// The sequences that the event log still has; `first` is above `last` where it is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventLog {
+    pub first: u64,
+    pub last: u64,
 }
 
 impl Broker {
@@ -61,18 +73,14 @@ impl Broker {
             .await
             .map_err(|e| failed(e.into()))?;
         let messages = consumer.messages().await.map_err(|e| failed(e.into()))?;
-        let read = move |message: async_nats::jetstream::Message| StoredEvent {
-            sequence: message.info().map_or(0, |info| info.stream_sequence),
-            event: serde_json::from_slice(&message.payload).ok(),
-        };
+        let read = |message| read(&message);
         Ok(messages
             .map_ok(read)
             .map_err(move |e| failed(e.into()))
             .boxed())
     }
 
-    /// The first sequence that the event log still has.
-    pub async fn first_event(&self) -> Result<u64, BrokerError> {
+    pub async fn event_log(&self) -> Result<EventLog, BrokerError> {
         let failed =
             |error: async_nats::Error| BrokerError::other("looking up the event log", error);
         let stream = self
@@ -80,6 +88,21 @@ impl Broker {
             .get_stream(EVENTS_STREAM)
             .await
             .map_err(|e| failed(e.into()))?;
-        Ok(stream.cached_info().state.first_sequence)
+        let state = &stream.cached_info().state;
+        Ok(EventLog {
+            first: state.first_sequence,
+            last: state.last_sequence,
+        })
+    }
+}
+
+fn read(message: &jetstream::Message) -> StoredEvent {
+    let (sequence, at) = message.info().map_or((0, Timestamp::UNIX_EPOCH), |info| {
+        (info.stream_sequence, timestamp(info.published))
+    });
+    StoredEvent {
+        sequence,
+        at,
+        event: serde_json::from_slice(&message.payload).ok(),
     }
 }

@@ -19,7 +19,7 @@ mod topology;
 pub use client::{Broker, Config, ConnectError, SERVER_VERSION_MIN};
 pub use delivery::{Delivery, InvalidDelivery, Settle};
 pub use error::{BrokerError, Refusal};
-pub use events::StoredEvent;
+pub use events::{EventLog, StoredEvent};
 pub use outcomes::Outcomes;
 pub use pull::{LaneEvent, PullLane, PullRequest};
 pub use queues::{Backlog, QueueDepth};
