@@ -376,6 +376,7 @@ mod tests {
         let existing = Config {
             description: Some("ours".to_owned()),
             first_sequence: Some(1),
+            max_messages_per_subject: -1,
             ..tasks(Category::Query, &limits)
         };
         let merged = merged(&existing, &tasks(Category::Query, &limits));

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 /// Every section there is, whichever service reads it: all share one file.
-const SECTIONS: [&str; 8] = [
-    "nats", "streams", "fleet", "worker", "log", "gateway", "stats", "scraping",
+const SECTIONS: [&str; 9] = [
+    "nats", "streams", "fleet", "worker", "log", "embedded", "gateway", "stats", "scraping",
 ];
 /// `FLOTILLA_GATEWAY__LISTEN=…` sets `gateway.listen`.
 const ENV_PREFIX: &str = "FLOTILLA_";

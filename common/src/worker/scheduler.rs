@@ -134,10 +134,21 @@ impl<T> Scheduler<T> {
 
     /// The next thing to do; to be asked until it is `None`.
     pub(super) fn next(&mut self) -> Option<Order<T>> {
-        self.next_run().map(Order::Run).or_else(|| {
-            self.next_pull()
-                .map(|(priority, pull)| Order::Pull(priority, pull))
-        })
+        let run = self.next_run().map(Order::Run);
+        let next = run.or_else(|| self.next_pull());
+        if next.is_none() {
+            self.forget();
+        }
+        next
+    }
+
+    /// Where no request stands, what was known to be empty may not be any more.
+    fn forget(&mut self) {
+        for lane in &mut self.lanes {
+            if lane.pull.is_none() && lane.waiting == Waiting::None {
+                lane.waiting = Waiting::Unknown;
+            }
+        }
     }
 
     fn next_run(&mut self) -> Option<T> {
@@ -157,7 +168,7 @@ impl<T> Scheduler<T> {
         None
     }
 
-    fn next_pull(&mut self) -> Option<(Priority, PullRequest)> {
+    fn next_pull(&mut self) -> Option<Order<T>> {
         let free = self.slots.saturating_sub(self.busy);
         let may_look_ahead = self.mean_run < HOLD_MAX && !self.is_congested;
         let mut claimed = 0;
@@ -168,7 +179,7 @@ impl<T> Scheduler<T> {
                     PullRequest::Standing => Pull::Standing,
                     PullRequest::Immediate(due) => Pull::Immediate(due),
                 });
-                return Some((priority, request));
+                return Some(Order::Pull(priority, request));
             }
             claimed += lane.claim();
             // A priority with more waiting than there is room for leaves none to the lower ones.
@@ -204,18 +215,13 @@ impl<T> Lane<T> {
     }
 
     /// What to ask for, with room for so many tasks.
-    fn wanted(&mut self, room: usize, may_look_ahead: bool) -> Option<PullRequest> {
+    fn wanted(&self, room: usize, may_look_ahead: bool) -> Option<PullRequest> {
         if self.pull.is_some() {
             return None;
         }
         let ahead = usize::from(may_look_ahead && self.held.is_empty());
         let batch = room.max(ahead);
         if batch == 0 {
-            // Not asked for now, so that what is known grows old.
-            self.waiting = match self.waiting {
-                Waiting::None => Waiting::Unknown,
-                known => known,
-            };
             return None;
         }
         match self.waiting {
@@ -227,3 +233,6 @@ impl<T> Lane<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
