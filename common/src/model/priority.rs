@@ -38,6 +38,17 @@ impl Priority {
         }
     }
 
+    /// The name as the HTTP API shows it.
+    pub const fn api_name(self) -> &'static str {
+        match self {
+            Self::Critical => "CRITICAL",
+            Self::High => "HIGH",
+            Self::Normal => "NORMAL",
+            Self::Low => "LOW",
+            Self::Bulk => "BULK",
+        }
+    }
+
     /// The number that the HTTP API has always used.
     pub const fn number(self) -> u8 {
         match self {

@@ -30,7 +30,8 @@ pub(super) struct Dispatch {
 }
 
 /// Starts a task in a slot; says on the channel when it has left it, and how long it ran.
-pub(super) type Start<'a> = &'a mut dyn FnMut(Box<Delivery>, mpsc::UnboundedSender<Duration>);
+pub(super) type Start<'a> =
+    &'a mut (dyn FnMut(Box<Delivery>, mpsc::UnboundedSender<Duration>) + Send);
 
 enum Event {
     Lane(Priority, LaneEvent),

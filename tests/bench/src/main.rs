@@ -1,1 +1,63 @@
-fn main() {}
+//! `just bench`: figures of the fleet as ratios to a bare JetStream pipeline on the same
+//! server in the same run. ARCHITECTURE.md says how it is measured.
+
+mod fleet;
+mod latency;
+mod raw;
+mod report;
+mod throughput;
+
+use clap::Parser;
+
+use report::Report;
+
+#[derive(Debug, Parser)]
+#[command(name = "just bench", about)]
+struct Options {
+    /// Fewer tasks: shows that it runs, not how fast
+    #[arg(long)]
+    quick: bool,
+    /// Prints JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Measures on this server instead of one of its own; its fleet and streams must be idle
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    /// Each figure is the median of so many rounds, raw and fleet in turn.
+    rounds: usize,
+    tasks: usize,
+    round_trips: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let scale = if options.quick {
+        Scale {
+            rounds: 1,
+            tasks: 5_000,
+            round_trips: 200,
+        }
+    } else {
+        Scale {
+            rounds: 5,
+            tasks: 50_000,
+            round_trips: 2_000,
+        }
+    };
+    let url = options.url.clone().unwrap();
+    let mut report = Report::default();
+    throughput::measure(&url, scale, &mut report).await?;
+    latency::measure(&url, scale, &mut report).await?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}

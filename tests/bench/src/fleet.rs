@@ -1,0 +1,84 @@
+//! The fleet's own path, with a handler that does nothing.
+
+use bytes::Bytes;
+use flotilla_common::broker::{Broker, Config, StreamLimits};
+use flotilla_common::model::{Category, NewTask, Options, Outcome, Priority, TaskId};
+use flotilla_common::worker::{self, Attempt, Handler};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+struct Empty;
+
+impl Handler for Empty {
+    const CATEGORY: Category = Category::Query;
+    type Payload = serde::de::IgnoredAny;
+
+    async fn handle(&self, _: Self::Payload, _: &Attempt) -> Outcome {
+        Outcome::Done(serde_json::Value::Null)
+    }
+}
+
+/// A worker on a connection of its own.
+pub(crate) struct Worker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(crate) async fn start(url: &str, slots: usize) -> anyhow::Result<Self> {
+        let broker = connect(url).await?;
+        let stop = CancellationToken::new();
+        let (bound, is_bound) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn({
+            let stop = stop.clone();
+            let config: worker::Config = toml::from_str(&format!("slots.query = {slots}"))?;
+            async move {
+                let ready = move || {
+                    let _ = bound.send(());
+                };
+                let ended = worker::run(
+                    Empty,
+                    broker,
+                    &config,
+                    &StreamLimits::default(),
+                    stop,
+                    ready,
+                )
+                .await;
+                if let Err(error) = ended {
+                    eprintln!("the worker failed: {error}");
+                }
+            }
+        });
+        is_bound.await?;
+        Ok(Self { stop, task })
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        Ok(self.task.await?)
+    }
+}
+
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Broker> {
+    let broker = Broker::connect(
+        &Config {
+            url: url.to_owned(),
+            ..Config::default()
+        },
+        "bench",
+    )
+    .await?;
+    broker.ensure_topology(&StreamLimits::default()).await?;
+    Ok(broker)
+}
+
+pub(crate) fn task(payload: &Bytes) -> NewTask {
+    NewTask {
+        id: TaskId::generate(Category::Query),
+        category: Category::Query,
+        priority: Priority::Normal,
+        options: Options::default(),
+        payload: payload.clone(),
+    }
+}
