@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::message::PublishMessage;
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::{self, BoxStream};
 
 use super::subjects::{MAX_RETRIES_HEADER, task_subject};
 use super::{Broker, BrokerError};
@@ -35,11 +35,19 @@ impl Broker {
 
     /// Submits many; the answers are in the order of the tasks.
     pub async fn submit_all(&self, tasks: &[NewTask]) -> Vec<Result<Accepted, BrokerError>> {
+        self.submissions(tasks).collect().await
+    }
+
+    /// Boxed here, where the lifetimes are known: the compiler cannot prove the bare stream
+    /// `Send` within a caller's future.
+    fn submissions<'a>(
+        &'a self,
+        tasks: &'a [NewTask],
+    ) -> BoxStream<'a, Result<Accepted, BrokerError>> {
         stream::iter(tasks)
             .map(|task| self.submit(task))
             .buffered(IN_FLIGHT_MAX)
-            .collect()
-            .await
+            .boxed()
     }
 
     async fn publish_task(&self, task: &NewTask) -> Result<Accepted, BrokerError> {

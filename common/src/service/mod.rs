@@ -3,10 +3,12 @@
 mod context;
 mod log;
 mod main;
+mod serve;
 mod settings;
 
 pub use crate::model::duration;
-pub use context::{Context, Readiness, StartError};
+pub use context::{Context, Fleet, Readiness, StartError};
 pub use log::Config as LogConfig;
 pub use main::{Flags, main, report_failure, stop_on_signals};
+pub use serve::serve;
 pub use settings::{Settings, SettingsError};

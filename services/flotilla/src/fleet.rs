@@ -1,0 +1,68 @@
+//! All services in one process, each run exactly as it runs in a process of its own.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use anyhow::{Context as _, bail};
+use flotilla_common::model::Category;
+use flotilla_common::service::{Context, Fleet, Settings};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
+/// Runs the fleet until it is stopped, or a service fails: then all the others drain too.
+pub(crate) async fn run(settings: &Settings, stop: &CancellationToken, ready: impl FnOnce()) -> anyhow::Result<()> {
+    let work = Context::new(settings.clone(), stop.child_token());
+    // Stats goes last, to count what the others do while they drain.
+    let stats_context = Context { stop: CancellationToken::new(), ..work.clone() };
+    let fleet: Fleet = work.fleet()?;
+    let mut services = FuturesUnordered::new();
+    services.push(named("gateway", flotilla_gateway::run(work.clone(), settings.section("gateway")?)));
+    for category in &fleet.categories {
+        services.push(worker(*category, &work)?);
+    }
+    let expected = services.len() + 1;
+    let mut stats = named("stats", flotilla_stats::run(stats_context.clone(), settings.section("stats")?));
+
+    let mut ready = Some(ready);
+    let mut failed = Ok(());
+    while !services.is_empty() {
+        tokio::select! {
+            () = work.readiness.wait(expected), if ready.is_some() => {
+                if let Some(ready) = ready.take() {
+                    ready();
+                }
+            }
+            Some(ended) = services.next() => {
+                failed = failed.and(ended);
+                work.stop.cancel();
+            }
+            ended = &mut stats, if !stats_context.stop.is_cancelled() => {
+                failed = failed.and(ended);
+                stats_context.stop.cancel();
+                work.stop.cancel();
+            }
+        }
+    }
+    if stats_context.stop.is_cancelled() {
+        return failed;
+    }
+    stats_context.stop.cancel();
+    failed.and(stats.await)
+}
+
+fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
+    let (context, settings) = (context.clone(), &context.settings);
+    Ok(match category {
+        Category::Scraping => named("scraping", flotilla_scraping::run(context, settings.section("scraping")?)),
+        Category::Query | Category::Embedding | Category::Batch | Category::Maintenance => {
+            bail!("fleet.categories names {category}, for which this version has no service yet: leave it out")
+        }
+    })
+}
+
+fn named(name: &'static str, service: impl Future<Output = anyhow::Result<()>> + 'static) -> Service {
+    Box::pin(async move { service.await.with_context(|| format!("the {name} service failed")) })
+}

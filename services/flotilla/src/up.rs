@@ -1,0 +1,60 @@
+//! `flotilla up`: a broker, the fleet on it, and what to try next.
+
+use std::time::Instant;
+
+use flotilla_common::service::Settings;
+use flotilla_gateway::Config as Gateway;
+use tokio_util::sync::CancellationToken;
+
+use crate::embedded::{self, NatsServer};
+use crate::fleet;
+
+pub(crate) async fn run(mut settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let server = own_server(&mut settings).await?;
+    let result = fleet::run(&settings, &stop, || greet(&settings, server.as_ref(), began)).await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    result
+}
+
+/// Our own nats-server, unless somebody named another.
+async fn own_server(settings: &mut Settings) -> anyhow::Result<Option<NatsServer>> {
+    let config: embedded::Config = settings.section("embedded")?;
+    if settings.has("nats", "url") {
+        return Ok(None);
+    }
+    let server = NatsServer::start(config).await?;
+    settings.set("nats", "url", server.url());
+    Ok(Some(server))
+}
+
+fn greet(settings: &Settings, server: Option<&NatsServer>, began: Instant) {
+    let listen = settings.section::<Gateway>("gateway").map(|gateway| gateway.listen).unwrap_or_default();
+    let nats = match server {
+        Some(server) => format!("{} (ours, data in {})", server.url(), server.data_dir().display()),
+        None => "the one you named".to_owned(),
+    };
+    println!(
+        r#"
+The fleet is up, after {seconds:.2} s. Ctrl-C drains and stops it.
+  API     http://{listen}/api/hp
+  broker  {nats}
+
+Try:
+  # scrape a page and wait for the result
+  curl -s -X POST 'http://{listen}/api/hp/scrape?wait=20s' -H 'content-type: application/json' \
+       -d '{{"url":"https://docs.nats.io/nats-concepts/jetstream"}}'
+
+  # the same from any NATS client: no code of ours, no header needed
+  nats pub tasks.scraping.normal.my-first-task '{{"url":"https://example.com/"}}'
+  curl -s 'http://{listen}/api/hp/tasks/my-first-task?wait=20s'
+
+  # how the fleet is doing
+  curl -s http://{listen}/api/hp/health
+  curl -s http://{listen}/api/hp/stats
+"#,
+        seconds = began.elapsed().as_secs_f64(),
+    );
+}
