@@ -17,6 +17,8 @@ pub enum Outcome {
         failure: Failure,
         after: Option<Duration>,
     },
+    /// Not now, through no fault of the task: try again after so long. Costs no attempt.
+    Defer { reason: Failure, after: Duration },
     /// It failed for good: no attempt can succeed.
     Reject(Failure),
 }

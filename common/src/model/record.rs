@@ -31,6 +31,8 @@ pub enum Status {
     Running { started_at: Timestamp },
     /// An attempt failed; the next one starts at `retry_at` or later.
     Retrying { retry_at: Timestamp },
+    /// The attempt was put off, which does not count: the next one starts at `until` or later.
+    Deferred { until: Timestamp, reason: Failure },
     /// A shutdown interrupted the attempt, which does not count: it waits to run again.
     Interrupted { interrupted_at: Timestamp },
     /// The recorded outcome: done, with the handler's result.
@@ -52,6 +54,7 @@ impl Status {
         match self {
             Self::Running { .. } => "running",
             Self::Retrying { .. } => "retrying",
+            Self::Deferred { .. } => "deferred",
             Self::Interrupted { .. } => "interrupted",
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
@@ -78,7 +81,10 @@ impl Record {
                 failed_at: ended_at,
                 ..
             } => Some(ended_at.duration_since(*started_at)),
-            Status::Running { .. } | Status::Retrying { .. } | Status::Interrupted { .. } => None,
+            Status::Running { .. }
+            | Status::Retrying { .. }
+            | Status::Deferred { .. }
+            | Status::Interrupted { .. } => None,
         }
     }
 

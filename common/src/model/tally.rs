@@ -25,6 +25,9 @@ pub struct Counts {
     pub failed: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub retried: u64,
+    /// Attempts that were put off at no cost.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deferred: u64,
     /// From the broker's timestamp to the start of the first attempt.
     #[serde(skip_serializing_if = "is_empty")]
     pub wait: Histogram,
@@ -45,6 +48,7 @@ pub enum Ended {
     Completed,
     Failed,
     Retried,
+    Deferred,
 }
 
 impl Tally {
@@ -60,6 +64,7 @@ impl Tally {
             Ended::Completed => counts.completed += 1,
             Ended::Failed => counts.failed += 1,
             Ended::Retried => counts.retried += 1,
+            Ended::Deferred => counts.deferred += 1,
         }
     }
 
@@ -83,6 +88,7 @@ impl Counts {
         self.completed += other.completed;
         self.failed += other.failed;
         self.retried += other.retried;
+        self.deferred += other.deferred;
         self.wait.merge(&other.wait);
         self.run.merge(&other.run);
     }

@@ -174,6 +174,15 @@ impl<H: Handler> Runtime<H> {
             Verdict::Retry { failure, delay } => {
                 self.retry(ledger, delivery, run, &failure, delay).await
             }
+            Verdict::Defer { reason, delay } => {
+                let until = Timestamp::now() + delay;
+                let deferred = Status::Deferred {
+                    until,
+                    reason: shortened(&reason),
+                };
+                self.put_off(ledger, delivery, run, (deferred, Ended::Deferred), delay)
+                    .await
+            }
             Verdict::Dead(failure) => {
                 ledger.add_failure(&failure, run.started_at, run.clock.elapsed());
                 self.bury(ledger, delivery, run, failure).await
@@ -216,17 +225,28 @@ impl<H: Handler> Runtime<H> {
         failure: &Failure,
         delay: Duration,
     ) -> Option<Settle> {
+        tracing::info!(task_id = %delivery.envelope.id, attempt = run.number, %failure, ?delay, "the attempt failed; it will be tried again");
+        ledger.add_failure(failure, run.started_at, run.clock.elapsed());
+        let retrying = Status::Retrying {
+            retry_at: Timestamp::now() + delay,
+        };
+        self.put_off(ledger, delivery, run, (retrying, Ended::Retried), delay)
+            .await
+    }
+
+    /// Records why the task waits, and returns it to its place for so long.
+    async fn put_off(
+        &self,
+        ledger: &mut Ledger<'_>,
+        delivery: &Delivery,
+        run: &Run,
+        (status, ended): (Status, Ended),
+        delay: Duration,
+    ) -> Option<Settle> {
         let ran = run.clock.elapsed();
-        ledger.add_failure(failure, run.started_at, ran);
-        let retry_at = Timestamp::now() + delay;
-        match superseded(
-            ledger
-                .write(run.number, Status::Retrying { retry_at })
-                .await,
-        ) {
+        match superseded(ledger.write(run.number, status).await) {
             Ok(()) => {
-                tracing::info!(task_id = %delivery.envelope.id, attempt = run.number, %failure, ?delay, "the attempt failed; it will be tried again");
-                self.meter.ended(lane(delivery), Ended::Retried, ran);
+                self.meter.ended(lane(delivery), ended, ran);
                 Some(Settle::Return(delay))
             }
             Err(superseded) => settle_superseded(superseded, delivery),

@@ -17,6 +17,7 @@ const JITTER_SHARE_MAX: f64 = 0.25;
 pub(super) enum Verdict {
     Complete(Value),
     Retry { failure: Failure, delay: Duration },
+    Defer { reason: Failure, delay: Duration },
     Dead(Failure),
 }
 
@@ -26,6 +27,13 @@ pub(super) fn decide(outcome: Outcome, number: u32, max_retries: u32, jitter: f6
     match outcome {
         Outcome::Done(result) => Verdict::Complete(result),
         Outcome::Reject(failure) => Verdict::Dead(failure),
+        Outcome::Defer { reason, after } => Verdict::Defer {
+            reason,
+            // What is put off together must not come back together.
+            delay: after
+                .min(RETRY_AFTER_MAX)
+                .mul_f64(1.0 + JITTER_SHARE_MAX * jitter),
+        },
         Outcome::Retry { failure, .. } if number > max_retries => Verdict::Dead(failure),
         Outcome::Retry { failure, after } => Verdict::Retry {
             failure,
@@ -103,6 +111,21 @@ mod tests {
                 .count();
             assert_eq!(tried, max_retries as usize);
         }
+    }
+
+    #[test]
+    fn putting_off_is_bounded_by_nothing_but_time() {
+        let reason = Failure::new("not_its_turn", "the host was asked a moment ago");
+        let after = Duration::from_secs(8);
+        let outcome = Outcome::Defer {
+            reason: reason.clone(),
+            after,
+        };
+        let delay = Duration::from_secs(10);
+        assert_eq!(
+            decide(outcome, u32::MAX, 0, 1.0),
+            Verdict::Defer { reason, delay }
+        );
     }
 
     #[test]

@@ -1,0 +1,95 @@
+//! Removes what is not for reading: first what no reader sees, then the frame around the
+//! content. An element that holds content after all is kept, whatever it is called.
+
+use dom_query::{Document, NodeRef};
+
+const UNSEEN: &str = "script, style, noscript, template, iframe, object, embed, svg, canvas, \
+    video, audio, button, input, select, textarea, dialog, \
+    [hidden]:not([role='tabpanel']), [aria-hidden='true']";
+
+const FRAME: &str = "nav, footer, header, aside, [role='navigation'], [role='search'], \
+    [role='banner'], [role='contentinfo'], [role='complementary'], .sidebar, #sidebar, .toc, \
+    #toc, .breadcrumb, .breadcrumbs, .skip-link, .cookie-banner, #cookie-banner, .pagination";
+
+/// Notes beside the text and heads of articles are content, where they stand inside of it.
+const CONTENT_INSIDE_MAIN: [&str; 2] = ["aside", "header"];
+
+const CONTENT: &str = "main, article, h1, pre";
+const HEADINGS: &str = "h1, h2, h3, h4, h5, h6";
+const LEVELS: &str = "blockquote, ul, ol";
+const LEVELS_NAMES: [&str; 3] = ["blockquote", "ul", "ol"];
+const LEVELS_MAX: usize = 10;
+
+const PERMALINKS: &str = ".headerlink, .anchor-link, .hash-link, .header-anchor, .permalink";
+
+pub(super) fn remove_unseen(document: &Document) {
+    for node in document.select(UNSEEN).nodes() {
+        // A dialog that is open may hide the page behind it from readers.
+        if !holds_content(node) {
+            node.remove_from_parent();
+        }
+    }
+}
+
+pub(super) fn remove_frame(document: &Document) {
+    // The footer of a quotation names its source.
+    document.select("blockquote footer").rename("p");
+    for node in document.select(FRAME).nodes() {
+        if !holds_content(node) && !is_part_of_content(node) {
+            node.remove_from_parent();
+        }
+    }
+}
+
+/// Headings often carry a link to themselves, as a sign behind them or around their text.
+pub(super) fn plain_headings(document: &Document) {
+    document.select(PERMALINKS).remove();
+    for heading in document.select(HEADINGS).iter() {
+        for link in heading.select("a").nodes() {
+            let to_itself = link.attr("href").is_none_or(|href| href.contains('#'));
+            if !to_itself {
+                continue;
+            }
+            let text = link.text();
+            if text.chars().any(char::is_alphanumeric) {
+                link.rename("span");
+            } else {
+                link.remove_from_parent();
+            }
+        }
+    }
+}
+
+/// Each level of a quotation or list is a prefix on every line below it: a page of 5 MB
+/// could grow to gigabytes of Markdown. Deeper levels become ordinary blocks.
+pub(super) fn limit_levels(document: &Document) {
+    for node in document.select(LEVELS).nodes() {
+        let above = node.ancestors_it(None).filter(is_level).count();
+        if above >= LEVELS_MAX {
+            node.rename("div");
+            let items = node
+                .children()
+                .into_iter()
+                .filter(|child| child.has_name("li"));
+            items.for_each(|item| item.rename("div"));
+        }
+    }
+}
+
+fn is_level(node: &NodeRef) -> bool {
+    LEVELS_NAMES.iter().any(|name| node.has_name(name))
+}
+
+fn holds_content(node: &NodeRef) -> bool {
+    let holder = dom_query::Selection::from(*node);
+    holder.select_single(CONTENT).exists()
+}
+
+fn is_part_of_content(node: &NodeRef) -> bool {
+    let is_main = |node: &NodeRef| {
+        let declared = node.attr("role").is_some_and(|role| &*role == "main");
+        declared || node.has_name("main") || node.has_name("article")
+    };
+    let by_name = CONTENT_INSIDE_MAIN.iter().any(|name| node.has_name(name));
+    by_name && node.ancestors_it(None).any(|above| is_main(&above))
+}

@@ -1,0 +1,95 @@
+//! The links of a page: where else its reader could go.
+
+use std::collections::HashMap;
+
+use dom_query::{Document, NodeRef};
+use serde::Serialize;
+use url::Url;
+
+use super::metadata::one_line;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Link {
+    pub(crate) url: String,
+    pub(crate) text: String,
+}
+
+/// Longer ones are tracking or data, and a result has to fit into one message.
+const URL_BYTES_MAX: usize = 1_024;
+const TEXT_CHARS_MAX: usize = 160;
+
+/// Each address once, in the order of the page, without fragments.
+pub(super) fn collect(document: &Document, base: &Url, links_max: usize) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    let mut places = HashMap::new();
+    for node in document.select("a[href], area[href]").nodes() {
+        let Some(url) = page_address(node, base) else {
+            continue;
+        };
+        let place = places.get(&url).copied();
+        match place {
+            // The first link to a page is often its picture, without a text.
+            Some(place) => {
+                let known: &mut Link = &mut links[place];
+                if known.text.is_empty() {
+                    known.text = text(node);
+                }
+            }
+            None if links.len() < links_max => {
+                places.insert(url.clone(), links.len());
+                let text = text(node);
+                links.push(Link { url, text });
+            }
+            None => break,
+        }
+    }
+    links
+}
+
+/// Writes out every address, so that the Markdown can be read away from the page.
+pub(super) fn make_absolute(document: &Document, base: &Url) {
+    for node in document.select("a[href]").nodes() {
+        match node
+            .attr("href")
+            .and_then(|href| base.join(href.trim()).ok())
+        {
+            Some(url) if matches!(url.scheme(), "http" | "https" | "mailto") => {
+                node.set_attr("href", url.as_str());
+            }
+            _ => node.remove_attr("href"),
+        }
+    }
+    for node in document.select("img").nodes() {
+        let described = node.attr("alt").is_some_and(|alt| !alt.trim().is_empty());
+        match node.attr("src").and_then(|src| base.join(src.trim()).ok()) {
+            Some(url) if described && matches!(url.scheme(), "http" | "https") => {
+                node.set_attr("src", url.as_str());
+            }
+            // Says nothing in text, or carries its data with it.
+            _ => node.remove_from_parent(),
+        }
+    }
+}
+
+fn page_address(node: &NodeRef, base: &Url) -> Option<String> {
+    let href = node.attr("href")?;
+    let href = href.trim();
+    if href.starts_with('#') {
+        return None;
+    }
+    let mut url = base.join(href).ok()?;
+    url.set_fragment(None);
+    let fits = matches!(url.scheme(), "http" | "https") && url.as_str().len() <= URL_BYTES_MAX;
+    fits.then(|| url.into())
+}
+
+fn text(node: &NodeRef) -> String {
+    let inside = one_line(&node.text());
+    let text = if inside.is_empty() {
+        let label = node.attr("aria-label").or_else(|| node.attr("title"));
+        one_line(&label.unwrap_or_default())
+    } else {
+        inside
+    };
+    text.chars().take(TEXT_CHARS_MAX).collect()
+}

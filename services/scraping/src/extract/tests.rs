@@ -1,0 +1,187 @@
+//! Single traits of pages, and pages made to hurt.
+
+use super::*;
+
+fn url() -> Url {
+    Url::parse("https://example.com/manual/page.html").unwrap()
+}
+
+fn markdown(body: &str) -> String {
+    html(&format!("<main>{body}</main>"), &url(), 100)
+        .unwrap()
+        .content
+}
+
+#[test]
+fn tables_without_header_cells_stay_tables() {
+    let table = "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr></table>";
+    assert_eq!(
+        markdown(table),
+        "|   |   |\n| - | - |\n| a | b |\n| c | d |"
+    );
+}
+
+#[test]
+fn short_rows_are_filled() {
+    let table = "<table><tr><th>a</th><th>b</th></tr><tr><td>c</td></tr></table>";
+    assert_eq!(markdown(table), "| a | b |\n| - | - |\n| c |  |");
+}
+
+#[test]
+fn tables_that_only_arrange_the_page_become_blocks() {
+    let table = "<table><tr><td><h2>Left</h2></td><td><p>Right</p>\
+        <table><tr><th>k</th></tr><tr><td>v</td></tr></table></td></tr></table>";
+    assert_eq!(markdown(table), "## Left\n\nRight\n\n| k |\n| - |\n| v |");
+    assert_eq!(markdown("<table><tr><td>only</td></tr></table>"), "only");
+}
+
+#[test]
+fn code_keeps_its_lines_and_language() {
+    let table = [
+        ("<pre>a\n  b</pre>", "```\na\n  b\n```"),
+        (
+            "<pre><code class='lang-js'>a()</code></pre>",
+            "```js\na()\n```",
+        ),
+        (
+            "<pre class='language-css'><code>a{}</code></pre>",
+            "```css\na{}\n```",
+        ),
+        ("<pre class='rust item-decl'>a</pre>", "```rust\na\n```"),
+        ("<pre>a<br>b</pre>", "```\na\nb\n```"),
+        (
+            "<pre><code><div>a</div><div>b</div></code></pre>",
+            "```\na\nb\n```",
+        ),
+        ("<pre>x ``` y</pre>", "````\nx ``` y\n````"),
+        (
+            "<div class='highlight-source-shell'><pre>ls *</pre></div>",
+            "```shell\nls *\n```",
+        ),
+        ("<pre><span class='lineno'>1 </span>a</pre>", "```\na\n```"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(markdown(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn headings_lose_their_own_links() {
+    let table = [
+        ("<h2 id=a><a href='#a'>Title</a></h2>", "## Title"),
+        ("<h2>Title <a href='page.html#a'>#</a></h2>", "## Title"),
+        (
+            "<h2><a href='/b'>Other</a></h2>",
+            "## [Other](https://example.com/b)",
+        ),
+    ];
+    for (body, expected) in table {
+        assert_eq!(markdown(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn hidden_panels_of_tabs_are_content() {
+    let tabs = "<div role=tabpanel><p>Linux</p></div><div role=tabpanel hidden><p>macOS</p></div>";
+    assert_eq!(markdown(tabs), "Linux\n\nmacOS");
+}
+
+#[test]
+fn code_outside_of_the_guess_brings_back_the_whole_page() {
+    let prose = "<p>A long paragraph of words, with commas, which reads like an article.</p>";
+    let page = format!(
+        "<div class=post>{}</div><div class='comment'><pre>cargo run</pre></div>",
+        prose.repeat(40),
+    );
+    let found = html(&page, &url(), 10).unwrap();
+    assert!(found.content.contains("cargo run"));
+    assert_eq!(found.method, Method::WholePage);
+}
+
+#[test]
+fn links_are_distinct_bounded_and_named() {
+    let page = "<a href='/a'><img src=x></a><a href='/a#b'>A</a><a href='#c'>c</a>\
+        <a href='mailto:a@b'>m</a><a href='javascript:x()'>j</a>\
+        <a href='b' aria-label='Bee'></a><a href='//cdn.example/c'>C</a>";
+    let links = html(page, &url(), 10).unwrap().links;
+    let found: Vec<_> = links
+        .iter()
+        .map(|l| (l.url.as_str(), l.text.as_str()))
+        .collect();
+    let expected = [
+        ("https://example.com/a", "A"),
+        ("https://example.com/manual/b", "Bee"),
+        ("https://cdn.example/c", "C"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(html(page, &url(), 1).unwrap().links.len(), 1);
+}
+
+#[test]
+fn deep_nesting_is_refused_at_once() {
+    let numbered = |count| {
+        (0..count)
+            .map(|i| format!("<p><b id=b{i}>x"))
+            .collect::<String>()
+    };
+    let pages = [
+        "<div>".repeat(20_000),
+        "<span><div></span>".repeat(20_000),
+        "<div><table><tr><td></div>".repeat(20_000),
+        format!("<svg><style>{}", "<div>".repeat(20_000)),
+        numbered(20_000),
+    ];
+    for page in pages {
+        let started = Instant::now();
+        let result = html(&page, &url(), 10);
+        assert!(
+            matches!(result, Err(Error::Nesting { .. })),
+            "{}",
+            &page[..40]
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{}",
+            &page[..40]
+        );
+    }
+    let deep = format!("{}deep", "<div>".repeat(200));
+    assert_eq!(html(&deep, &url(), 10).unwrap().content, "deep");
+}
+
+#[test]
+fn unclosed_tags_are_not_nesting() {
+    let list = format!("<ul>{}</ul>", "<li>item".repeat(2_000));
+    let rows = format!("<table>{}</table>", "<tr><td>a<td>b".repeat(2_000));
+    let paragraphs = "<p>text".repeat(2_000);
+    for page in [list, rows, paragraphs] {
+        assert!(html(&page, &url(), 10).is_ok());
+    }
+}
+
+#[test]
+fn a_page_that_multiplies_is_refused() {
+    let formats: String = (0..100).map(|i| format!("<b id=b{i}>")).collect();
+    let page = format!("<p>{formats}{}", "<p>x".repeat(200_000));
+    let result = html(&page, &url(), 10);
+    assert!(matches!(result, Err(Error::Nodes { .. })));
+}
+
+#[test]
+fn deep_quotations_do_not_multiply_the_text() {
+    let page = format!(
+        "{}{}",
+        "<blockquote>".repeat(200),
+        "line<br>".repeat(10_000)
+    );
+    let content = html(&page, &url(), 10).unwrap().content;
+    assert!(content.len() < page.len() * 8, "{}", content.len());
+}
+
+#[test]
+fn markdown_and_text_are_kept_as_they_are() {
+    let found = text("intro\n# The *title*\n\ntext".to_owned(), &url());
+    assert_eq!(found.title, "The *title*");
+    assert_eq!(found.content, "intro\n# The *title*\n\ntext");
+    assert_eq!(text("words".to_owned(), &url()).title, "page.html");
+}

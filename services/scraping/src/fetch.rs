@@ -1,0 +1,157 @@
+//! Fetches one page: for each hop of its redirects the address filter, robots.txt, the
+//! host's turn, then the request. Nothing about an earlier hop is taken as settled.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
+use url::Url;
+
+use crate::Config;
+use crate::client::{self, Client, SetupError};
+use crate::media::{self, ContentType, Media, Unsupported};
+use crate::pace::Pace;
+use crate::redirect::{self, BadRedirect};
+use crate::retry_after;
+use crate::robots::{self, Permission, Robots};
+
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    client: Client,
+    robots: Option<Robots>,
+    pace: Mutex<Pace>,
+    redirects_max: usize,
+    body_bytes_max: usize,
+    total_timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) url: Url,
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: ContentType,
+    pub(crate) media: Media,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("fetching the page")]
+    Client(#[from] client::Error),
+    #[error("asking whether the page may be fetched")]
+    Robots(#[from] robots::Error),
+    #[error("{host} answered with status {status}")]
+    Status {
+        host: String,
+        status: StatusCode,
+        after: Option<Duration>,
+    },
+    #[error("{host} may only be asked again in {} s", wait.as_secs())]
+    NotItsTurn { host: String, wait: Duration },
+    #[error("the page did not arrive within {} s", within.as_secs_f64())]
+    Timeout { within: Duration },
+    #[error("more than {redirects_max} redirects, the last to {url}")]
+    TooManyRedirects { redirects_max: usize, url: String },
+    #[error("{host} sent a redirect that leads nowhere")]
+    Redirect {
+        host: String,
+        #[source]
+        source: BadRedirect,
+    },
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
+        Ok(Self {
+            client: Client::new(config)?,
+            robots: config.robots.then(|| Robots::new(config.robots_name())),
+            pace: Mutex::new(Pace::new(config.requests_per_second_per_host)),
+            redirects_max: config.redirects_max,
+            body_bytes_max: config.html_bytes_max,
+            total_timeout: config.total_timeout,
+        })
+    }
+
+    pub(crate) async fn fetch(&self, url: &Url) -> Result<Page, Error> {
+        let within = self.total_timeout;
+        match tokio::time::timeout(within, self.follow(url)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout { within }),
+        }
+    }
+
+    async fn follow(&self, url: &Url) -> Result<Page, Error> {
+        let mut url = url.clone();
+        for _ in 0..=self.redirects_max {
+            let response = self.ask(&url).await?;
+            match redirect::target(&response, &url) {
+                None => return self.receive(response, url).await,
+                Some(Ok(next)) => url = next,
+                Some(Err(source)) => {
+                    let host = client::host(&url);
+                    return Err(Error::Redirect { host, source });
+                }
+            }
+        }
+        Err(Error::TooManyRedirects {
+            redirects_max: self.redirects_max,
+            url: client::without_secrets(&url),
+        })
+    }
+
+    /// One request, with everything that has to be asked before it.
+    async fn ask(&self, url: &Url) -> Result<Response, Error> {
+        self.client.check(url)?;
+        let permission = match &self.robots {
+            Some(robots) => robots.permit(&self.client, url).await?,
+            None => Permission::default(),
+        };
+        self.await_turn(url, permission.crawl_delay).await?;
+        Ok(self.client.get(url).await?)
+    }
+
+    async fn await_turn(&self, url: &Url, crawl_delay: Option<Duration>) -> Result<(), Error> {
+        let host = client::host(url);
+        // Half is left for the page itself; a longer wait is spent in the queue instead.
+        let wait_max = self.total_timeout / 2;
+        let reserved = {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.reserve(&host, crawl_delay, Instant::now(), wait_max)
+        };
+        match reserved {
+            Ok(wait) => tokio::time::sleep(wait).await,
+            Err(too_soon) => {
+                let wait = too_soon.wait;
+                return Err(Error::NotItsTurn { host, wait });
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&self, response: Response, url: Url) -> Result<Page, Error> {
+        let status = response.status();
+        if !status.is_success() {
+            return Err(Error::Status {
+                host: client::host(&url),
+                status,
+                after: retry_after::of(&response),
+            });
+        }
+        let header = response.headers().get(CONTENT_TYPE);
+        let header = header.and_then(|value| value.to_str().ok());
+        let content_type = ContentType::parse(header.unwrap_or_default());
+        // Known before the body is read, for most: a film is not downloaded to be refused.
+        let media = content_type.media()?;
+        let body = client::read(response, &url, self.body_bytes_max).await?;
+        let media = media.map_or_else(|| media::sniff(&body), Ok)?;
+        Ok(Page {
+            url,
+            status,
+            content_type,
+            media,
+            body,
+        })
+    }
+}

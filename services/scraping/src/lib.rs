@@ -1,0 +1,31 @@
+//! The scraping category: fetches the page that a task names, politely and only where it
+//! may, and turns it into Markdown.
+//!
+//! In reading order: `handler` runs a task; `fetch` gets the page, asking `robots` and
+//! `pace` first, through the guarded `client` (`address`, `resolver`); `charset` and
+//! `extract` turn it into text; `failure` decides what is retried.
+
+mod address;
+mod charset;
+mod client;
+mod config;
+mod extract;
+mod failure;
+mod fetch;
+mod handler;
+mod media;
+mod pace;
+mod payload;
+mod redirect;
+mod resolver;
+mod result;
+mod retry_after;
+mod robots;
+mod run;
+mod text;
+
+pub use client::SetupError;
+pub use config::Config;
+pub use handler::ScrapeHandler;
+pub use payload::{InvalidTarget, Payload, Target};
+pub use run::run;

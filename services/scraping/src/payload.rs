@@ -1,0 +1,99 @@
+//! What a scraping task carries. Parsed once, where it enters: a [`Target`] is always an
+//! absolute http(s) address with a host, so nothing behind it checks again.
+
+use serde::Deserialize;
+use url::Url;
+
+/// Fields that we do not know are ignored: clients of the earlier API send more.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Payload {
+    pub url: Target,
+    /// A label of the caller, given back in the result.
+    #[serde(default)]
+    pub brand: Option<String>,
+}
+
+/// The page to fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Target {
+    asked: String,
+    url: Url,
+}
+
+/// Longer addresses are refused by many servers, and cost time in every pattern match.
+const URL_BYTES_MAX: usize = 8 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    #[error("url is not an absolute address ({0}): give one such as https://example.com/manual")]
+    Malformed(#[from] url::ParseError),
+    #[error("url has the scheme {0:?}: only http and https can be scraped")]
+    Scheme(String),
+    #[error("url has {0} bytes: at most {URL_BYTES_MAX} are allowed")]
+    TooLong(usize),
+}
+
+impl Target {
+    /// The address as the caller wrote it.
+    #[must_use]
+    pub fn asked(&self) -> &str {
+        &self.asked
+    }
+
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = InvalidTarget;
+
+    fn try_from(asked: String) -> Result<Self, Self::Error> {
+        if asked.len() > URL_BYTES_MAX {
+            return Err(InvalidTarget::TooLong(asked.len()));
+        }
+        let url = Url::parse(asked.trim())?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(InvalidTarget::Scheme(url.scheme().to_owned()));
+        }
+        Ok(Self { asked, url })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Payload, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_payload_keeps_the_address_as_asked() {
+        let payload = parse(r#"{"url":"HTTP://Example.com","brand":"acme","old":1}"#).unwrap();
+        assert_eq!(payload.url.asked(), "HTTP://Example.com");
+        assert_eq!(payload.url.url().as_str(), "http://example.com/");
+        assert_eq!(payload.brand.as_deref(), Some("acme"));
+        assert_eq!(parse(r#"{"url":"http://a/"}"#).unwrap().brand, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let table = [
+            ("{}", "missing field `url`"),
+            (r#"{"url":7}"#, "expected a string"),
+            (r#"{"url":"manual.html"}"#, "not an absolute address"),
+            (r#"{"url":"ftp://example.com/"}"#, "\"ftp\""),
+            (r#"{"url":"http://"}"#, "not an absolute address"),
+            (r#"{"url":"http://a/","brand":3}"#, "expected a string"),
+        ];
+        for (json, expected) in table {
+            let error = parse(json).unwrap_err();
+            assert!(error.contains(expected), "{json}: {error}");
+        }
+        let long = format!(r#"{{"url":"http://a/{}"}}"#, "x".repeat(URL_BYTES_MAX));
+        assert!(parse(&long).unwrap_err().contains("at most"));
+    }
+}
