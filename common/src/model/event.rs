@@ -64,3 +64,34 @@ pub struct WorkerState {
     pub slots: usize,
     pub busy: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Ended, Lane, Priority};
+    use super::*;
+
+    #[test]
+    fn a_report_with_counts_reads_back() {
+        let mut tally = Tally::default();
+        let lane = Lane {
+            category: Category::Scraping,
+            priority: Priority::Normal,
+        };
+        tally.started(lane, Duration::from_millis(3));
+        tally.ended(lane, Ended::Completed, Duration::from_millis(7));
+        let report = Report {
+            number: 1,
+            worker: None,
+            tally,
+            stopping: false,
+        };
+        let event = Event {
+            from: Instance::new("scraping"),
+            body: Body::Report(report),
+        };
+        let json = serde_json::to_vec(&event).unwrap();
+        assert_eq!(serde_json::from_slice::<Event>(&json).unwrap(), event);
+    }
+}

@@ -13,10 +13,36 @@ use serde::{Deserialize, Serialize};
 const GROWTH: f64 = 1.02 / 0.98;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Wire", into = "Wire")]
 pub struct Histogram {
     /// Bucket `i` counts durations in (γ^(i−1), γ^i] microseconds; below one microsecond, 0.
     buckets: BTreeMap<u16, u64>,
     sum_seconds: f64,
+}
+
+/// Pairs, since a JSON object's keys would have to be text.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    buckets: Vec<(u16, u64)>,
+    sum_seconds: f64,
+}
+
+impl From<Wire> for Histogram {
+    fn from(wire: Wire) -> Self {
+        Self {
+            buckets: wire.buckets.into_iter().collect(),
+            sum_seconds: wire.sum_seconds,
+        }
+    }
+}
+
+impl From<Histogram> for Wire {
+    fn from(histogram: Histogram) -> Self {
+        Self {
+            buckets: histogram.buckets.into_iter().collect(),
+            sum_seconds: histogram.sum_seconds,
+        }
+    }
 }
 
 impl Histogram {

@@ -1,5 +1,7 @@
 //! Section `[log]`, and the subscriber that it describes. Logs go to standard error.
 
+use std::io::IsTerminal;
+
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -23,7 +25,7 @@ pub enum Format {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            level: "info".to_owned(),
+            level: "info,async_nats=warn".to_owned(),
             format: Format::Text,
         }
     }
@@ -35,6 +37,7 @@ impl Config {
         let filter = EnvFilter::try_new(&self.level)
             .map_err(|error| format!("log.level {:?} is no filter: {error}", self.level))?;
         let builder = tracing_subscriber::fmt()
+            .with_ansi(std::io::stderr().is_terminal())
             .with_env_filter(filter)
             .with_writer(std::io::stderr);
         let _ = match self.format {

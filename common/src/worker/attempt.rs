@@ -312,11 +312,17 @@ fn lane(delivery: &Delivery) -> Lane {
 }
 
 fn settle_superseded(superseded: Superseded, delivery: &Delivery) -> Option<Settle> {
-    tracing::warn!(task_id = %delivery.envelope.id, ?superseded, "the attempt has lost its lease; its outcome is dropped");
+    let task_id = &delivery.envelope.id;
     match superseded {
-        Superseded::Finished => Some(Settle::Ack),
+        Superseded::Finished => {
+            tracing::info!(%task_id, "the task has its outcome already; this one is dropped");
+            Some(Settle::Ack)
+        }
         // An ack would settle the attempt that took over.
-        Superseded::TakenOver => None,
+        Superseded::TakenOver => {
+            tracing::warn!(%task_id, "another attempt has taken over; this one's outcome is dropped");
+            None
+        }
     }
 }
 

@@ -8,7 +8,11 @@ use flotilla_common::service::{Flags, Settings, stop_on_signals};
 use crate::up;
 
 #[derive(Debug, Parser)]
-#[command(name = "flotilla", version, about = "A fleet of task consumers over NATS JetStream")]
+#[command(
+    name = "flotilla",
+    version,
+    about = "A fleet of task consumers over NATS JetStream"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,10 +43,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let mut settings = cli.flags.settings()?;
     match cli.command {
-        Command::Up { nats_url, listen, data_dir, nats_port } => {
+        Command::Up {
+            nats_url,
+            listen,
+            data_dir,
+            nats_port,
+        } => {
             override_with(&mut settings, "nats", "url", nats_url);
             override_with(&mut settings, "gateway", "listen", listen);
-            override_with(&mut settings, "embedded", "data_dir", data_dir.map(|dir| dir.display().to_string()));
+            override_with(
+                &mut settings,
+                "embedded",
+                "data_dir",
+                data_dir.map(|dir| dir.display().to_string()),
+            );
             if let Some(port) = nats_port {
                 settings.set("embedded", "port", i64::from(port));
             }

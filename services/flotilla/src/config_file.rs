@@ -16,7 +16,11 @@ fn documented() -> Settings {
 /// The file's section reads as the defaults; a key that is unknown fails to read at all.
 fn is_default<T: DeserializeOwned + Default + Debug>(section: &'static str) {
     let read: T = documented().section(section).unwrap();
-    assert_eq!(format!("{read:#?}"), format!("{:#?}", T::default()), "[{section}]");
+    assert_eq!(
+        format!("{read:#?}"),
+        format!("{:#?}", T::default()),
+        "[{section}]"
+    );
 }
 
 #[test]
@@ -35,9 +39,15 @@ fn the_documented_values_are_the_defaults() {
 fn the_documented_slots_and_timeouts_are_the_defaults() {
     let read: worker::Config = documented().section("worker").unwrap();
     let default = worker::Config::default();
-    assert_eq!((read.drain_grace, read.running_after), (default.drain_grace, default.running_after));
+    assert_eq!(
+        (read.drain_grace, read.running_after),
+        (default.drain_grace, default.running_after)
+    );
     for category in Category::ALL {
-        assert!(read.slots.contains_key(&category) && read.timeout.contains_key(&category), "{category}");
+        assert!(
+            read.slots.contains_key(&category) && read.timeout.contains_key(&category),
+            "{category}"
+        );
         assert_eq!(read.slots(category), default.slots(category));
         assert_eq!(read.timeout(category), default.timeout(category));
     }
@@ -55,9 +65,16 @@ fn every_documented_key_is_one_and_every_key_is_documented() {
         format!("{:?}", crate::embedded::Config::default()),
     ] {
         let (_, fields) = default.split_once('{').unwrap();
-        for field in fields.split(": ").filter_map(|part| part.rsplit([' ', '{']).next()) {
-            let is_key = !field.is_empty() && field.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-            assert!(!is_key || text.contains(&format!("{field} =")), "{field} is not documented");
+        for field in fields
+            .split(": ")
+            .filter_map(|part| part.rsplit([' ', '{']).next())
+        {
+            let is_key =
+                !field.is_empty() && field.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(
+                !is_key || text.contains(&format!("{field} =")),
+                "{field} is not documented"
+            );
         }
     }
 }

@@ -13,18 +13,31 @@ use tokio_util::sync::CancellationToken;
 type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 /// Runs the fleet until it is stopped, or a service fails: then all the others drain too.
-pub(crate) async fn run(settings: &Settings, stop: &CancellationToken, ready: impl FnOnce()) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    settings: &Settings,
+    stop: &CancellationToken,
+    ready: impl FnOnce(),
+) -> anyhow::Result<()> {
     let work = Context::new(settings.clone(), stop.child_token());
     // Stats goes last, to count what the others do while they drain.
-    let stats_context = Context { stop: CancellationToken::new(), ..work.clone() };
+    let stats_context = Context {
+        stop: CancellationToken::new(),
+        ..work.clone()
+    };
     let fleet: Fleet = work.fleet()?;
     let mut services = FuturesUnordered::new();
-    services.push(named("gateway", flotilla_gateway::run(work.clone(), settings.section("gateway")?)));
+    services.push(named(
+        "gateway",
+        flotilla_gateway::run(work.clone(), settings.section("gateway")?),
+    ));
     for category in &fleet.categories {
         services.push(worker(*category, &work)?);
     }
     let expected = services.len() + 1;
-    let mut stats = named("stats", flotilla_stats::run(stats_context.clone(), settings.section("stats")?));
+    let mut stats = named(
+        "stats",
+        flotilla_stats::run(stats_context.clone(), settings.section("stats")?),
+    );
 
     let mut ready = Some(ready);
     let mut failed = Ok(());
@@ -53,16 +66,39 @@ pub(crate) async fn run(settings: &Settings, stop: &CancellationToken, ready: im
     failed.and(stats.await)
 }
 
+/// Reads every section, so that a typo is told before anything is started.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
+    let context = Context::new(settings.clone(), CancellationToken::new());
+    context.fleet()?;
+    context.worker()?;
+    settings.section::<flotilla_gateway::Config>("gateway")?;
+    settings.section::<flotilla_stats::Config>("stats")?;
+    settings.section::<flotilla_scraping::Config>("scraping")?;
+    Ok(())
+}
+
 fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
     let (context, settings) = (context.clone(), &context.settings);
     Ok(match category {
-        Category::Scraping => named("scraping", flotilla_scraping::run(context, settings.section("scraping")?)),
+        Category::Scraping => named(
+            "scraping",
+            flotilla_scraping::run(context, settings.section("scraping")?),
+        ),
         Category::Query | Category::Embedding | Category::Batch | Category::Maintenance => {
-            bail!("fleet.categories names {category}, for which this version has no service yet: leave it out")
+            bail!(
+                "fleet.categories names {category}, for which this version has no service yet: leave it out"
+            )
         }
     })
 }
 
-fn named(name: &'static str, service: impl Future<Output = anyhow::Result<()>> + 'static) -> Service {
-    Box::pin(async move { service.await.with_context(|| format!("the {name} service failed")) })
+fn named(
+    name: &'static str,
+    service: impl Future<Output = anyhow::Result<()>> + 'static,
+) -> Service {
+    Box::pin(async move {
+        service
+            .await
+            .with_context(|| format!("the {name} service failed"))
+    })
 }

@@ -11,8 +11,12 @@ use crate::fleet;
 
 pub(crate) async fn run(mut settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let began = Instant::now();
+    fleet::check(&settings)?;
     let server = own_server(&mut settings).await?;
-    let result = fleet::run(&settings, &stop, || greet(&settings, server.as_ref(), began)).await;
+    let result = fleet::run(&settings, &stop, || {
+        greet(&settings, server.as_ref(), began)
+    })
+    .await;
     if let Some(server) = server {
         server.stop().await;
     }
@@ -31,9 +35,16 @@ async fn own_server(settings: &mut Settings) -> anyhow::Result<Option<NatsServer
 }
 
 fn greet(settings: &Settings, server: Option<&NatsServer>, began: Instant) {
-    let listen = settings.section::<Gateway>("gateway").map(|gateway| gateway.listen).unwrap_or_default();
+    let listen = settings
+        .section::<Gateway>("gateway")
+        .map(|gateway| gateway.listen)
+        .unwrap_or_default();
     let nats = match server {
-        Some(server) => format!("{} (ours, data in {})", server.url(), server.data_dir().display()),
+        Some(server) => format!(
+            "{} (ours, data in {})",
+            server.url(),
+            server.data_dir().display()
+        ),
         None => "the one you named".to_owned(),
     };
     println!(

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A process that fell silent without a goodbye is shown as missing for so long.
-const SHOWN_FOR: Duration = Duration::from_secs(60);
+const SHOWN_FOR: Duration = Duration::from_secs(30);
 /// Its last number is kept for longer: a report may be repeated after an outage.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
 

@@ -28,7 +28,9 @@ pub(crate) enum ServerError {
     Binary(#[from] BinaryError),
     #[error("cannot write to the data directory {}: free disk space, or choose another with --data-dir", path.display())]
     DataDir { path: PathBuf, source: io::Error },
-    #[error("port {port} is taken: if a nats-server runs there, use it with NATS_URL=nats://127.0.0.1:{port}, else choose another port with --nats-port")]
+    #[error(
+        "port {port} is taken: if a nats-server runs there, use it with NATS_URL=nats://127.0.0.1:{port}, else choose another port with --nats-port"
+    )]
     PortTaken { port: u16 },
     #[error("the nats-server did not start; its log {} ends with:\n{tail}", log.display())]
     Failed { log: PathBuf, tail: String },
@@ -44,22 +46,27 @@ pub(crate) struct NatsServer {
 impl NatsServer {
     /// Starts the server, or takes over the one that an earlier run has left behind.
     pub(crate) async fn start(config: Config) -> Result<Self, ServerError> {
-        let binary = binary::find(config.nats_server.as_deref()).await?;
         let config = prepared(config)?;
         let stop = CancellationToken::new();
         let keeper = match left_behind(&config) {
             Some(pid) => {
-                tracing::info!(pid = pid.as_raw_nonzero(), "using the nats-server that an earlier run has left behind");
+                tracing::info!(
+                    pid = pid.as_raw_nonzero(),
+                    "using the nats-server that an earlier run has left behind"
+                );
                 answers(&config, None).await?;
-                tokio::spawn(keep_adopted(pid, stop.clone()))
+                tokio::spawn(keep_adopted(pid, config.clone(), stop.clone()))
             }
             None => {
-                let mut child = spawn(&binary, &config)?;
-                answers(&config, Some(&mut child)).await?;
+                let (child, binary) = start_own(&config).await?;
                 tokio::spawn(keep(child, binary, config.clone(), stop.clone()))
             }
         };
-        Ok(Self { config, stop, keeper })
+        Ok(Self {
+            config,
+            stop,
+            keeper,
+        })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,11 +87,17 @@ impl NatsServer {
 
 /// The data directory made, and the server's configuration in it.
 fn prepared(config: Config) -> Result<Config, ServerError> {
-    let failed = |source| ServerError::DataDir { path: config.data_dir.clone(), source };
+    let failed = |source| ServerError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    };
     std::fs::create_dir_all(&config.data_dir).map_err(failed)?;
     // The server runs with another idea of the working directory after a reload.
     let data_dir = config.data_dir.canonicalize().map_err(failed)?;
-    let prepared = Config { data_dir, ..config.clone() };
+    let prepared = Config {
+        data_dir,
+        ..config.clone()
+    };
     std::fs::write(prepared.server_file(), prepared.server_text()).map_err(failed)?;
     Ok(prepared)
 }
@@ -101,6 +114,13 @@ fn is_port_taken(port: u16) -> bool {
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_err()
 }
 
+async fn start_own(config: &Config) -> Result<(Child, PathBuf), ServerError> {
+    let binary = binary::find(config.nats_server.as_deref()).await?;
+    let mut child = spawn(&binary, config)?;
+    answers(config, Some(&mut child)).await?;
+    Ok((child, binary))
+}
+
 fn spawn(binary: &Path, config: &Config) -> Result<Child, ServerError> {
     if is_port_taken(config.port) {
         return Err(ServerError::PortTaken { port: config.port });
@@ -114,19 +134,33 @@ fn spawn(binary: &Path, config: &Config) -> Result<Child, ServerError> {
         // A group of its own: Ctrl-C is for the fleet, which needs the server to drain.
         .process_group(0)
         .spawn()
-        .map_err(|source| BinaryError::Broken { path: binary.to_owned(), source }.into())
+        .map_err(|source| {
+            BinaryError::Broken {
+                path: binary.to_owned(),
+                source,
+            }
+            .into()
+        })
 }
 
 /// Until the server takes connections.
 async fn answers(config: &Config, mut child: Option<&mut Child>) -> Result<(), ServerError> {
     let give_up_at = Instant::now() + START_TIME_MAX;
     loop {
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, config.port)).await.is_ok() {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, config.port))
+            .await
+            .is_ok()
+        {
             return Ok(());
         }
-        let has_ended = child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+        let has_ended = child
+            .as_mut()
+            .is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
         if has_ended || Instant::now() > give_up_at {
-            return Err(ServerError::Failed { log: config.log_file(), tail: tail(&config.log_file()) });
+            return Err(ServerError::Failed {
+                log: config.log_file(),
+                tail: tail(&config.log_file()),
+            });
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -155,8 +189,22 @@ async fn keep(mut child: Child, binary: PathBuf, config: Config, stop: Cancellat
     }
 }
 
-async fn keep_adopted(pid: Pid, stop: CancellationToken) {
-    stop.cancelled().await;
+/// Watches a server that is not our child, and replaces it by our own when it dies.
+async fn keep_adopted(pid: Pid, config: Config, stop: CancellationToken) {
+    while test_kill_process(pid).is_ok() {
+        tokio::select! {
+            () = stop.cancelled() => return end_adopted(pid).await,
+            () = tokio::time::sleep(RESTART_AFTER) => {}
+        }
+    }
+    tracing::error!("the nats-server died; starting it again");
+    match start_own(&config).await {
+        Ok((child, binary)) => keep(child, binary, config, stop).await,
+        Err(error) => tracing::error!(%error, "the nats-server does not start"),
+    }
+}
+
+async fn end_adopted(pid: Pid) {
     let _ = kill_process(pid, Signal::TERM);
     let give_up_at = Instant::now() + STOP_TIME_MAX;
     while test_kill_process(pid).is_ok() && Instant::now() < give_up_at {
@@ -169,7 +217,10 @@ async fn end(child: &mut Child) {
     if let Some(pid) = pid {
         let _ = kill_process(pid, Signal::TERM);
     }
-    if tokio::time::timeout(STOP_TIME_MAX, child.wait()).await.is_err() {
+    if tokio::time::timeout(STOP_TIME_MAX, child.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("the nats-server does not stop; killing it");
         let _ = child.kill().await;
     }
@@ -178,5 +229,9 @@ async fn end(child: &mut Child) {
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(5).collect();
-    lines.into_iter().rev().map(|line| format!("  {line}\n")).collect()
+    lines
+        .into_iter()
+        .rev()
+        .map(|line| format!("  {line}\n"))
+        .collect()
 }
