@@ -1,5 +1,6 @@
 //! The connection: made with clear errors, kept for ever, and telling when it came back.
 
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -212,8 +213,20 @@ fn explain(config: &Config, error: async_nats::ConnectError) -> ConnectError {
             url,
             source: error.into(),
         },
+        _ if is_certificate(&error) => ConnectError::Tls {
+            url,
+            source: error.into(),
+        },
         _ => ConnectError::Unreachable { url, source: error },
     }
+}
+
+/// A handshake that fails over a certificate comes as an I/O error about its data.
+fn is_certificate(error: &async_nats::ConnectError) -> bool {
+    let cause = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
 }
 
 fn note(event: &Event) {

@@ -2,7 +2,11 @@
 
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, PublishError,
+    PublishErrorKind, RequestErrorKind,
+};
+use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
 
 /// A request to the broker failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,7 @@ impl BrokerError {
             PublishErrorKind::WrongLastSequence => refused(Refusal::Conflict),
             PublishErrorKind::MaxPayloadExceeded => refused(Refusal::TooLarge(source_text(&error))),
             _ => match js_error(&error) {
-                Some(error) => refused(Refusal::of(error)),
+                Some(error) => refused(Refusal::of(&error)),
                 None => Self::Other {
                     doing,
                     source: error.into(),
@@ -100,7 +104,11 @@ impl BrokerError {
         match js_error(&*source) {
             Some(error) => Self::Refused {
                 doing,
-                refusal: Refusal::of(error),
+                refusal: Refusal::of(&error),
+            },
+            None if is_disabled(&*source) => Self::Refused {
+                doing,
+                refusal: Refusal::JetStreamDisabled,
             },
             None if is_timeout(&*source) => Self::Unavailable { doing },
             None => Self::Other { doing, source },
@@ -117,11 +125,48 @@ impl BrokerError {
 
 type Chained = dyn std::error::Error + 'static;
 
-/// The server's own error somewhere in the chain of causes.
-fn js_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a jetstream::Error> {
-    chain(error).find_map(|cause| cause.downcast_ref())
+/// The server's own error, wherever the client library has put it.
+fn js_error(error: &Chained) -> Option<jetstream::Error> {
+    chain(error).find_map(|cause| {
+        let bare = cause.downcast_ref::<jetstream::Error>().cloned();
+        bare.or_else(|| js_error_of_stream(cause))
+            .or_else(|| js_error_of_consumer(cause))
+    })
 }
 
+fn js_error_of_stream(cause: &Chained) -> Option<jetstream::Error> {
+    let created = cause
+        .downcast_ref::<CreateStreamError>()
+        .map(CreateStreamError::kind);
+    let found = cause
+        .downcast_ref::<GetStreamError>()
+        .map(GetStreamError::kind);
+    match (created, found) {
+        (Some(CreateStreamErrorKind::JetStream(error)), _)
+        | (_, Some(GetStreamErrorKind::JetStream(error))) => Some(error),
+        _ => None,
+    }
+}
+
+fn js_error_of_consumer(cause: &Chained) -> Option<jetstream::Error> {
+    match cause
+        .downcast_ref::<ConsumerError>()
+        .map(ConsumerError::kind)
+    {
+        Some(ConsumerErrorKind::JetStream(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Nobody listens on JetStream's own subjects.
+fn is_disabled(error: &Chained) -> bool {
+    chain(error).any(|cause| {
+        let request = cause.downcast_ref::<jetstream::context::RequestError>();
+        request.is_some_and(|request| request.kind() == RequestErrorKind::NoResponders)
+    })
+}
+
+/// The library has a time-out in each of its errors; they share nothing but the words.
 fn is_timeout(error: &Chained) -> bool {
     chain(error).any(|cause| cause.to_string().contains("timed out"))
 }
