@@ -1,1 +1,83 @@
-//! x
+//! The gateway: the fleet's HTTP API. It keeps nothing itself: tasks go to the broker, records
+//! come from the broker, and what the fleet does is asked of the stats service.
+
+mod body;
+mod config;
+mod fleet;
+mod problem;
+mod refusal;
+mod routes;
+mod server;
+mod submit;
+mod task_view;
+mod tasks;
+mod wait;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use flotilla_common::broker::Broker;
+use flotilla_common::model::{Category, Instance};
+use flotilla_common::service::{Context, StartError};
+use flotilla_common::worker::{Meter, Reporter};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::Config;
+pub use server::ListenError;
+
+/// The service, as far as a request sees it.
+struct Gateway {
+    broker: Broker,
+    config: Config,
+    /// The categories that have to be there for the fleet to be healthy.
+    expected: Vec<ExpectedWorker>,
+    /// Cancelled when the gateway drains: whoever waits for an outcome is answered then.
+    stop: CancellationToken,
+    /// The requests that have not been answered yet.
+    requests: TaskTracker,
+}
+
+/// A category of this fleet, with the slots that one worker process of it has.
+struct ExpectedWorker {
+    category: Category,
+    slots: usize,
+}
+
+/// Serves the API until the context stops; then answers what is under way, within the grace.
+pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    config.validate().map_err(StartError::Invalid)?;
+    let expected = expected_workers(&context)?;
+    let broker = context.broker("gateway").await?;
+    let listener = server::listen(&config.listen).await?;
+    let reporter = Reporter::start(
+        broker.clone(),
+        Instance::new("gateway"),
+        Arc::new(Meter::default()),
+        || None,
+    );
+    context.readiness.mark();
+    let gateway = Gateway {
+        broker: broker.clone(),
+        config,
+        expected,
+        stop: context.stop,
+        requests: TaskTracker::new(),
+    };
+    let served = server::serve(listener, Arc::new(gateway)).await;
+    reporter.stop().await;
+    broker.flush().await;
+    served.context("serving the HTTP API")
+}
+
+fn expected_workers(context: &Context) -> Result<Vec<ExpectedWorker>, StartError> {
+    let worker = context.worker()?;
+    let expect = |category| ExpectedWorker {
+        category,
+        slots: worker.slots(category),
+    };
+    // A set: a category that is listed twice counts once.
+    let categories: BTreeSet<_> = context.fleet()?.categories.into_iter().collect();
+    Ok(categories.into_iter().map(expect).collect())
+}

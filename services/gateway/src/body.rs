@@ -1,0 +1,173 @@
+//! A request's body: bounded in size and time, and a JSON object whose fields are taken one
+//! by one, so that whatever is wrong is named.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::Gateway;
+use crate::problem::{Kind, Problem};
+
+/// A body that is not complete by then is not coming.
+const BODY_TIME_MAX: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fields(Map<String, Value>);
+
+impl Fields {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
+        if body.is_empty() {
+            return Err(Problem::new(Kind::Syntax, "the body is empty")
+                .remedy("send a JSON object, like {\"url\": \"https://example.com/\"}"));
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(Problem::new(
+                Kind::Validation,
+                "the body must be a JSON object",
+            )),
+            Err(error) => Err(Problem::new(
+                Kind::Syntax,
+                format!("the body is not valid JSON: {error}"),
+            )),
+        }
+    }
+
+    /// A field's value, left where it is. `null` is the same as nothing.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value.clone())
+                .map(Some)
+                .map_err(|error| Problem::invalid(name, format!("{name}: {error}"))),
+        }
+    }
+
+    /// A field's value, taken out of the payload.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+        let value = self.read(name)?;
+        self.0.remove(name);
+        Ok(value)
+    }
+
+    pub(crate) fn require<T>(name: &str, value: Option<T>) -> Result<T, Problem> {
+        value.ok_or_else(|| Problem::invalid(name, format!("{name} is missing")))
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// The fields as they go to the worker.
+    pub(crate) fn to_payload(&self) -> Bytes {
+        // Writing a JSON value into memory does not fail.
+        serde_json::to_vec(&self.0).unwrap_or_default().into()
+    }
+}
+
+impl FromRequest<Arc<Gateway>> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let body = Bytes::from_request(request, gateway);
+        match tokio::time::timeout(BODY_TIME_MAX, body).await {
+            Ok(Ok(body)) => Self::parse(&body),
+            Ok(Err(rejection)) => Err(unread(&rejection, gateway.config.body_bytes_max)),
+            Err(_) => Err(Problem::new(
+                Kind::TooSlow,
+                format!(
+                    "the body was not complete after {} s",
+                    BODY_TIME_MAX.as_secs()
+                ),
+            )),
+        }
+    }
+}
+
+/// JSON, or nothing said. What an HTML form can send is refused, so that a web page elsewhere
+/// cannot submit tasks through its visitor's browser.
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(value.as_bytes()).to_lowercase();
+    let media_type = text.split(';').next().unwrap_or_default().trim();
+    if media_type == "application/json" || media_type.ends_with("+json") {
+        return Ok(());
+    }
+    Err(
+        Problem::new(Kind::MediaType, format!("the body is sent as {media_type}"))
+            .remedy("send JSON with the header Content-Type: application/json"),
+    )
+}
+
+fn unread(rejection: &BytesRejection, bytes_max: usize) -> Problem {
+    match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            Problem::new(
+                Kind::TooLarge,
+                format!("the body is larger than {bytes_max} bytes"),
+            )
+            .remedy("send less at once; operators can raise gateway.body_bytes_max")
+        }
+        _ => Problem::new(Kind::Syntax, "the body broke off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_common::model::Priority;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for (body, kind) in [
+            ("", Kind::Syntax),
+            ("{\"url\":", Kind::Syntax),
+            ("\u{0}", Kind::Syntax),
+            ("[1]", Kind::Validation),
+            ("null", Kind::Validation),
+        ] {
+            let problem = Fields::parse(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.kind(), kind, "{body}");
+        }
+    }
+
+    #[test]
+    fn fields_are_taken_out_and_the_rest_is_the_payload() {
+        let mut fields =
+            Fields::parse(br#"{"url":"u","priority":2,"brand":null,"render":"auto"}"#).unwrap();
+        assert_eq!(fields.take("priority").unwrap(), Some(Priority::High));
+        assert_eq!(fields.read::<String>("brand").unwrap(), None);
+        assert_eq!(
+            fields.to_payload(),
+            r#"{"brand":null,"render":"auto","url":"u"}"#
+        );
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let fields = Fields::parse(br#"{"url":5}"#).unwrap();
+        let problem = fields.read::<String>("url").unwrap_err();
+        assert!(problem.detail().starts_with("url: invalid type: integer"));
+    }
+
+    #[test]
+    fn json_is_what_says_so_or_says_nothing() {
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())])
+        };
+        assert!(require_json(&HeaderMap::new()).is_ok());
+        assert!(require_json(&with("Application/JSON; charset=utf-8")).is_ok());
+        assert!(require_json(&with("application/vnd.x+json")).is_ok());
+        assert!(require_json(&with("text/plain")).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! Whether the fleet does its work: every service that should be there has to be heard.
+
+use std::collections::BTreeMap;
+
+use flotilla_common::model::{BreakerState, Category, Dependency, SeenInstance, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::SnapshotError;
+use crate::ExpectedWorker;
+
+/// The services that every fleet has beside its workers.
+const ALWAYS_EXPECTED: [&str; 2] = ["gateway", "stats"];
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Health {
+    pub(super) healthy: bool,
+    running: bool,
+    workers: Slots,
+    circuit_breakers: BTreeMap<&'static str, &'static str>,
+    broker: BrokerHealth,
+    services: BTreeMap<&'static str, Presence>,
+    /// What is wrong, in sentences; also what has not made the fleet unhealthy.
+    problems: Vec<String>,
+}
+
+/// Worker slots: what the old pool called a worker.
+#[derive(Debug, Serialize)]
+struct Slots {
+    healthy: usize,
+    total: usize,
+    health_percentage: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct BrokerHealth {
+    connected: bool,
+    version: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Presence {
+    Alive,
+    Missing,
+    /// Nobody is there to tell.
+    Unknown,
+}
+
+impl Health {
+    /// `version` is the broker's, while there is a connection to it.
+    pub(super) fn of(
+        expected: &[ExpectedWorker],
+        version: Option<String>,
+        snapshot: Result<&Snapshot, &SnapshotError>,
+    ) -> Self {
+        let (services, problems) = match snapshot {
+            Ok(snapshot) => presence(expected, snapshot),
+            Err(error) => (unknown_presence(expected), vec![error.to_string()]),
+        };
+        let running = version.is_some();
+        let all_alive = services.values().all(|p| *p == Presence::Alive);
+        Self {
+            healthy: running && all_alive,
+            running,
+            workers: Slots::of(expected, snapshot.ok()),
+            circuit_breakers: breaker_states(snapshot.ok()),
+            broker: BrokerHealth {
+                connected: running,
+                version,
+            },
+            services,
+            problems,
+        }
+    }
+}
+
+/// A dead instance beside a live one of the same service is told, but the work is done.
+fn presence(
+    expected: &[ExpectedWorker],
+    snapshot: &Snapshot,
+) -> (BTreeMap<&'static str, Presence>, Vec<String>) {
+    let mut problems = Vec::new();
+    let mut services = BTreeMap::new();
+    for service in names(expected) {
+        let seen = || of_service(snapshot, service);
+        let alive = seen().filter(|instance| instance.is_alive).count();
+        let silent = seen().count() - alive;
+        let presence = if alive > 0 {
+            Presence::Alive
+        } else {
+            Presence::Missing
+        };
+        services.insert(service, presence);
+        match (alive, silent) {
+            (0, 0) => problems.push(format!("no {service} service is running")),
+            (0, _) => problems.push(format!("the {service} service does not report any more")),
+            (_, 0) => {}
+            (alive, silent) => problems.push(format!(
+                "{silent} of {} {service} processes do not report any more",
+                alive + silent
+            )),
+        }
+    }
+    (services, problems)
+}
+
+fn unknown_presence(expected: &[ExpectedWorker]) -> BTreeMap<&'static str, Presence> {
+    let presence = |service| match service {
+        // We answer this request, so we live; and it is stats that does not answer us.
+        "gateway" => (service, Presence::Alive),
+        "stats" => (service, Presence::Missing),
+        _ => (service, Presence::Unknown),
+    };
+    names(expected).map(presence).collect()
+}
+
+fn names(expected: &[ExpectedWorker]) -> impl Iterator<Item = &'static str> {
+    let workers = expected.iter().map(|worker| worker.category.name());
+    ALWAYS_EXPECTED.into_iter().chain(workers)
+}
+
+fn of_service<'a>(snapshot: &'a Snapshot, service: &str) -> impl Iterator<Item = &'a SeenInstance> {
+    snapshot
+        .instances
+        .iter()
+        .filter(move |seen| seen.instance.service == service)
+}
+
+impl Slots {
+    fn of(expected: &[ExpectedWorker], snapshot: Option<&Snapshot>) -> Self {
+        let (mut healthy, mut total) = (0, 0);
+        for worker in expected {
+            let seen = snapshot.map_or((0, 0), |snapshot| seen_slots(snapshot, worker.category));
+            healthy += seen.0;
+            // Where nobody lives, what should be there is missing.
+            total += if seen.0 == 0 {
+                seen.1.max(worker.slots)
+            } else {
+                seen.1
+            };
+        }
+        Self {
+            healthy,
+            total,
+            health_percentage: percentage(healthy, total),
+        }
+    }
+}
+
+/// The slots of the live instances, and of all.
+fn seen_slots(snapshot: &Snapshot, category: Category) -> (usize, usize) {
+    let slots = |seen: &SeenInstance| seen.worker.map_or(0, |worker| worker.slots);
+    let all = || of_service(snapshot, category.name());
+    let alive = all().filter(|seen| seen.is_alive).map(slots).sum();
+    (alive, all().map(slots).sum())
+}
+
+/// With one decimal.
+fn percentage(part: usize, whole: usize) -> f64 {
+    if whole == 0 {
+        return 100.0;
+    }
+    (part as f64 / whole as f64 * 1_000.0).round() / 10.0
+}
+
+fn breaker_states(snapshot: Option<&Snapshot>) -> BTreeMap<&'static str, &'static str> {
+    let state = |dependency: Dependency| match snapshot {
+        None => "unknown",
+        Some(snapshot) => snapshot
+            .breakers
+            .iter()
+            .find(|breaker| breaker.dependency == dependency)
+            .map_or(BreakerState::default(), |breaker| breaker.state)
+            .name(),
+    };
+    Dependency::ALL
+        .map(|dependency| (dependency.name(), state(dependency)))
+        .into()
+}

@@ -1,0 +1,86 @@
+//! What waits, by queue and priority, as the broker counts it.
+
+use std::collections::BTreeMap;
+
+use flotilla_common::broker::Backlog;
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Queues {
+    queues: BTreeMap<&'static str, Queue>,
+    total: Total,
+}
+
+#[derive(Debug, Serialize)]
+struct Queue {
+    /// Not handed to a worker yet.
+    size: u64,
+    /// Running, or backing off until a retry.
+    in_flight: u64,
+    /// The size, by priority.
+    by_priority: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Total {
+    size: u64,
+    in_flight: u64,
+}
+
+impl Queues {
+    pub(super) fn of(backlogs: &[Backlog]) -> Self {
+        let queue = |backlog: &Backlog| (backlog.category.queue_name(), Queue::of(backlog));
+        Self {
+            queues: backlogs.iter().map(queue).collect(),
+            total: Total {
+                size: backlogs.iter().map(Backlog::waiting).sum(),
+                in_flight: backlogs.iter().map(Backlog::in_flight).sum(),
+            },
+        }
+    }
+}
+
+impl Queue {
+    fn of(backlog: &Backlog) -> Self {
+        let depths = backlog.priorities.iter();
+        Self {
+            size: backlog.waiting(),
+            in_flight: backlog.in_flight(),
+            by_priority: depths
+                .map(|depth| (depth.priority.api_name(), depth.waiting))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_common::broker::QueueDepth;
+    use flotilla_common::model::{Category, Priority};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn queues_have_the_names_of_the_contract() {
+        let depth = |priority, waiting| QueueDepth {
+            priority,
+            waiting,
+            in_flight: 1,
+        };
+        let backlog = Backlog {
+            category: Category::Scraping,
+            priorities: vec![depth(Priority::Critical, 2), depth(Priority::Bulk, 3)],
+        };
+        let expected = json!({
+            "queues": {"scraping_queue": {
+                "size": 5, "in_flight": 2, "by_priority": {"CRITICAL": 2, "BULK": 3},
+            }},
+            "total": {"size": 5, "in_flight": 2},
+        });
+        assert_eq!(
+            serde_json::to_value(Queues::of(&[backlog])).unwrap(),
+            expected
+        );
+    }
+}

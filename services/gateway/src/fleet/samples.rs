@@ -1,0 +1,42 @@
+//! Snapshots for the tests of the views.
+
+use flotilla_common::model::{Category, Instance, SeenInstance, Snapshot, Tally, WorkerState};
+use jiff::Timestamp;
+
+use crate::ExpectedWorker;
+
+pub(super) fn expected() -> Vec<ExpectedWorker> {
+    vec![ExpectedWorker {
+        category: Category::Scraping,
+        slots: 6,
+    }]
+}
+
+pub(super) fn snapshot(instances: Vec<SeenInstance>) -> Snapshot {
+    Snapshot {
+        since: Timestamp::UNIX_EPOCH,
+        tally: Tally::default(),
+        instances,
+        breakers: vec![],
+    }
+}
+
+pub(super) fn service(name: &str, is_alive: bool) -> SeenInstance {
+    SeenInstance {
+        instance: Instance::new(name),
+        last_seen: Timestamp::UNIX_EPOCH,
+        is_alive,
+        worker: None,
+    }
+}
+
+pub(super) fn worker(category: Category, slots: usize, is_alive: bool) -> SeenInstance {
+    SeenInstance {
+        worker: Some(WorkerState {
+            category,
+            slots,
+            busy: 0,
+        }),
+        ..service(category.name(), is_alive)
+    }
+}

@@ -1,0 +1,71 @@
+//! What the fleet has done since the counting began.
+
+use std::collections::BTreeMap;
+
+use flotilla_common::model::{Category, Counts, Lane, Priority, Snapshot, Tally};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::figures::Figures;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats {
+    since: Timestamp,
+    totals: Figures,
+    by_category: BTreeMap<&'static str, Figures>,
+    by_priority: BTreeMap<&'static str, Figures>,
+}
+
+impl Stats {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let figures = |of: &dyn Fn(Lane) -> bool| Figures::of(&sum(&snapshot.tally, of));
+        let category = |c: Category| (c.name(), figures(&|lane| lane.category == c));
+        let priority = |p: Priority| (p.api_name(), figures(&|lane| lane.priority == p));
+        Self {
+            since: snapshot.since,
+            totals: figures(&|_| true),
+            by_category: Category::ALL.map(category).into(),
+            by_priority: Priority::ALL.map(priority).into(),
+        }
+    }
+}
+
+fn sum(tally: &Tally, is_wanted: &dyn Fn(Lane) -> bool) -> Counts {
+    let mut sum = Counts::default();
+    for (_, counts) in tally.lanes().filter(|(lane, _)| is_wanted(*lane)) {
+        sum.merge(counts);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use flotilla_common::model::Ended;
+
+    use super::super::samples::snapshot;
+    use super::*;
+
+    #[test]
+    fn lanes_add_up_by_category_and_priority() {
+        let mut snapshot = snapshot(vec![]);
+        let second = Duration::from_secs(1);
+        for (category, priority, ended) in [
+            (Category::Scraping, Priority::High, Ended::Completed),
+            (Category::Scraping, Priority::Low, Ended::Failed),
+            (Category::Query, Priority::High, Ended::Retried),
+        ] {
+            snapshot
+                .tally
+                .ended(Lane { category, priority }, ended, second);
+        }
+        let json = serde_json::to_value(Stats::of(&snapshot)).unwrap();
+        assert_eq!(json["totals"]["total_tasks"], 2);
+        assert_eq!(json["by_category"]["scraping"]["completed"], 1);
+        assert_eq!(json["by_category"]["scraping"]["success_rate"], 0.5);
+        assert_eq!(json["by_priority"]["HIGH"]["retries"], 1);
+        assert_eq!(json["by_priority"]["BULK"]["completed"], 0);
+        assert_eq!(json["by_category"].as_object().unwrap().len(), 5);
+    }
+}

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    flotilla_common::service::main("gateway", flotilla_gateway::run)
+}

@@ -1,0 +1,184 @@
+//! Errors as clients see them: RFC 9457 problem details that name the field and the remedy.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What went wrong, as programs tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    UnknownPath,
+    UnknownTask,
+    MethodNotAllowed,
+    Syntax,
+    MediaType,
+    Validation,
+    TooLarge,
+    TooSlow,
+    QueueFull,
+    StorageFull,
+    Unavailable,
+    PartlyAccepted,
+    Internal,
+}
+
+impl Kind {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Syntax => StatusCode::BAD_REQUEST,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Validation => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Unavailable | Self::PartlyAccepted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `type` never changes, so that programs may compare it.
+    const fn urn(self) -> &'static str {
+        match self {
+            Self::UnknownPath => "urn:flotilla:problem:unknown-path",
+            Self::UnknownTask => "urn:flotilla:problem:unknown-task",
+            Self::MethodNotAllowed => "urn:flotilla:problem:method-not-allowed",
+            Self::Syntax => "urn:flotilla:problem:syntax",
+            Self::MediaType => "urn:flotilla:problem:media-type",
+            Self::Validation => "urn:flotilla:problem:validation",
+            Self::TooLarge => "urn:flotilla:problem:too-large",
+            Self::TooSlow => "urn:flotilla:problem:too-slow",
+            Self::QueueFull => "urn:flotilla:problem:queue-full",
+            Self::StorageFull => "urn:flotilla:problem:storage-full",
+            Self::Unavailable => "urn:flotilla:problem:unavailable",
+            Self::PartlyAccepted => "urn:flotilla:problem:partly-accepted",
+            Self::Internal => "urn:flotilla:problem:internal",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::UnknownPath => "There is nothing at this path",
+            Self::UnknownTask => "There is no such task",
+            Self::MethodNotAllowed => "The method is not allowed here",
+            Self::Syntax => "The request cannot be read",
+            Self::MediaType => "The body's media type is not supported",
+            Self::Validation => "The request is not valid",
+            Self::TooLarge => "The request is too large",
+            Self::TooSlow => "The request took too long to arrive",
+            Self::QueueFull => "The queue is full",
+            Self::StorageFull => "The broker's storage is full",
+            Self::Unavailable => "The fleet cannot answer now",
+            Self::PartlyAccepted => "Only some of the tasks were accepted",
+            Self::Internal => "Something is wrong within the fleet",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+    field: Option<String>,
+    remedy: Option<&'static str>,
+    retry_after_seconds: Option<u64>,
+    more: Map<String, Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            field: None,
+            remedy: None,
+            retry_after_seconds: None,
+            more: Map::new(),
+        }
+    }
+
+    /// A field of the body, or a part of the URL, has a value that is not allowed.
+    pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..Self::new(Kind::Validation, why)
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    #[cfg(test)]
+    pub(crate) fn member(&self, name: &str) -> &Value {
+        &self.more[name]
+    }
+
+    pub(crate) fn remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = Some(remedy);
+        self
+    }
+
+    /// Whole seconds: that is what the header takes.
+    pub(crate) fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after_seconds = Some(after.as_secs().max(1));
+        self
+    }
+
+    /// An extension member.
+    pub(crate) fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        // Only maps with keys that are no strings fail here, and none of ours has such.
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    #[serde(rename = "type")]
+    urn: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status();
+        let document = Document {
+            urn: self.kind.urn(),
+            title: self.kind.title(),
+            status: status.as_u16(),
+            detail: self.detail,
+            field: self.field,
+            remedy: self.remedy,
+            more: self.more,
+        };
+        let mut response = (status, axum::Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}

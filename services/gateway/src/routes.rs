@@ -1,0 +1,52 @@
+//! Which path and method leads where. Everything else is a problem document too.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use crate::problem::{Kind, Problem};
+use crate::{Gateway, fleet, submit, tasks};
+
+/// Where the API has always been.
+pub(crate) const BASE: &str = "/api/hp";
+
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    let api = Router::new()
+        .route("/scrape", post(submit::scrape))
+        .route("/scrape/batch", post(submit::scrape_batch))
+        .route("/tasks/{task_id}", get(tasks::show))
+        .route("/health", get(fleet::health))
+        .route("/workers", get(fleet::workers))
+        .route("/queues", get(fleet::queues))
+        .route("/stats", get(fleet::stats))
+        .route("/circuit-breakers", get(fleet::circuit_breakers));
+    Router::new()
+        .nest(BASE, api)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), count))
+        .with_state(gateway)
+}
+
+/// Keeps the request counted until it is answered: draining waits for it.
+async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    let _counted = gateway.requests.token();
+    next.run(request).await
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /health, /workers, /queues, /stats, /circuit-breakers")
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem::new(Kind::MethodNotAllowed, detail)
+        .remedy("use one of the methods in the Allow header")
+}

@@ -1,0 +1,146 @@
+//! A task per URL. All are checked before the first one is submitted.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use flotilla_common::model::{Category, NewTask, TaskId};
+use serde_json::Value;
+
+use super::batch_answer::{BatchAccepted, answer};
+use super::fields::{Terms, check_brand};
+use super::url;
+use crate::Gateway;
+use crate::body::Fields;
+use crate::problem::Problem;
+use crate::wait::Wait;
+
+/// What all tasks of a batch share is stored once per task: a bound on it bounds the memory.
+const SHARED_BYTES_MAX: usize = 16 * 1_024;
+
+pub(crate) async fn scrape_batch(
+    State(gateway): State<Arc<Gateway>>,
+    Wait(wait): Wait,
+    fields: Fields,
+) -> Result<Json<BatchAccepted>, Problem> {
+    if wait.is_some() {
+        return Err(Problem::invalid("wait", "wait: a batch is not waited for")
+            .remedy("look at each task's check_url, which takes ?wait="));
+    }
+    let batch = Batch::take(fields, gateway.config.batch_urls_max)?;
+    let stored = gateway.broker.submit_all(&batch.tasks).await;
+    answer(batch, stored).map(Json)
+}
+
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) terms: Terms,
+    pub(super) urls: Vec<String>,
+    /// One per URL, in the same order.
+    pub(super) tasks: Vec<NewTask>,
+}
+
+impl Batch {
+    fn take(mut fields: Fields, urls_max: usize) -> Result<Self, Problem> {
+        let urls = Fields::require("urls", fields.take::<Vec<String>>("urls")?)?;
+        check_urls(&urls, urls_max)?;
+        check_brand(&fields)?;
+        let terms = Terms::take(Category::Scraping, &mut fields)?;
+        if fields.take::<Value>("task_id")?.is_some() {
+            let why = "task_id: each URL of a batch has a task of its own";
+            return Err(Problem::invalid("task_id", why)
+                .remedy("submit the URLs one by one to choose their ids"));
+        }
+        check_shared(&fields)?;
+        let task = |url: &String| {
+            fields.set("url", url.as_str());
+            terms.task(TaskId::generate(terms.category), fields.to_payload())
+        };
+        let tasks = urls.iter().map(task).collect();
+        Ok(Self { terms, urls, tasks })
+    }
+}
+
+fn check_urls(urls: &[String], max: usize) -> Result<(), Problem> {
+    if urls.is_empty() || urls.len() > max {
+        let why = format!("urls: {} URLs given: a batch takes 1 to {max}", urls.len());
+        return Err(Problem::invalid("urls", why));
+    }
+    for (index, text) in urls.iter().enumerate() {
+        url::check(text).map_err(|error| {
+            let field = format!("urls[{index}]");
+            let why = format!("{field}: {error}");
+            Problem::invalid(field, why)
+        })?;
+    }
+    Ok(())
+}
+
+fn check_shared(fields: &Fields) -> Result<(), Problem> {
+    let bytes = fields.to_payload().len();
+    if bytes <= SHARED_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Problem::new(
+        crate::problem::Kind::Validation,
+        format!(
+            "beside its URLs the batch has {bytes} bytes, which every task would repeat: at most {SHARED_BYTES_MAX} are allowed"
+        ),
+    ))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use flotilla_common::model::Priority;
+
+    use super::*;
+
+    pub(in crate::submit) fn batch(json: &str) -> Result<Batch, Problem> {
+        Batch::take(Fields::parse(json.as_bytes()).unwrap(), 3)
+    }
+
+    #[test]
+    fn every_url_has_its_task() {
+        let batch =
+            batch(r#"{"urls":["http://a/","http://b/"],"brand":"x","priority":"BULK"}"#).unwrap();
+        let payloads: Vec<_> = batch.tasks.iter().map(|task| &task.payload[..]).collect();
+        assert_eq!(
+            payloads,
+            [
+                br#"{"brand":"x","url":"http://a/"}"#,
+                br#"{"brand":"x","url":"http://b/"}"#
+            ]
+        );
+        assert!(
+            batch
+                .tasks
+                .iter()
+                .all(|task| task.priority == Priority::Bulk)
+        );
+        assert_ne!(batch.tasks[0].id, batch.tasks[1].id);
+    }
+
+    #[test]
+    fn one_wrong_url_refuses_all_and_is_named() {
+        let problem = batch(r#"{"urls":["http://a/","b"]}"#).unwrap_err();
+        assert!(
+            problem.detail().starts_with("urls[1]: not an absolute URL"),
+            "{}",
+            problem.detail()
+        );
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let long = format!(r#"{{"urls":["http://a/"],"x":"{}"}}"#, "x".repeat(20_000));
+        for json in [
+            "{}",
+            r#"{"urls":[]}"#,
+            r#"{"urls":["http://a","http://a","http://a","http://a"]}"#,
+            r#"{"urls":["http://a"],"task_id":5}"#,
+            &long,
+        ] {
+            assert!(batch(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Taking tasks in: what callers send becomes a task, and the task goes to the broker.
+
+mod batch;
+mod batch_answer;
+mod fields;
+mod single;
+mod url;
+
+pub(crate) use batch::scrape_batch;
+pub(crate) use single::scrape;

@@ -1,0 +1,173 @@
+//! One task: submitted, and waited for where the caller asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use flotilla_common::model::{Category, NewTask, TaskId};
+use serde::Serialize;
+
+use super::fields::{Terms, check_brand, take_id};
+use super::url;
+use crate::Gateway;
+use crate::body::Fields;
+use crate::problem::Problem;
+use crate::refusal::{log, of_submission};
+use crate::routes::BASE;
+use crate::task_view::TaskView;
+use crate::tasks::Found;
+use crate::wait::Wait;
+
+pub(crate) async fn scrape(
+    State(gateway): State<Arc<Gateway>>,
+    Wait(wait): Wait,
+    fields: Fields,
+) -> Result<Json<Answer>, Problem> {
+    let url = Fields::require("url", fields.read::<String>("url")?)?;
+    url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))?;
+    check_brand(&fields)?;
+    let submission = Submission::take(Category::Scraping, fields)?;
+    gateway.submit(submission, wait).await.map(Json)
+}
+
+/// A task as its caller wants it.
+#[derive(Debug)]
+struct Submission {
+    task: NewTask,
+    id_is_chosen: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Accepted(Accepted),
+    Outcome(Box<TaskView>),
+}
+
+/// The task is in good hands; `check_url` tells what becomes of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Accepted {
+    task_id: TaskId,
+    status: &'static str,
+    category: Category,
+    check_url: String,
+    priority: &'static str,
+    /// The task was submitted before, and was not stored again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+pub(super) fn check_url(id: &TaskId) -> String {
+    format!("{BASE}/tasks/{id}")
+}
+
+impl Submission {
+    fn take(category: Category, mut fields: Fields) -> Result<Self, Problem> {
+        let terms = Terms::take(category, &mut fields)?;
+        let chosen = take_id(category, &mut fields)?;
+        let id_is_chosen = chosen.is_some();
+        let id = chosen.unwrap_or_else(|| TaskId::generate(category));
+        Ok(Self {
+            task: terms.task(id, fields.to_payload()),
+            id_is_chosen,
+        })
+    }
+}
+
+impl Gateway {
+    async fn submit(
+        &self,
+        submission: Submission,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Problem> {
+        let Submission { task, id_is_chosen } = submission;
+        // Subscribed before the task is submitted: its outcome can come before the PubAck.
+        let mut waiting = match wait {
+            Some(wait) => Some((self.broker.watch_outcome(&task.id).await?, wait)),
+            None => None,
+        };
+        let stored = self.broker.submit(&task).await;
+        let stored = stored.map_err(|error| {
+            let problem = of_submission(&error, &task.id);
+            log(&error, &problem);
+            problem
+        })?;
+        // For an id of our own making it only means that a publish had to be repeated.
+        let duplicate = stored.duplicate && id_is_chosen;
+        let mut found = None;
+        if duplicate {
+            found = self.glance(&task.id).await;
+        }
+        if let Some((outcomes, wait)) = &mut waiting {
+            // A task submitted before may have its outcome already; no push comes for it then.
+            if !found.as_ref().is_some_and(Found::is_final) {
+                found = match self.outcome(outcomes, *wait).await {
+                    Some(record) => Some(Found::Recorded(record)),
+                    None => self.glance(&task.id).await,
+                };
+            }
+            if let Some(found) = found.take_if(|found| found.is_final()) {
+                return Ok(Answer::Outcome(Box::new(TaskView::of(found))));
+            }
+        }
+        let status = found.as_ref().map_or("queued", Found::status);
+        Ok(Answer::Accepted(Accepted::new(&task, status, duplicate)))
+    }
+}
+
+impl Accepted {
+    fn new(task: &NewTask, status: &'static str, duplicate: bool) -> Self {
+        Self {
+            check_url: check_url(&task.id),
+            task_id: task.id.clone(),
+            status,
+            category: task.category,
+            priority: task.priority.api_name(),
+            duplicate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_common::model::Priority;
+    use serde_json::json;
+
+    use super::*;
+
+    fn submission(json: &str) -> Submission {
+        let fields = Fields::parse(json.as_bytes()).unwrap();
+        Submission::take(Category::Scraping, fields).unwrap()
+    }
+
+    #[test]
+    fn an_accepted_task_has_the_shape_of_the_contract() {
+        let submission = submission(r#"{"url":"http://a/","task_id":"mine"}"#);
+        let accepted = Accepted::new(&submission.task, "queued", false);
+        let expected = json!({
+            "task_id": "mine", "status": "queued", "category": "scraping",
+            "check_url": "/api/hp/tasks/mine", "priority": "NORMAL",
+        });
+        assert_eq!(serde_json::to_value(accepted).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_payload_is_the_body_without_what_is_ours() {
+        let body = r#"{"url":"http://a/","brand":"b","render":"auto","priority":"HIGH","max_retries":1,"task_id":"mine"}"#;
+        let Submission { task, id_is_chosen } = submission(body);
+        assert_eq!(
+            task.payload,
+            r#"{"brand":"b","render":"auto","url":"http://a/"}"#
+        );
+        assert_eq!(task.priority, Priority::High);
+        assert!(id_is_chosen);
+    }
+
+    #[test]
+    fn an_id_is_made_where_none_is_chosen() {
+        let submission = submission(r#"{"url":"http://a/"}"#);
+        assert!(submission.task.id.as_str().starts_with("scrape_"));
+        assert!(!submission.id_is_chosen);
+    }
+}

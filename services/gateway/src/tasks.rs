@@ -1,0 +1,118 @@
+//! What became of a task: looked up where it may be, and waited for where that is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use flotilla_common::broker::{BrokerError, WaitingTask};
+use flotilla_common::model::{InvalidTaskId, Record, Status, TaskId};
+
+use crate::Gateway;
+use crate::problem::{Kind, Problem};
+use crate::task_view::TaskView;
+use crate::wait::Wait;
+
+/// A look that only improves an answer gets this long.
+const GLANCE_TIME: Duration = Duration::from_secs(1);
+
+/// A task that the broker knows.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// In its stream, without a record yet.
+    Waiting(WaitingTask),
+    Recorded(Record),
+}
+
+impl Found {
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Recorded(record) if record.status.is_final())
+    }
+
+    /// The state as the API calls it.
+    pub(crate) fn status(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "queued",
+            Self::Recorded(record) => status_name(&record.status),
+        }
+    }
+}
+
+/// A task that was put off or interrupted waits to run again, which to a client is the same as before.
+pub(crate) fn status_name(status: &Status) -> &'static str {
+    match status {
+        Status::Deferred { .. } | Status::Interrupted { .. } => "queued",
+        status => status.name(),
+    }
+}
+
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    Wait(wait): Wait,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<TaskView>, Problem> {
+    let id = parse_id(id)?;
+    let found = match wait {
+        None => gateway.find(&id).await?,
+        Some(wait) => gateway.find_outcome(&id, wait).await?,
+    };
+    match found {
+        Some(found) => Ok(Json(TaskView::of(found))),
+        None => Err(unknown(&id)),
+    }
+}
+
+impl Gateway {
+    pub(crate) async fn find(&self, id: &TaskId) -> Result<Option<Found>, BrokerError> {
+        if let Some(stored) = self.broker.record(id).await? {
+            return Ok(Some(Found::Recorded(stored.record)));
+        }
+        if let Some(task) = self.broker.waiting(id).await? {
+            return Ok(Some(Found::Waiting(task)));
+        }
+        // A task leaves its stream once its outcome is recorded: it may have done so between
+        // the two looks.
+        let stored = self.broker.record(id).await?;
+        Ok(stored.map(|stored| Found::Recorded(stored.record)))
+    }
+
+    /// The same, for an answer that can do without.
+    pub(crate) async fn glance(&self, id: &TaskId) -> Option<Found> {
+        let found = tokio::time::timeout(GLANCE_TIME, self.find(id)).await;
+        found.ok()?.ok()?
+    }
+
+    async fn find_outcome(
+        &self,
+        id: &TaskId,
+        wait: Duration,
+    ) -> Result<Option<Found>, BrokerError> {
+        // Before the look-up, which is the barrier behind which nothing can be missed.
+        let mut outcomes = self.broker.watch_outcome(id).await?;
+        let Some(found) = self.find(id).await? else {
+            return Ok(None);
+        };
+        if found.is_final() {
+            return Ok(Some(found));
+        }
+        Ok(Some(match self.outcome(&mut outcomes, wait).await {
+            Some(record) => Found::Recorded(record),
+            None => self.glance(id).await.unwrap_or(found),
+        }))
+    }
+}
+
+fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<TaskId, Problem> {
+    let Path(text) = id.map_err(|rejection| Problem::invalid("task_id", rejection.body_text()))?;
+    text.parse()
+        .map_err(|error: InvalidTaskId| Problem::invalid("task_id", error.to_string()))
+}
+
+fn unknown(id: &TaskId) -> Problem {
+    Problem::new(
+        Kind::UnknownTask,
+        format!("task {id} is neither waiting nor finished"),
+    )
+    .remedy("check the id; outcomes are kept for the time set by streams.results_age_max")
+}

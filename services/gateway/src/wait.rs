@@ -1,0 +1,115 @@
+//! `?wait=`: the answer is held back until the task's outcome is pushed, its time is up, or
+//! the gateway drains. It never makes an error of a task that takes longer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use flotilla_common::broker::Outcomes;
+use flotilla_common::model::{Record, duration};
+use serde::Deserialize;
+
+use crate::Gateway;
+use crate::problem::{Kind, Problem};
+
+/// How long the caller wants to wait, where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) Option<Duration>);
+
+#[derive(Deserialize)]
+struct Parameters {
+    wait: Option<String>,
+}
+
+impl FromRequestParts<Arc<Gateway>> for Wait {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let Query(parameters) = Query::<Parameters>::try_from_uri(&parts.uri)
+            .map_err(|rejection| Problem::new(Kind::Syntax, rejection.body_text()))?;
+        let wait = parameters.wait.as_deref();
+        Ok(Self(wait.map_or(Ok(None), |text| {
+            parse(text, gateway.config.wait_max)
+        })?))
+    }
+}
+
+/// Seconds or a duration; nothing to wait is not waiting.
+fn parse(text: &str, max: Duration) -> Result<Option<Duration>, Problem> {
+    let invalid = |why| Problem::invalid("wait", why);
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => duration::parse(text).ok(),
+    };
+    let wait = wait.ok_or_else(|| {
+        invalid(format!(
+            "wait: {text:?} is no duration: write seconds, like 5 or 0.5, or a number and a unit, like 5s or 500ms"
+        ))
+    })?;
+    if wait > max {
+        return Err(invalid(format!(
+            "wait: {text} is longer than the {} s that this gateway waits",
+            max.as_secs_f64()
+        ))
+        .remedy("wait for less, and look at check_url again after that"));
+    }
+    Ok((!wait.is_zero()).then_some(wait))
+}
+
+impl Gateway {
+    /// The outcome, if it comes in time and before the gateway drains.
+    pub(crate) async fn outcome(&self, outcomes: &mut Outcomes, wait: Duration) -> Option<Record> {
+        tokio::select! {
+            waited = tokio::time::timeout(wait, settled(outcomes)) => waited.ok(),
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+async fn settled(outcomes: &mut Outcomes) -> Record {
+    loop {
+        match outcomes.wait().await {
+            Ok(record) => return record,
+            // The broker may be back before the caller's time is up.
+            Err(error) => tracing::debug!(%error, "still waiting for an outcome"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn seconds_and_durations() {
+        for (text, millis) in [
+            ("5", 5_000),
+            ("0.5", 500),
+            ("5s", 5_000),
+            ("500ms", 500),
+            ("1m", 60_000),
+        ] {
+            assert_eq!(
+                parse(text, MAX).unwrap(),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        assert_eq!(parse("0", MAX).unwrap(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_waited_for_is_refused() {
+        for text in ["", "soon", "-1", "inf", "NaN", "61", "2m"] {
+            let problem = parse(text, MAX).unwrap_err();
+            assert_eq!(problem.kind(), Kind::Validation, "{text}");
+        }
+        assert!(parse("61", MAX).unwrap_err().detail().contains("60 s"));
+    }
+}
