@@ -1,19 +1,43 @@
 //! Dead letters: tasks that failed for good, kept with all that is needed to run them again.
 
+use async_nats::HeaderMap;
+
 use super::subjects::{DEAD_LETTER_HEADER, dead_letter};
-use super::{Broker, BrokerError, Delivery};
+use super::{Broker, BrokerError, Delivery, Refusal};
 use crate::model::DeadLetter;
 
 impl Broker {
     /// Stores a dead letter: the message as it came, with the reason in a header.
     /// There is one per task, so storing it again replaces it.
     pub async fn bury(&self, letter: &DeadLetter, delivery: &Delivery) -> Result<(), BrokerError> {
+        let headers = delivery.own_headers();
+        let mut stored = self.store_letter(letter, headers.clone(), delivery).await;
+        // Headers have a limit of their own, 64 KiB together. What cannot be kept is left out:
+        // first the history, which the record has as well, then what the publisher sent.
+        let brief = DeadLetter {
+            failed_attempts: Vec::new(),
+            ..letter.clone()
+        };
+        for headers in [headers, HeaderMap::new()] {
+            if !is_too_large(&stored) {
+                break;
+            }
+            stored = self.store_letter(&brief, headers, delivery).await;
+        }
+        stored
+    }
+
+    async fn store_letter(
+        &self,
+        letter: &DeadLetter,
+        mut headers: HeaderMap,
+        delivery: &Delivery,
+    ) -> Result<(), BrokerError> {
         let doing = || format!("storing the dead letter of task {}", letter.task_id);
         let reason = serde_json::to_string(letter).map_err(|source| BrokerError::Unreadable {
             doing: doing(),
             source,
         })?;
-        let mut headers = delivery.own_headers();
         headers.insert(DEAD_LETTER_HEADER, reason);
         let subject = dead_letter(letter.category, &letter.task_id);
         let failed = |error| BrokerError::of_publish(doing(), error);
@@ -25,4 +49,9 @@ impl Broker {
         sent.await.map_err(failed)?;
         Ok(())
     }
+}
+
+fn is_too_large(stored: &Result<(), BrokerError>) -> bool {
+    let refusal = stored.as_ref().err().and_then(BrokerError::refusal);
+    matches!(refusal, Some(Refusal::TooLarge(_)))
 }

@@ -42,8 +42,10 @@ pub enum Settle {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDelivery {
-    #[error("header {TASK_ID_HEADER}: {0}")]
+    #[error("{0}")]
     TaskId(#[from] crate::model::InvalidTaskId),
+    #[error("task id {0} has the form of those made of sequences: choose another")]
+    Reserved(TaskId),
     #[error("header {MAX_RETRIES_HEADER} is {0:?}: use a whole number from 0 to {max}", max = Options::MAX_RETRIES_MAX)]
     MaxRetries(String),
 }
@@ -168,7 +170,10 @@ fn task_id(
     let Some(text) = token.or_else(|| header(headers, TASK_ID_HEADER)) else {
         return (computed(), None);
     };
-    match text.parse() {
+    match text.parse::<TaskId>() {
+        Ok(id) if id.is_reserved() && id != computed() => {
+            (computed(), Some(InvalidDelivery::Reserved(id)))
+        }
         Ok(id) => (id, None),
         Err(fault) => (computed(), Some(InvalidDelivery::TaskId(fault))),
     }

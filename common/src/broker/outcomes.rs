@@ -26,11 +26,7 @@ pub struct Outcomes {
 
 impl Broker {
     pub async fn watch_outcome(&self, id: &TaskId) -> Result<Outcomes, BrokerError> {
-        let category = match id.possible_categories().as_slice() {
-            [category] => category.name(),
-            _ => "*",
-        };
-        let pushed = self.client.subscribe(outcome(category, id.as_str())).await;
+        let pushed = self.client.subscribe(outcome("*", id.as_str())).await;
         let pushed =
             pushed.map_err(|error| BrokerError::other(format!("watching task {id}"), error))?;
         let mut connections = self.connections();

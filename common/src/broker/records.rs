@@ -5,7 +5,7 @@ use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use futures::future::join_all;
 
 use super::delivery::envelope;
-use super::subjects::{RESULTS_STREAM, result, task_subject, tasks_stream};
+use super::subjects::{RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
 use super::{Broker, BrokerError, Refusal};
 use crate::model::{Category, Envelope, Priority, Record, TaskId};
 
@@ -53,12 +53,14 @@ impl Broker {
         }))
     }
 
-    /// The record of a task, wherever its id allows it to be.
+    /// The record of a task, wherever it is.
     pub async fn record(&self, id: &TaskId) -> Result<Option<StoredRecord>, BrokerError> {
-        let categories = id.possible_categories();
-        let reads = categories
-            .iter()
-            .map(|category| self.record_in(*category, id));
+        if let Some(category) = id.likely_category()
+            && let Some(found) = self.record_in(category, id).await?
+        {
+            return Ok(Some(found));
+        }
+        let reads = Category::ALL.map(|category| self.record_in(category, id));
         first_found(join_all(reads).await)
     }
 
@@ -105,11 +107,7 @@ impl Broker {
             let found = self.task_at(category, sequence).await?;
             return Ok(found.filter(|task| task.id == *id));
         }
-        let categories = id.possible_categories();
-        let lanes = categories
-            .iter()
-            .flat_map(|category| Priority::ALL.map(|priority| (*category, priority)));
-        let reads = lanes.map(|(category, priority)| self.task_in(category, priority, id));
+        let reads = lanes().map(|(category, priority)| self.task_in(category, priority, id));
         first_found(join_all(reads).await)
     }
 

@@ -30,6 +30,13 @@ pub(super) fn consumer(category: Category, priority: Priority) -> String {
     format!("{category}_{priority}")
 }
 
+/// Every category and priority there is.
+pub(super) fn lanes() -> impl Iterator<Item = (Category, Priority)> {
+    Category::ALL
+        .into_iter()
+        .flat_map(|category| Priority::ALL.map(|priority| (category, priority)))
+}
+
 /// Where a task without an id in its subject is published.
 pub(super) fn lane_subject(category: Category, priority: Priority) -> String {
     format!("tasks.{category}.{priority}")

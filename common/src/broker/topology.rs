@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::subjects::{
     DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, STATS_SNAPSHOT, STATS_STREAM, consumer,
-    lane_subject, outcome, tasks_stream,
+    lane_subject, lanes, outcome, tasks_stream,
 };
 use super::{Broker, BrokerError};
 use crate::model::duration;
@@ -189,12 +189,6 @@ impl Broker {
             )),
         }
     }
-}
-
-fn lanes() -> impl Iterator<Item = (Category, Priority)> {
-    Category::ALL
-        .into_iter()
-        .flat_map(|category| Priority::ALL.map(|priority| (category, priority)))
 }
 
 fn streams(limits: &StreamLimits) -> Vec<Config> {

@@ -41,21 +41,19 @@ impl TaskId {
         Some((category, rest.parse().ok()?))
     }
 
-    /// The categories in which a task of this id may be: one for the ids we make,
-    /// any for those that submitters choose.
-    pub fn possible_categories(&self) -> Vec<Category> {
-        let is_ours = |category: &Category| {
-            self.0
-                .strip_prefix(category.id_prefix())
-                .and_then(|rest| rest.strip_prefix('_'))
-                .is_some_and(|rest| {
-                    ulid::Ulid::from_string(rest).is_ok() || rest.parse::<u64>().is_ok()
-                })
-        };
-        match Category::ALL.into_iter().find(is_ours) {
-            Some(category) => vec![category],
-            None => Category::ALL.to_vec(),
-        }
+    /// Where a task of this id most likely is: ids that we make tell their category. An id
+    /// that a submitter chose may look the same, and be anywhere.
+    pub fn likely_category(&self) -> Option<Category> {
+        let (prefix, _) = self.0.split_once('_')?;
+        Category::ALL
+            .into_iter()
+            .find(|category| category.id_prefix() == prefix)
+    }
+
+    /// Whether the id has the form of those made of sequences, which nobody else may use:
+    /// the next task published without an id could get the same one.
+    pub fn is_reserved(&self) -> bool {
+        self.sequence().is_some()
     }
 
     pub fn as_str(&self) -> &str {
@@ -104,18 +102,18 @@ mod tests {
     fn made_ids_tell_their_category() {
         for category in Category::ALL {
             let id = TaskId::generate(category);
-            assert_eq!(id.possible_categories(), [category]);
+            assert_eq!(id.likely_category(), Some(category));
+            assert!(!id.is_reserved());
             let id = TaskId::from_sequence(category, 1_764_000_000_000_000);
-            assert_eq!(id.possible_categories(), [category]);
             assert_eq!(id.sequence(), Some((category, 1_764_000_000_000_000)));
+            assert!(id.is_reserved());
         }
     }
 
     #[test]
-    fn chosen_ids_may_be_anywhere() {
-        let id: TaskId = "scrape_my-own".parse().unwrap();
-        assert_eq!(id.possible_categories().len(), 5);
-        assert_eq!(id.sequence(), None);
+    fn chosen_ids_tell_nothing() {
+        let id: TaskId = "order-17".parse().unwrap();
+        assert_eq!((id.likely_category(), id.is_reserved()), (None, false));
     }
 
     #[test]

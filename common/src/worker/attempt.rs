@@ -1,12 +1,13 @@
 //! One attempt at a task, from its delivery to its settlement.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Either, select};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::pin::pin;
 use tokio::time::Instant;
@@ -112,9 +113,9 @@ impl<H: Handler> Runtime<H> {
         delivery: &Delivery,
         run: &Run,
     ) -> Result<Left, Superseded> {
-        let payload = match serde_json::from_slice(&delivery.payload) {
+        let payload = match parse(&delivery.payload) {
             Ok(payload) => payload,
-            Err(error) => return Ok(Left::With(Outcome::Reject(invalid_payload(&error)))),
+            Err(outcome) => return Ok(Left::With(outcome)),
         };
         let attempt = Attempt {
             envelope: delivery.envelope.clone(),
@@ -146,7 +147,9 @@ impl<H: Handler> Runtime<H> {
 
     /// The handler within its bounds: time, panics, and the end of the process.
     async fn guarded(&self, payload: H::Payload, attempt: &Attempt) -> Left {
-        let handled = AssertUnwindSafe(self.handler.handle(payload, attempt)).catch_unwind();
+        // The call is within the guard too: a handler may panic before it makes its future.
+        let handling = async { self.handler.handle(payload, attempt).await };
+        let handled = AssertUnwindSafe(handling).catch_unwind();
         tokio::select! {
             done = tokio::time::timeout(self.timeout, handled) => Left::With(match done {
                 Ok(Ok(outcome)) => outcome,
@@ -338,6 +341,18 @@ fn superseded(written: Result<(), Refused>) -> Result<(), Superseded> {
             );
             Ok(())
         }
+    }
+}
+
+/// A payload type may bring parsing code of its own, so that this can panic as well.
+fn parse<P: DeserializeOwned>(body: &[u8]) -> Result<P, Outcome> {
+    match catch_unwind(|| serde_json::from_slice(body)) {
+        Ok(Ok(payload)) => Ok(payload),
+        Ok(Err(error)) => Err(Outcome::Reject(invalid_payload(&error))),
+        Err(panic) => Err(Outcome::retry(Failure::new(
+            FailureCode::PANIC,
+            panic_text(&*panic),
+        ))),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,13 +55,15 @@ pub async fn run<H: Handler>(
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
     let running = TaskTracker::new();
-    let mut start = |delivery: Box<_>, freed: tokio::sync::mpsc::UnboundedSender<Duration>| {
+    let mut start = |delivery: Box<_>, freed| {
         let runtime = Arc::clone(&runtime);
+        let slot = Slot {
+            taken_at: Instant::now(),
+            freed,
+        };
         running.spawn(async move {
-            let started = tokio::time::Instant::now();
+            let _slot = slot;
             runtime.process(&delivery).await;
-            // Nobody listens any more while draining.
-            let _ = freed.send(started.elapsed());
         });
     };
     dispatch.run(&mut start, &stop).await;
@@ -67,6 +71,19 @@ pub async fn run<H: Handler>(
     reporter.stop().await;
     broker.flush().await;
     Ok(())
+}
+
+/// A slot while it is taken. Freed however the attempt ends, be it by a bug of ours.
+struct Slot {
+    taken_at: Instant,
+    freed: UnboundedSender<Duration>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Nobody listens any more while draining.
+        let _ = self.freed.send(self.taken_at.elapsed());
+    }
 }
 
 async fn drain(running: &TaskTracker, grace: Duration, interrupt: &CancellationToken) {

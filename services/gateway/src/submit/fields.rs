@@ -45,27 +45,17 @@ fn take_options(fields: &mut Fields) -> Result<Options, Problem> {
     Ok(Options { max_retries })
 }
 
-/// The caller's own id, where it has chosen one under which the task can be found again.
-pub(super) fn take_id(category: Category, fields: &mut Fields) -> Result<Option<TaskId>, Problem> {
-    let Some(id) = fields.take::<TaskId>("task_id")? else {
-        return Ok(None);
-    };
-    let taken = |why: String| {
-        Problem::invalid("task_id", format!("task_id: {id} {why}"))
-            .remedy("choose another id, or leave task_id out")
-    };
-    if id.sequence().is_some() {
-        return Err(taken(
-            "looks like the id of a task that was published without one".to_owned(),
-        ));
+/// The caller's own id, where it has chosen one.
+pub(super) fn take_id(fields: &mut Fields) -> Result<Option<TaskId>, Problem> {
+    let chosen = fields.take::<TaskId>("task_id")?;
+    match chosen {
+        Some(id) if id.is_reserved() => {
+            let why = format!("task_id: {id} has the form of ids made of stream sequences");
+            let problem = Problem::invalid("task_id", why);
+            Err(problem.remedy("choose another id, or leave task_id out"))
+        }
+        chosen => Ok(chosen),
     }
-    // An id of the form that we generate is looked for in its own category only.
-    if !id.possible_categories().contains(&category) {
-        return Err(taken(format!(
-            "belongs to another category than {category}"
-        )));
-    }
-    Ok(Some(id))
 }
 
 /// The task's payload carries a label; only its type is checked here.
@@ -113,19 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn an_id_must_be_one_that_can_be_found_again() {
-        let take = |id: &str| {
-            take_id(
-                Category::Scraping,
-                &mut fields(&format!(r#"{{"task_id":"{id}"}}"#)),
-            )
-        };
+    fn an_id_must_be_one_that_nobody_else_gets() {
+        let take = |id: &str| take_id(&mut fields(&format!(r#"{{"task_id":"{id}"}}"#)));
         let own = TaskId::generate(Category::Scraping);
         assert_eq!(take(own.as_str()).unwrap(), Some(own));
         assert!(take("order-17").unwrap().is_some());
         assert!(take("query_mine").unwrap().is_some());
         assert!(take("scrape_17").is_err());
-        assert!(take(TaskId::generate(Category::Query).as_str()).is_err());
         assert!(take("a.b").is_err());
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn check_url(id: &TaskId) -> String {
 impl Submission {
     fn take(category: Category, mut fields: Fields) -> Result<Self, Problem> {
         let terms = Terms::take(category, &mut fields)?;
-        let chosen = take_id(category, &mut fields)?;
+        let chosen = take_id(&mut fields)?;
         let id_is_chosen = chosen.is_some();
         let id = chosen.unwrap_or_else(|| TaskId::generate(category));
         Ok(Self {
