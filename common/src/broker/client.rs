@@ -149,6 +149,18 @@ impl Broker {
         self.connections.clone()
     }
 
+    /// `None` where the connection is made anew before the work is done: an answer that was
+    /// due is lost then, and there is no point in waiting for it.
+    pub(super) async fn on_one_connection<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut connections = self.connections();
+        connections.mark_unchanged();
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            _ = connections.changed() => None,
+        }
+    }
+
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
     }

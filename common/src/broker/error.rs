@@ -1,12 +1,15 @@
 //! What can go wrong between us and the broker, told apart by what the caller can do about it.
 
+use async_nats::StatusCode;
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, PublishError,
     PublishErrorKind, RequestErrorKind,
 };
-use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
+use async_nats::jetstream::stream::{
+    ConsumerError, ConsumerErrorKind, DirectGetError, DirectGetErrorKind,
+};
 
 /// A request to the broker failed.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +113,20 @@ impl BrokerError {
                 doing,
                 refusal: Refusal::JetStreamDisabled,
             },
+            None if is_unanswered(&*source) => Self::Refused {
+                doing,
+                refusal: Refusal::NoStream,
+            },
             None if is_timeout(&*source) => Self::Unavailable { doing },
             None => Self::Other { doing, source },
+        }
+    }
+
+    /// The connection has ended for good, which only a bug in the client brings about.
+    pub fn closed(doing: &str) -> Self {
+        Self::Other {
+            doing: doing.to_owned(),
+            source: "the connection to the broker has ended and cannot be made anew".into(),
         }
     }
 
@@ -167,6 +182,20 @@ fn is_disabled(error: &Chained) -> bool {
 }
 
 /// The library has a time-out in each of its errors; they share nothing but the words.
+/// Nobody answers for the stream that was to be read: it is not there.
+fn is_unanswered(error: &Chained) -> bool {
+    chain(error).any(|cause| {
+        let kind = cause.downcast_ref().map(DirectGetError::kind);
+        matches!(
+            kind,
+            Some(DirectGetErrorKind::ErrorResponse(
+                StatusCode::NO_RESPONDERS,
+                _
+            ))
+        )
+    })
+}
+
 fn is_timeout(error: &Chained) -> bool {
     chain(error).any(|cause| cause.to_string().contains("timed out"))
 }

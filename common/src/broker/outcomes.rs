@@ -55,21 +55,21 @@ impl Outcomes {
         let mut look_again = LOOK_AGAIN_FIRST;
         loop {
             tokio::select! {
-                Some(message) = self.pushed.next() => {
-                    if let Some(record) = final_record(&message.payload) {
-                        return Ok(record);
-                    }
-                }
-                _ = self.connections.changed() => {
-                    if let Some(record) = self.look().await? {
-                        return Ok(record);
-                    }
-                }
-                () = tokio::time::sleep(look_again) => {
-                    look_again = LOOK_AGAIN_MAX;
-                    if let Some(record) = self.look().await? {
-                        return Ok(record);
-                    }
+                Some(message) = self.pushed.next() => match final_record(&message.payload) {
+                    Some(record) => return Ok(record),
+                    None => continue,
+                },
+                _ = self.connections.changed() => {}
+                () = tokio::time::sleep(look_again) => look_again = LOOK_AGAIN_MAX,
+            }
+            match self.look().await {
+                Ok(Some(record)) => return Ok(record),
+                Ok(None) => {}
+                Err(error @ BrokerError::Unreadable { .. }) => return Err(error),
+                // A broker that is away comes back, and so does the answer.
+                Err(error) => {
+                    tracing::debug!(task_id = %self.id, %error, "could not look for an outcome");
+                    look_again = LOOK_AGAIN_FIRST;
                 }
             }
         }

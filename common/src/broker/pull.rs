@@ -40,6 +40,8 @@ pub enum LaneEvent {
     Empty,
     /// The request has ended, for a reason that says nothing about what waits.
     Lost(String),
+    /// The connection has ended and never comes back: there will be no further event.
+    Closed,
 }
 
 /// One consumer, with at most one request under way.
@@ -49,12 +51,21 @@ pub struct PullLane {
     consumer: PullConsumer,
     inbox: Subject,
     answers: Subscriber,
-    silent_at: Option<(Instant, Duration)>,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    /// Tasks that it may still bring.
+    due: usize,
+    is_standing: bool,
+    silence_max: Duration,
+    silent_at: Instant,
 }
 
 impl PullLane {
     pub async fn request(&mut self, request: PullRequest) -> Result<(), BrokerError> {
-        let (config, silence_max) = match request {
+        let (config, is_standing, silence_max) = match request {
             PullRequest::Standing => (
                 BatchConfig {
                     batch: 1,
@@ -62,6 +73,7 @@ impl PullLane {
                     idle_heartbeat: STANDING_HEARTBEAT,
                     ..BatchConfig::default()
                 },
+                true,
                 STANDING_SILENCE_MAX,
             ),
             PullRequest::Immediate(batch) => (
@@ -70,10 +82,16 @@ impl PullLane {
                     no_wait: true,
                     ..BatchConfig::default()
                 },
+                false,
                 IMMEDIATE_SILENCE_MAX,
             ),
         };
-        self.silent_at = Some((Instant::now() + silence_max, silence_max));
+        self.under_way = Some(UnderWay {
+            due: config.batch,
+            is_standing,
+            silence_max,
+            silent_at: Instant::now() + silence_max,
+        });
         let sent = self
             .consumer
             .request_batch(config, self.inbox.clone())
@@ -85,13 +103,19 @@ impl PullLane {
     /// A task that was on its way to the old one comes again when its lease ends.
     pub async fn reset(&mut self) -> Result<(), BrokerError> {
         (self.inbox, self.answers) = inbox(&self.broker).await?;
-        self.silent_at = None;
+        self.under_way = None;
         Ok(())
     }
 
     /// When the request under way counts as lost, if nothing is heard.
     pub fn silent_at(&self) -> Option<Instant> {
-        self.silent_at.map(|(at, _)| at)
+        self.under_way.as_ref().map(|request| request.silent_at)
+    }
+
+    /// Whether tasks, or the word that there are none, are due at any moment.
+    pub fn is_due(&self) -> bool {
+        let request = self.under_way.as_ref();
+        request.is_some_and(|request| !request.is_standing)
     }
 
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LaneEvent> {
@@ -99,15 +123,27 @@ impl PullLane {
             let Poll::Ready(answer) = self.answers.poll_next_unpin(cx) else {
                 return Poll::Pending;
             };
-            let Some(message) = answer else {
-                return Poll::Ready(LaneEvent::Lost("the connection is closed".to_owned()));
+            let event = match answer {
+                Some(message) => self.read(message),
+                None => Some(LaneEvent::Closed),
             };
-            if let Some((at, silence_max)) = &mut self.silent_at {
-                *at = Instant::now() + *silence_max;
-            }
-            if let Some(event) = self.read(message) {
+            self.note(event.as_ref());
+            if let Some(event) = event {
                 return Poll::Ready(event);
             }
+        }
+    }
+
+    /// A sign of life, and perhaps the end of the request.
+    fn note(&mut self, event: Option<&LaneEvent>) {
+        let Some(request) = &mut self.under_way else {
+            return;
+        };
+        request.silent_at = Instant::now() + request.silence_max;
+        match event {
+            None => {}
+            Some(LaneEvent::Task(..)) if request.due > 1 => request.due -= 1,
+            Some(_) => self.under_way = None,
         }
     }
 
@@ -149,7 +185,7 @@ impl Broker {
             consumer,
             inbox,
             answers,
-            silent_at: None,
+            under_way: None,
         })
     }
 }

@@ -38,7 +38,9 @@ impl Broker {
         id: &TaskId,
     ) -> Result<Option<StoredRecord>, BrokerError> {
         let doing = || format!("reading the record of task {id}");
-        let stored = self.last(RESULTS_STREAM, result(category, id)).await;
+        let reading = self.last(RESULTS_STREAM, result(category, id));
+        let stored = self.on_one_connection(reading).await;
+        let stored = stored.ok_or_else(|| BrokerError::Unavailable { doing: doing() })?;
         let Some(message) = stored.map_err(|error| BrokerError::other(doing(), error))? else {
             return Ok(None);
         };
@@ -92,12 +94,13 @@ impl Broker {
             } => WriteError::TooLarge(text),
             error => WriteError::Broker(error),
         };
-        let sent = self
-            .jetstream
-            .send_publish(subject, message)
-            .await
-            .map_err(failed)?;
-        Ok(sent.await.map_err(failed)?.sequence)
+        let writing = async {
+            let sent = self.jetstream.send_publish(subject, message).await;
+            sent.map_err(failed)?.await.map_err(failed)
+        };
+        let unanswered = || BrokerError::Unavailable { doing: doing() };
+        let written = self.on_one_connection(writing).await;
+        Ok(written.ok_or_else(unanswered)??.sequence)
     }
 
     /// A task that still is in its stream: waiting, or on its way to its first record.

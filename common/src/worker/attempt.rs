@@ -17,7 +17,7 @@ use super::handler::{Attempt, Handler};
 use super::ledger::{Ledger, Opening, Refused, Superseded, shortened};
 use super::meter::Meter;
 use super::retry::{Verdict, decide};
-use crate::broker::{Broker, Delivery, Settle};
+use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Outcome, Status};
 
 /// What all attempts of a worker share.
@@ -28,7 +28,7 @@ pub(super) struct Runtime<H> {
     pub(super) meter: std::sync::Arc<Meter>,
     pub(super) timeout: Duration,
     pub(super) running_after: Duration,
-    pub(super) ack_wait: Duration,
+    pub(super) streams: StreamLimits,
     /// The grace period is over: what still runs is handed back.
     pub(super) interrupt: CancellationToken,
 }
@@ -51,8 +51,8 @@ impl<H: Handler> Runtime<H> {
     /// that blocks it falls silent, and the broker hands the task to somebody else.
     pub(super) async fn process(&self, delivery: &Delivery) {
         let mut work = pin!(self.work(delivery));
-        let mut renewals =
-            tokio::time::interval_at(Instant::now() + self.ack_wait / 3, self.ack_wait / 3);
+        let renew_after = self.streams.ack_wait / 3;
+        let mut renewals = tokio::time::interval_at(Instant::now() + renew_after, renew_after);
         loop {
             tokio::select! {
                 settle = &mut work => {
@@ -68,7 +68,8 @@ impl<H: Handler> Runtime<H> {
 
     /// The whole attempt; answers how to settle, or that it is not ours to settle any more.
     async fn work(&self, delivery: &Delivery) -> Option<Settle> {
-        let mut ledger = match Ledger::open(&self.broker, &self.worker, delivery).await {
+        let opening = Ledger::open(&self.broker, &self.streams, &self.worker, delivery);
+        let mut ledger = match opening.await {
             Opening::Ready(ledger) => ledger,
             Opening::Finished => return Some(Settle::Ack),
         };
@@ -265,6 +266,10 @@ impl<H: Handler> Runtime<H> {
         run: &Run,
         failure: Failure,
     ) -> Option<Settle> {
+        // A late attempt must not leave a dead letter of a task that has been completed.
+        if let Err(superseded) = ledger.check().await {
+            return settle_superseded(superseded, delivery);
+        }
         let (envelope, reason) = (&delivery.envelope, shortened(&failure));
         let failed_at = Timestamp::now();
         let letter = DeadLetter {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::scheduler::{HOLD_MAX, Order, Scheduler};
@@ -16,6 +16,8 @@ use crate::model::{Category, Priority};
 
 /// A request that the broker refused is made again after so long.
 const LOST_PAUSE: Duration = Duration::from_millis(200);
+/// What was asked for before a stop has arrived after so long, or never does.
+const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatch {
     broker: Broker,
@@ -65,12 +67,17 @@ impl Dispatch {
     }
 
     /// Runs until the stop, then hands back what has no slot. Running tasks are not its concern.
-    pub(super) async fn run(mut self, start: Start<'_>, stop: &CancellationToken) {
+    /// Fails where no task can arrive any more.
+    pub(super) async fn run(
+        mut self,
+        start: Start<'_>,
+        stop: &CancellationToken,
+    ) -> Result<(), BrokerError> {
         let (freed, mut left_slots) = mpsc::unbounded_channel();
         loop {
             self.carry_out_orders(start, &freed).await;
             match self.next_event(&mut left_slots, stop).await {
-                Event::Lane(priority, event) => self.take(priority, event),
+                Event::Lane(priority, event) => self.take(priority, event)?,
                 Event::Freed(ran) => self.scheduler.freed(ran),
                 Event::Timer => self.tick().await,
                 Event::Reconnected => self.reset_all().await,
@@ -82,6 +89,8 @@ impl Dispatch {
             }
         }
         self.give_back().await;
+        self.give_back_arriving().await;
+        Ok(())
     }
 
     async fn carry_out_orders(
@@ -123,12 +132,14 @@ impl Dispatch {
         }
     }
 
-    fn take(&mut self, priority: Priority, event: LaneEvent) {
+    fn take(&mut self, priority: Priority, event: LaneEvent) -> Result<(), BrokerError> {
         match event {
             LaneEvent::Task(delivery, behind) => self.scheduler.arrived(priority, delivery, behind),
             LaneEvent::Empty => self.scheduler.empty(priority),
             LaneEvent::Lost(reason) => self.note_lost(priority, &reason),
+            LaneEvent::Closed => return Err(BrokerError::closed("receiving tasks")),
         }
+        Ok(())
     }
 
     /// To the scheduler the request still stands until the pause is over.
@@ -200,6 +211,22 @@ impl Dispatch {
     async fn give_back(&mut self) {
         for delivery in self.scheduler.give_back() {
             delivery.settle(Settle::Return(Duration::ZERO)).await;
+        }
+    }
+
+    /// What is on its way would be lost with its inbox, and then wait for its lease to end.
+    async fn give_back_arriving(&mut self) {
+        let deadline = Instant::now() + ARRIVAL_TIME_MAX;
+        loop {
+            let is_due = self.lanes.iter().any(PullLane::is_due);
+            let until = if is_due { deadline } else { Instant::now() };
+            match timeout_at(until, next_lane_event(&mut self.lanes)).await {
+                Ok((_, LaneEvent::Task(delivery, _))) => {
+                    delivery.settle(Settle::Return(Duration::ZERO)).await;
+                }
+                Ok((_, LaneEvent::Empty | LaneEvent::Lost(_))) if is_due => {}
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 }

@@ -1,11 +1,14 @@
 //! A task's record as one attempt writes it: every write names the record it replaces, so
 //! that an attempt which has lost its lease cannot overwrite what came after it.
 
+use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::broker::{Broker, BrokerError, Delivery, StoredRecord, WriteError};
+use crate::broker::{
+    Broker, BrokerError, Delivery, Refusal, StoredRecord, StreamLimits, WriteError,
+};
 use crate::model::{Envelope, FailedAttempt, Failure, FailureCode, Record, Status};
 
 /// While the broker is away a write is tried again this often; the task keeps its slot.
@@ -15,6 +18,7 @@ const FAILURE_CHARS_MAX: usize = 1_000;
 
 pub(super) struct Ledger<'a> {
     broker: &'a Broker,
+    streams: &'a StreamLimits,
     worker: &'a str,
     envelope: &'a Envelope,
     failed_attempts: Vec<FailedAttempt>,
@@ -50,12 +54,14 @@ impl<'a> Ledger<'a> {
     /// keeps the common path at one write.
     pub(super) async fn open(
         broker: &'a Broker,
+        streams: &'a StreamLimits,
         worker: &'a str,
         delivery: &'a Delivery,
     ) -> Opening<'a> {
         let envelope = &delivery.envelope;
         let mut ledger = Self {
             broker,
+            streams,
             worker,
             envelope,
             failed_attempts: Vec::new(),
@@ -150,12 +156,15 @@ impl<'a> Ledger<'a> {
             self.revision = revision;
             return Ok(());
         }
-        let is_final = record.status.is_final();
-        Err(Refused::Superseded(if is_final {
-            Superseded::Finished
-        } else {
-            Superseded::TakenOver
-        }))
+        Err(Refused::Superseded(superseded_by(&record)))
+    }
+
+    /// Whether the record still is as we left it. Asked before something is stored beside it.
+    pub(super) async fn check(&self) -> Result<(), Superseded> {
+        match self.read().await {
+            Some(stored) if stored.revision != self.revision => Err(superseded_by(&stored.record)),
+            _ => Ok(()),
+        }
     }
 
     async fn read(&self) -> Option<StoredRecord> {
@@ -172,8 +181,22 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) async fn pause(&self, error: &BrokerError) {
-        tracing::warn!(task_id = %self.envelope.id, error = %error, "the broker does not take a record; trying again");
+        tracing::warn!(task_id = %self.envelope.id, error = error as &(dyn Error + 'static), "the broker does not take a record; trying again");
         tokio::time::sleep(WRITE_AGAIN_AFTER).await;
+        // A stream may have been deleted under us: then it is made anew.
+        if matches!(error.refusal(), Some(Refusal::NoStream))
+            && let Err(error) = self.broker.ensure_topology(self.streams).await
+        {
+            tracing::warn!(%error, "could not check the streams and consumers");
+        }
+    }
+}
+
+fn superseded_by(record: &Record) -> Superseded {
+    if record.status.is_final() {
+        Superseded::Finished
+    } else {
+        Superseded::TakenOver
     }
 }
 

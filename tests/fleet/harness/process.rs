@@ -1,0 +1,40 @@
+//! A worker as a process of its own, to be killed.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::Nats;
+
+pub(crate) struct WorkerProcess(Child);
+
+impl WorkerProcess {
+    /// Its standard input is our end of a pipe: it ends with us, however we end.
+    pub(crate) fn start(nats: &Nats, ack_wait: Duration, slots: usize) -> Self {
+        let process = Command::new(env!("CARGO_BIN_EXE_test-worker"))
+            .args([
+                nats.url(),
+                ack_wait.as_millis().to_string(),
+                slots.to_string(),
+            ])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(process)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

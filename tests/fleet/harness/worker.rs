@@ -1,0 +1,111 @@
+//! The fleet's worker runtime with scripted handlers, within the test's process.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flotilla_common::broker::{BrokerError, StreamLimits};
+use flotilla_common::model::Category;
+use flotilla_common::worker;
+use flotilla_tests::Scripted;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Nats, broker};
+
+/// A worker has stopped by then, unless it hangs: its grace comes on top.
+const STOP_TIME_MAX: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) slots: usize,
+    pub(crate) streams: StreamLimits,
+    pub(crate) config: worker::Config,
+    /// Shared between workers where a test asks what the fleet as a whole has started.
+    pub(crate) handler: Scripted,
+}
+
+impl Setup {
+    pub(crate) fn slots(slots: usize) -> Self {
+        Self {
+            slots,
+            streams: StreamLimits::default(),
+            config: worker::Config::default(),
+            handler: Scripted::default(),
+        }
+    }
+
+    pub(crate) fn ack_wait(mut self, ack_wait: Duration) -> Self {
+        self.streams.ack_wait = ack_wait;
+        self
+    }
+
+    pub(crate) fn running_after(mut self, running_after: Duration) -> Self {
+        self.config.running_after = running_after;
+        self
+    }
+
+    pub(crate) fn drain_grace(mut self, drain_grace: Duration) -> Self {
+        self.config.drain_grace = drain_grace;
+        self
+    }
+
+    /// A worker on a connection of its own, ready for tasks.
+    pub(crate) async fn start(self, nats: &Nats) -> Worker {
+        let Self {
+            slots,
+            streams,
+            mut config,
+            handler,
+        } = self;
+        config.slots = BTreeMap::from([(Category::Query, slots)]);
+        let broker = broker(nats, &streams).await;
+        let (stop, (bound, is_bound)) = (CancellationToken::new(), oneshot::channel());
+        let running = {
+            let (handler, stop, grace) = (handler.clone(), stop.clone(), config.drain_grace);
+            let task = tokio::spawn(async move {
+                let ready = || {
+                    let _ = bound.send(());
+                };
+                worker::run(handler, broker, &config, &streams, stop, ready).await
+            });
+            Running { task, grace }
+        };
+        is_bound.await.expect("the worker did not start");
+        Worker {
+            handler,
+            stop,
+            running,
+        }
+    }
+}
+
+pub(crate) struct Worker {
+    pub(crate) handler: Scripted,
+    stop: CancellationToken,
+    running: Running,
+}
+
+struct Running {
+    task: JoinHandle<Result<(), BrokerError>>,
+    grace: Duration,
+}
+
+impl Worker {
+    /// Drains: waits until the worker has ended in good order.
+    pub(crate) async fn stop(self) {
+        self.ask_to_stop();
+        self.ended().await.unwrap();
+    }
+
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the worker has ended by itself.
+    pub(crate) async fn ended(self) -> Result<(), BrokerError> {
+        let bound = self.running.grace + STOP_TIME_MAX;
+        let ended = tokio::time::timeout(bound, self.running.task).await;
+        ended.expect("the worker does not end").unwrap()
+    }
+}

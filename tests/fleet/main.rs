@@ -1,0 +1,23 @@
+//! The fleet's promises, one file for each behaviour, every test on a nats-server of its own.
+//! `TEST_LOG=debug cargo test -p flotilla-tests <name>` shows what happens inside.
+
+mod harness;
+
+mod broker_restart;
+mod chaos;
+mod drain;
+mod duplicates;
+mod entrances;
+mod health;
+mod lost_lease;
+mod poison;
+mod priorities;
+mod programs;
+mod retries;
+mod secured;
+mod statistics;
+mod throughput;
+mod topology;
+mod waiting;
+mod whole_fleet;
+mod worker_lost;

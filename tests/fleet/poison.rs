@@ -1,0 +1,270 @@
+//! A message that cannot work fails alone: it ends as a dead letter, and the others go on.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use flotilla_tests::{End, Script};
+use serde_json::Value;
+
+use crate::harness::{Client, Nats, Setup, Worker, body, broker, raw, say, test};
+
+const NORMAL: &str = "tasks.query.normal";
+
+/// Publishes one message, expects it to die for this reason, kept as it came, and the
+/// tasks before and after it to succeed.
+async fn dies_alone(
+    nats: &Nats,
+    subject: &str,
+    headers: &[(&str, &str)],
+    poison: impl Into<Bytes>,
+    code: &str,
+) -> Value {
+    let poison = poison.into();
+    let worker = Setup::slots(1).start(nats).await;
+    let client = Client::connect(nats).await;
+    let before = client.submit(&say("before")).await;
+    let ack = client.publish_with(subject, headers, poison.clone()).await;
+    let after = client.submit(&say("after")).await;
+
+    let id = format!("query_{}", ack.sequence);
+    let record = client.outcome(&id).await;
+    assert_eq!(record["status"], "failed");
+    assert_eq!(record["error"]["code"], code, "{record}");
+    let (letter, reason) = client.dead_letter(&id).await.expect("a dead letter");
+    assert_eq!(letter.payload, poison);
+    for (name, value) in headers {
+        assert_eq!(letter.headers.get(*name).unwrap().as_str(), *value);
+    }
+    assert_eq!(reason["reason"], record["error"]);
+    assert_eq!(reason["task_id"], id);
+    assert_eq!(client.outcome(&before).await["result"], "before");
+    assert_eq!(client.outcome(&after).await["result"], "after");
+    client.all_settled().await;
+    worker.stop().await;
+    assert_eq!(client.state("DEAD").await.messages, 1);
+    record
+}
+
+#[test]
+fn bytes_that_are_no_json() {
+    test(async |nats| {
+        let poison: &[u8] = b"\xff\xfe\x00 \r\n{";
+        dies_alone(
+            nats,
+            NORMAL,
+            &[("X-Own", "kept")],
+            poison,
+            "invalid_payload",
+        )
+        .await;
+    });
+}
+
+#[test]
+fn an_empty_body() {
+    test(async |nats| {
+        dies_alone(nats, NORMAL, &[], "", "invalid_payload").await;
+    });
+}
+
+#[test]
+fn json_of_the_wrong_shape() {
+    test(async |nats| {
+        let record = dies_alone(
+            nats,
+            NORMAL,
+            &[],
+            r#"{"no": "such key"}"#,
+            "invalid_payload",
+        )
+        .await;
+        let message = record["error"]["message"].as_str().unwrap();
+        assert!(message.contains("unknown field `no`"), "{message}");
+    });
+}
+
+#[test]
+fn json_nested_without_end() {
+    test(async |nats| {
+        let poison = "[".repeat(500_000);
+        dies_alone(nats, NORMAL, &[], poison, "invalid_payload").await;
+    });
+}
+
+#[test]
+fn retries_that_are_no_number() {
+    test(async |nats| {
+        let headers = [("Flotilla-Max-Retries", "many")];
+        let record = dies_alone(nats, NORMAL, &headers, body(&say(1)), "invalid_header").await;
+        let message = record["error"]["message"].as_str().unwrap();
+        assert!(message.contains("\"many\""), "{message}");
+    });
+}
+
+#[test]
+fn retries_beyond_the_bound() {
+    test(async |nats| {
+        let headers = [("flotilla-max-retries", "21")];
+        dies_alone(nats, NORMAL, &headers, body(&say(1)), "invalid_header").await;
+    });
+}
+
+#[test]
+fn an_id_in_a_header_that_is_no_token() {
+    test(async |nats| {
+        let headers = [("Flotilla-Task-Id", "a.b *")];
+        dies_alone(nats, NORMAL, &headers, body(&say(1)), "invalid_header").await;
+    });
+}
+
+#[test]
+fn an_id_in_the_subject_that_is_not_allowed() {
+    test(async |nats| {
+        let subject = "tasks.query.normal.größe!";
+        dies_alone(nats, subject, &[], body(&say(1)), "invalid_header").await;
+    });
+}
+
+#[test]
+fn a_rejection() {
+    test(async |nats| {
+        let script = Script {
+            end: End::Reject,
+            ..Script::default()
+        };
+        dies_alone(nats, NORMAL, &[], body(&script), "scripted").await;
+    });
+}
+
+#[test]
+fn a_panic() {
+    test(async |nats| {
+        let script = Script {
+            end: End::Panic,
+            ..Script::default()
+        };
+        let headers = [("Flotilla-Max-Retries", "0")];
+        let record = dies_alone(nats, NORMAL, &headers, body(&script), "panic").await;
+        assert_eq!(record["error"]["message"], "scripted panic");
+    });
+}
+
+#[test]
+fn a_panic_before_there_is_a_future() {
+    test(async |nats| {
+        let script = Script {
+            end: End::PanicAtOnce,
+            ..Script::default()
+        };
+        let headers = [("Flotilla-Max-Retries", "0")];
+        dies_alone(nats, NORMAL, &headers, body(&script), "panic").await;
+    });
+}
+
+#[test]
+fn a_panic_in_the_parser() {
+    test(async |nats| {
+        let headers = [("Flotilla-Max-Retries", "0")];
+        let poison = r#"{"panic_while_parsing": true}"#;
+        dies_alone(nats, NORMAL, &headers, poison, "panic").await;
+    });
+}
+
+/// A dead letter adds a header of its own to these; together they are over the server's limit.
+#[test]
+fn headers_as_large_as_they_may_be() {
+    test(async |nats| {
+        let large = "x".repeat(65_000);
+        let worker = Setup::slots(1).start(nats).await;
+        let client = Client::connect(nats).await;
+        let ack = client
+            .publish_with(NORMAL, &[("X-Large", &large), ("X-Own", "kept")], "poison")
+            .await;
+        let id = format!("query_{}", ack.sequence);
+
+        assert_eq!(client.outcome(&id).await["status"], "failed");
+        let (letter, reason) = client.dead_letter(&id).await.expect("a dead letter");
+        assert_eq!(letter.payload, "poison");
+        assert_eq!(reason["reason"]["code"], "invalid_payload");
+        client.all_settled().await;
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_result_larger_than_the_broker_takes() {
+    test(async |nats| {
+        let script = Script {
+            say_bytes: 2_000_000,
+            ..Script::default()
+        };
+        dies_alone(nats, NORMAL, &[], body(&script), "result_too_large").await;
+    });
+}
+
+/// Publishes a message with such headers, and waits until a worker has met it.
+async fn met_by_a_worker(nats: &Nats, headers: &[u8]) -> (Client, Worker, String) {
+    let setup = Setup::slots(2).ack_wait(Duration::from_secs(1));
+    let _broker = broker(nats, &setup.streams).await;
+    let client = Client::connect(nats).await;
+    raw::publish(nats, NORMAL, headers, &body(&say("odd"))).await;
+    let tasks = client.state("TASKS_QUERY").await;
+    assert_eq!(tasks.messages, 1);
+    let worker = setup.start(nats).await;
+    (client, worker, format!("query_{}", tasks.last_sequence))
+}
+
+async fn others_go_on(client: &Client) {
+    for n in 0..20 {
+        let id = client.submit(&say(n)).await;
+        assert_eq!(client.outcome(&id).await["result"], n);
+    }
+}
+
+/// Such a line marks the server's own words; in a publish it means nothing.
+#[test]
+fn headers_that_look_like_a_status() {
+    test(async |nats| {
+        let headers = b"NATS/1.0 404 No Messages\r\nX-Own: 1\r\n\r\n";
+        let (client, worker, id) = met_by_a_worker(nats, headers).await;
+        others_go_on(&client).await;
+        assert_eq!(client.outcome(&id).await["status"], "completed");
+        client.all_settled().await;
+        worker.stop().await;
+    });
+}
+
+/// async-nats drops the connection over these, and makes it anew.
+#[test]
+fn headers_that_cannot_be_read() {
+    test(async |nats| {
+        for headers in [
+            &b"NATS/1.0\r\nno colon\r\n\r\n"[..],
+            b"NATS/1.0\r\nX-Latin: gr\xf6\xdfe\r\n\r\n",
+        ] {
+            let (client, worker, _) = met_by_a_worker(nats, headers).await;
+            others_go_on(&client).await;
+            worker.stop().await;
+            client
+                .jetstream
+                .get_stream("TASKS_QUERY")
+                .await
+                .unwrap()
+                .purge()
+                .await
+                .unwrap();
+        }
+    });
+}
+
+/// async-nats panics over this, and its connection is gone for good. Whoever runs the worker
+/// has to hear of it.
+#[test]
+fn a_connection_that_is_gone_for_good_ends_the_worker() {
+    test(async |nats| {
+        let headers = b"NATS/1.0\r\nX-Odd: a\rb\r\n\r\n";
+        let (_client, worker, _) = met_by_a_worker(nats, headers).await;
+        let error = worker.ended().await.unwrap_err();
+        assert_eq!(error.to_string(), "receiving tasks");
+    });
+}

@@ -1,0 +1,273 @@
+//! The programs as their users start them: `flotilla up`, and one process per service.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use crate::harness::fleet::free_port;
+use crate::harness::{Site, eventually, http, test};
+
+/// A binary of the workspace, next to this one.
+fn binary(name: &str) -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push(name);
+    assert!(
+        path.exists(),
+        "{path:?} is missing: build it with `cargo build --workspace --bins`"
+    );
+    path
+}
+
+fn command(name: &str) -> Command {
+    let mut command = Command::new(binary(name));
+    command
+        .args(["--set", "scraping.allow_networks=[\"127.0.0.0/8\"]"])
+        .env_remove("NATS_URL")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// `flotilla up` with data, ports and address of its own.
+struct Up {
+    data_dir: tempfile::TempDir,
+    nats_port: u16,
+    address: String,
+}
+
+impl Up {
+    fn new() -> Self {
+        Self {
+            data_dir: tempfile::tempdir().unwrap(),
+            nats_port: free_port(),
+            address: format!("127.0.0.1:{}", free_port()),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command("flotilla");
+        command.args([
+            "up",
+            "--listen",
+            &self.address,
+            "--nats-port",
+            &self.nats_port.to_string(),
+        ]);
+        command.arg("--data-dir").arg(self.data_dir.path());
+        command
+    }
+
+    async fn start(&self) -> Child {
+        let child = self.command().stderr(Stdio::null()).spawn().unwrap();
+        eventually("the fleet is up", async || is_healthy(&self.address).await).await;
+        child
+    }
+
+    /// The process of the nats-server, where one runs.
+    fn server(&self) -> Option<String> {
+        std::fs::read_to_string(self.data_dir.path().join("nats-server.pid")).ok()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if let Some(pid) = self.server() {
+            let _ = std::process::Command::new("kill")
+                .args(["-9", pid.trim()])
+                .status();
+        }
+    }
+}
+
+async fn is_healthy(address: &str) -> bool {
+    match tokio::net::TcpStream::connect(address).await {
+        Ok(_) => http::get(address, "/api/hp/health").await.status == 200,
+        Err(_) => false,
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().unwrap().to_string();
+    let sent = std::process::Command::new("kill")
+        .args([name, &pid])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// Runs a program that is to fail, and answers what it says.
+async fn failure(mut command: Command) -> String {
+    let mut child = command.spawn().unwrap();
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .await
+        .unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(1), "{said}");
+    said
+}
+
+async fn scrape(address: &str, site: &Site) -> serde_json::Value {
+    let body = json!({"url": site.page(1)}).to_string();
+    http::post(address, "/api/hp/scrape?wait=20s", &body)
+        .await
+        .body
+}
+
+#[test]
+fn up_needs_nothing_and_keeps_everything() {
+    test(async |_| {
+        let (up, site) = (Up::new(), Site::start().await);
+        let mut child = up.start().await;
+        let done = scrape(&up.address, &site).await;
+        assert_eq!(done["status"], "completed", "{done}");
+        let task = format!("/api/hp/tasks/{}", done["task_id"].as_str().unwrap());
+
+        // Killed: the nats-server is left behind, and found again.
+        child.kill().await.unwrap();
+        let server = up.server().unwrap();
+        let mut child = up.start().await;
+        assert_eq!(up.server().unwrap(), server);
+        assert_eq!(
+            http::get(&up.address, &task).await.body["result"],
+            done["result"]
+        );
+
+        // The nats-server dies: it is started again.
+        let killed = std::process::Command::new("kill")
+            .args(["-9", server.trim()])
+            .status();
+        assert!(killed.unwrap().success());
+        eventually("there is a new server", async || {
+            up.server().is_some_and(|pid| pid != server)
+        })
+        .await;
+        eventually("work goes on", async || {
+            scrape(&up.address, &site).await["status"] == "completed"
+        })
+        .await;
+
+        // Ctrl-C: all drains, and the server goes with the fleet.
+        signal(&child, "-INT");
+        assert!(child.wait().await.unwrap().success());
+        assert!(std::net::TcpStream::connect(("127.0.0.1", up.nats_port)).is_err());
+        let mut child = up.start().await;
+        assert_eq!(
+            http::get(&up.address, &task).await.body["result"],
+            done["result"]
+        );
+        signal(&child, "-TERM");
+        assert!(child.wait().await.unwrap().success());
+    });
+}
+
+#[test]
+fn one_process_per_service() {
+    test(async |nats| {
+        let (address, site) = (format!("127.0.0.1:{}", free_port()), Site::start().await);
+        let children = ["flotilla-stats", "flotilla-gateway", "flotilla-scraping"].map(|name| {
+            let mut command = command(name);
+            command
+                .env("NATS_URL", nats.url())
+                .env("FLOTILLA_GATEWAY__LISTEN", &address);
+            command.stderr(Stdio::null()).spawn().unwrap()
+        });
+        eventually("the fleet is up", async || is_healthy(&address).await).await;
+        assert_eq!(scrape(&address, &site).await["status"], "completed");
+        for mut child in children {
+            signal(&child, "-TERM");
+            assert!(child.wait().await.unwrap().success());
+        }
+    });
+}
+
+#[test]
+fn a_killed_scraper_loses_nothing() {
+    test(async |nats| {
+        let (address, site) = (format!("127.0.0.1:{}", free_port()), Site::start().await);
+        let start = |name| {
+            let mut command = command(name);
+            command
+                .env("NATS_URL", nats.url())
+                .env("FLOTILLA_GATEWAY__LISTEN", &address);
+            command
+                .args(["--set", "streams.ack_wait=2s"])
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        let _rest = ["flotilla-stats", "flotilla-gateway"].map(start);
+        let mut scraper = start("flotilla-scraping");
+        eventually("the fleet is up", async || is_healthy(&address).await).await;
+        let body = json!({"url": format!("{}/slow/3000", site.url)}).to_string();
+        let id = http::post(&address, "/api/hp/scrape", &body).await.body["task_id"].clone();
+        let task = format!("/api/hp/tasks/{}", id.as_str().unwrap());
+        eventually("the task runs", async || {
+            http::get(&address, &task).await.body["status"] == "running"
+        })
+        .await;
+        scraper.kill().await.unwrap();
+        let _scraper = start("flotilla-scraping");
+        let done = http::get(&address, &format!("{task}?wait=30s")).await.body;
+        assert_eq!(
+            (&done["status"], &done["attempt"]),
+            (&json!("completed"), &json!(2)),
+            "{done}"
+        );
+        assert_eq!(done["attempts"][0]["error"]["code"], "worker_lost");
+    });
+}
+
+#[test]
+fn a_start_that_fails_says_what_to_do() {
+    test(async |nats| {
+        let up = Up::new();
+        let taken = std::net::TcpListener::bind(("127.0.0.1", up.nats_port)).unwrap();
+        let said = failure(up.command()).await;
+        assert!(
+            said.contains("is taken") && said.contains("--nats-port"),
+            "{said}"
+        );
+        drop(taken);
+
+        let mut unheard = Up::new();
+        unheard.address = format!("127.0.0.1:{}", nats.port());
+        let said = failure(unheard.command()).await;
+        assert!(said.contains("gateway.listen"), "{said}");
+
+        let with = |set: &str| {
+            let mut command = up.command();
+            command.args(["--set", set]);
+            command
+        };
+        let nobody = free_port();
+        let cases = [
+            (
+                with(&format!("nats.url=nats://127.0.0.1:{nobody}")),
+                "NATS_URL",
+            ),
+            (with("nats.url=http://127.0.0.1"), "nats://host:4222"),
+            (with("gateway.lisen=1"), "unknown field `lisen`"),
+            (with("gatway.listen=1"), "unknown section [gatway]"),
+            (with("worker.slots.scraping=0"), "worker.slots.scraping"),
+            (with("scraping.total_timeout=soon"), "\"30s\""),
+            (with("scraping.total_timeout=2m"), "scraping.total_timeout"),
+            (with("fleet.categories=[\"query\"]"), "query"),
+            (with("embedded.nats_server=/bin/echo"), "too old"),
+        ];
+        for (command, expected) in cases {
+            let said = failure(command).await;
+            assert!(said.contains(expected), "expected {expected:?} in: {said}");
+        }
+    });
+}

@@ -1,0 +1,102 @@
+//! Statistics: every task counts once, whoever restarts.
+
+use serde_json::json;
+
+use crate::harness::fleet::{ALL, Fleet};
+use crate::harness::{Client, Site, eventually, test};
+
+#[test]
+fn every_task_counts_once_through_restarts_of_either_side() {
+    test(async |nats| {
+        let (mut fleet, site) = (Fleet::start(nats, &ALL).await, Site::start().await);
+        let client = Client::connect(nats).await;
+        let publish = async |from: usize| {
+            for n in from..from + 50 {
+                let body = json!({"url": site.page(n)}).to_string();
+                client.publish("tasks.scraping.normal", body).await;
+            }
+        };
+        publish(0).await;
+        fleet.counted(50).await;
+        // Stats ends without saving: what it knew it reads again.
+        fleet.kill_service("stats");
+        publish(50).await;
+        fleet.start_service("stats").await;
+        fleet.counted(100).await;
+        // The worker drains: its last report holds what it did last.
+        publish(100).await;
+        fleet.stop_service("scraping").await;
+        fleet.start_service("scraping").await;
+        fleet.counted(150).await;
+        fleet.stop_service("stats").await;
+        fleet.start_service("stats").await;
+        fleet.counted(150).await;
+
+        let stats = fleet.get("/stats").await.body;
+        assert_eq!(stats["by_category"]["scraping"]["completed"], 150);
+        assert_eq!(stats["by_priority"]["NORMAL"]["completed"], 150);
+        assert_eq!(stats["totals"]["success_rate"], 1.0);
+        assert!(stats["totals"]["duration_seconds"]["p50"].as_f64().unwrap() > 0.0);
+        assert_eq!(client.state("RESULTS").await.subjects_count, 150);
+        fleet.stop().await;
+    });
+}
+
+#[test]
+fn failures_count_as_such() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &ALL).await;
+        let client = Client::connect(nats).await;
+        client
+            .publish("tasks.scraping.high.poison", vec![0xff, 0x00])
+            .await;
+        client
+            .publish(
+                "tasks.scraping.high.refused",
+                r#"{"url":"http://10.0.0.1/"}"#,
+            )
+            .await;
+        fleet.counted(2).await;
+        let high = fleet.get("/stats").await.body["by_priority"]["HIGH"].clone();
+        assert_eq!(
+            (&high["failed"], &high["success_rate"]),
+            (&json!(2), &json!(0.0))
+        );
+        fleet.stop().await;
+    });
+}
+
+#[test]
+fn workers_and_breakers_are_shown_as_they_report() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &ALL).await;
+        eventually("the worker has reported", async || {
+            fleet.get("/workers").await.body["total"]["slots"] == 6
+        })
+        .await;
+        let closed = &fleet.get("/circuit-breakers").await.body["circuit_breakers"]["chromadb"];
+        assert_eq!(
+            (&closed["state"], &closed["threshold"]),
+            (&json!("closed"), &json!(3))
+        );
+
+        let event = json!({
+            "event": "breaker", "dependency": "chromadb", "to": "open", "failures": 3,
+            "at": "2026-11-24T12:00:00Z", "cause": "3 failures in a row",
+            "from": {"id": "query-1", "service": "query", "version": "0.1.0"},
+        });
+        let client = Client::connect(nats).await;
+        client.publish("fleet.events", event.to_string()).await;
+        eventually("the open breaker is shown", async || {
+            let breaker =
+                &fleet.get("/circuit-breakers").await.body["circuit_breakers"]["chromadb"];
+            breaker["state"] == "open" && breaker["failures"] == 3
+        })
+        .await;
+        assert_eq!(
+            fleet.get("/health").await.body["circuit_breakers"]["chromadb"],
+            "open"
+        );
+        fleet.stop().await;
+    });
+}
