@@ -8,6 +8,7 @@ mod report;
 mod throughput;
 
 use clap::Parser;
+use flotilla_tests::Nats;
 
 use report::Report;
 
@@ -50,7 +51,14 @@ async fn main() -> anyhow::Result<()> {
             round_trips: 2_000,
         }
     };
-    let url = options.url.clone().unwrap();
+    let (_server, url) = match options.url {
+        Some(url) => (None, url),
+        None => {
+            let server = Nats::start().await;
+            let url = server.url();
+            (Some(server), url)
+        }
+    };
     let mut report = Report::default();
     throughput::measure(&url, scale, &mut report).await?;
     latency::measure(&url, scale, &mut report).await?;

@@ -3,7 +3,6 @@
 mod client;
 pub(crate) mod fleet;
 pub(crate) mod http;
-mod nats;
 mod process;
 pub(crate) mod raw;
 mod site;
@@ -17,7 +16,7 @@ use flotilla_tests::Script;
 use tokio::time::Instant;
 
 pub(crate) use client::Client;
-pub(crate) use nats::{Nats, program};
+pub(crate) use flotilla_tests::{Nats, program};
 pub(crate) use process::WorkerProcess;
 pub(crate) use site::Site;
 pub(crate) use worker::{Setup, Worker};

@@ -10,14 +10,15 @@ use tokio::time::Instant;
 
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 
-pub(crate) struct Nats {
+#[derive(Debug)]
+pub struct Nats {
     dir: TempDir,
     port: u16,
     process: Option<Child>,
 }
 
 impl Nats {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let mut nats = Self {
             dir: tempfile::Builder::new()
                 .prefix("flotilla-nats-")
@@ -38,16 +39,16 @@ impl Nats {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// kill -9: what is not written is lost.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -55,7 +56,7 @@ impl Nats {
     }
 
     /// Kills it, if it still runs, and starts it on the same port and store.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.kill();
         let started = Instant::now();
         while !self.launch().await {
@@ -64,11 +65,11 @@ impl Nats {
     }
 
     /// Frozen: its connections stay, and nothing answers.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    pub(crate) fn thaw(&self) {
+    pub fn thaw(&self) {
         self.signal("-CONT");
     }
 
@@ -136,6 +137,6 @@ impl Drop for Nats {
     }
 }
 
-pub(crate) fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     std::env::var_os("FLOTILLA_NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }

@@ -1,0 +1,164 @@
+//! A handler that does what its payload says, for the tests and for `test-worker`.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flotilla_common::model::{Category, Failure, Outcome};
+use flotilla_common::worker::{Attempt, Handler};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// What a task is to do, in this order.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// Makes the parser panic, as a payload type with a bug would.
+    #[serde(deserialize_with = "never_true", skip_serializing_if = "is_false")]
+    pub panic_while_parsing: bool,
+    /// Holds the task until the test opens the gate of this name.
+    pub gate: Option<String>,
+    /// The same, but blocks the thread, as a handler must not.
+    pub blocking_gate: Option<String>,
+    pub sleep_ms: u64,
+    /// So many attempts fail before one goes on.
+    pub failures: u32,
+    /// What they fail with, where it matters.
+    pub failure_message: Option<String>,
+    /// The wish of the dependency that failed them.
+    pub retry_after_ms: Option<u64>,
+    pub end: End,
+    /// The result of a task that ends well.
+    pub say: Value,
+    /// The result is a text of this size instead.
+    pub say_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    #[default]
+    Done,
+    Reject,
+    Panic,
+    /// Panics before there is a future to poll.
+    PanicAtOnce,
+    /// Takes the whole process along.
+    Abort,
+}
+
+/// An attempt that a handler has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub task_id: String,
+    pub attempt: u32,
+}
+
+/// Runs scripts, and remembers what it has started. Clones share their memory.
+#[derive(Debug, Clone, Default)]
+pub struct Scripted {
+    started: Arc<Mutex<Vec<Started>>>,
+    open_gates: Arc<watch::Sender<HashSet<String>>>,
+    rejects_all: Arc<AtomicBool>,
+}
+
+impl Scripted {
+    pub fn started(&self) -> Vec<Started> {
+        self.started
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How often a task was started.
+    pub fn runs_of(&self, task_id: &str) -> usize {
+        let started = self.started();
+        started.iter().filter(|s| s.task_id == task_id).count()
+    }
+
+    /// Lets the tasks that wait at this gate go on, now and later.
+    pub fn open(&self, gate: &str) {
+        self.open_gates.send_modify(|open| {
+            open.insert(gate.to_owned());
+        });
+    }
+
+    /// Ends every attempt with a rejection, whatever its script says.
+    pub fn reject_all(&self) {
+        self.rejects_all.store(true, Ordering::Relaxed);
+    }
+
+    async fn pass(&self, gate: &str) {
+        // The sender is ours, so that it cannot be gone.
+        let _ = self
+            .open_gates
+            .subscribe()
+            .wait_for(|open| open.contains(gate))
+            .await;
+    }
+
+    async fn play(&self, script: Script, number: u32) -> Outcome {
+        if let Some(gate) = &script.gate {
+            self.pass(gate).await;
+        }
+        if let Some(gate) = &script.blocking_gate {
+            while !self.open_gates.borrow().contains(gate) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        if script.sleep_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(script.sleep_ms)).await;
+        }
+        if number <= script.failures {
+            let message = script
+                .failure_message
+                .unwrap_or_else(|| format!("attempt {number} fails"));
+            return Outcome::Retry {
+                failure: Failure::new("scripted", message),
+                after: script.retry_after_ms.map(Duration::from_millis),
+            };
+        }
+        let rejects = self.rejects_all.load(Ordering::Relaxed);
+        match if rejects { End::Reject } else { script.end } {
+            End::Done if script.say_bytes > 0 => Outcome::Done("x".repeat(script.say_bytes).into()),
+            End::Done => Outcome::Done(script.say),
+            End::Reject => Outcome::Reject(Failure::new("scripted", "rejected")),
+            End::Panic | End::PanicAtOnce => panic!("scripted panic"),
+            End::Abort => std::process::abort(),
+        }
+    }
+}
+
+impl Handler for Scripted {
+    const CATEGORY: Category = Category::Query;
+    type Payload = Script;
+
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "one script panics before the future is made"
+    )]
+    fn handle(&self, script: Script, attempt: &Attempt) -> impl Future<Output = Outcome> + Send {
+        self.started
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Started {
+                task_id: attempt.task_id().to_string(),
+                attempt: attempt.number(),
+            });
+        assert!(script.end != End::PanicAtOnce, "scripted panic at once");
+        let number = attempt.number();
+        async move { self.play(script, number).await }
+    }
+}
+
+fn never_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let wanted = bool::deserialize(deserializer)?;
+    assert!(!wanted, "scripted panic while parsing");
+    Ok(wanted)
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
