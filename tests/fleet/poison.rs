@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flotilla_common::broker::BrokerError;
+use flotilla_common::service::{Context, Settings, serve};
+use flotilla_tests::Scripted;
+use tokio_util::sync::CancellationToken;
+
 use bytes::Bytes;
 use flotilla_tests::{End, Script};
 use serde_json::Value;
@@ -242,17 +249,11 @@ fn headers_that_cannot_be_read() {
             &b"NATS/1.0\r\nno colon\r\n\r\n"[..],
             b"NATS/1.0\r\nX-Latin: gr\xf6\xdfe\r\n\r\n",
         ] {
-            let (client, worker, _) = met_by_a_worker(nats, headers).await;
+            let (client, worker, id) = met_by_a_worker(nats, headers).await;
             others_go_on(&client).await;
+            is_buried(&client, &id, headers).await;
+            client.all_settled().await;
             worker.stop().await;
-            client
-                .jetstream
-                .get_stream("TASKS_QUERY")
-                .await
-                .unwrap()
-                .purge()
-                .await
-                .unwrap();
         }
     });
 }
@@ -262,9 +263,41 @@ fn headers_that_cannot_be_read() {
 #[test]
 fn a_connection_that_is_gone_for_good_ends_the_worker() {
     test(async |nats| {
-        let headers = b"NATS/1.0\r\nX-Odd: a\rb\r\n\r\n";
-        let (_client, worker, _) = met_by_a_worker(nats, headers).await;
+        let (_client, worker, _) = met_by_a_worker(nats, ENDS_CONNECTIONS).await;
         let error = worker.ended().await.unwrap_err();
-        assert_eq!(error.to_string(), "receiving tasks");
+        assert!(matches!(error, BrokerError::Closed { .. }), "{error}");
     });
+}
+
+/// A service does hear of it: it connects anew, and the message ends.
+#[test]
+fn a_service_outlives_a_connection_that_is_gone_for_good() {
+    test(async |nats| {
+        let client = Client::connect(nats).await;
+        let handler = Scripted::default();
+        let set = [format!("nats.url={}", nats.url())];
+        let settings = Settings::load(None, std::iter::empty(), &set).unwrap();
+        let context = Context::new(settings, CancellationToken::new());
+        let service = tokio::spawn(serve(context.clone(), handler));
+        context.readiness.wait(1).await;
+        raw::publish(nats, NORMAL, ENDS_CONNECTIONS, &body(&say("odd"))).await;
+        let sequence = client.state("TASKS_QUERY").await.last_sequence;
+        is_buried(&client, &format!("query_{sequence}"), ENDS_CONNECTIONS).await;
+        others_go_on(&client).await;
+        context.stop.cancel();
+        service.await.unwrap().unwrap();
+    });
+}
+
+const ENDS_CONNECTIONS: &[u8] = b"NATS/1.0\r\nX-Odd: a\rb\r\n\r\n";
+
+async fn is_buried(client: &Client, id: &str, headers: &[u8]) {
+    let record = client.outcome(id).await;
+    assert_eq!(record["error"]["code"], "invalid_header", "{record}");
+    let (letter, reason) = client.dead_letter(id).await.unwrap();
+    assert_eq!(letter.payload, body(&say("odd")));
+    assert_eq!(
+        reason["unreadable_headers"],
+        BASE64_STANDARD.encode(headers)
+    );
 }

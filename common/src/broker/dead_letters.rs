@@ -1,6 +1,7 @@
 //! Dead letters: tasks that failed for good, kept with all that is needed to run them again.
 
 use async_nats::HeaderMap;
+use bytes::Bytes;
 
 use super::subjects::{DEAD_LETTER_HEADER, dead_letter};
 use super::{Broker, BrokerError, Delivery, Refusal};
@@ -10,8 +11,17 @@ impl Broker {
     /// Stores a dead letter: the message as it came, with the reason in a header.
     /// There is one per task, so storing it again replaces it.
     pub async fn bury(&self, letter: &DeadLetter, delivery: &Delivery) -> Result<(), BrokerError> {
-        let headers = delivery.own_headers();
-        let mut stored = self.store_letter(letter, headers.clone(), delivery).await;
+        self.bury_message(letter, delivery.own_headers(), &delivery.payload)
+            .await
+    }
+
+    pub(super) async fn bury_message(
+        &self,
+        letter: &DeadLetter,
+        headers: HeaderMap,
+        payload: &Bytes,
+    ) -> Result<(), BrokerError> {
+        let mut stored = self.store_letter(letter, headers.clone(), payload).await;
         // Headers have a limit of their own, 64 KiB together. What cannot be kept is left out:
         // first the history, which the record has as well, then what the publisher sent.
         let brief = DeadLetter {
@@ -22,7 +32,7 @@ impl Broker {
             if !is_too_large(&stored) {
                 break;
             }
-            stored = self.store_letter(&brief, headers, delivery).await;
+            stored = self.store_letter(&brief, headers, payload).await;
         }
         stored
     }
@@ -31,7 +41,7 @@ impl Broker {
         &self,
         letter: &DeadLetter,
         mut headers: HeaderMap,
-        delivery: &Delivery,
+        payload: &Bytes,
     ) -> Result<(), BrokerError> {
         let doing = || format!("storing the dead letter of task {}", letter.task_id);
         let reason = serde_json::to_string(letter).map_err(|source| BrokerError::Unreadable {
@@ -43,7 +53,7 @@ impl Broker {
         let failed = |error| BrokerError::of_publish(doing(), error);
         let sent = self
             .jetstream
-            .publish_with_headers(subject, headers, delivery.payload.clone())
+            .publish_with_headers(subject, headers, payload.clone())
             .await
             .map_err(failed)?;
         sent.await.map_err(failed)?;

@@ -67,7 +67,7 @@ impl Delivery {
             &message.subject,
             message.headers.as_ref(),
             sequence,
-            published,
+            timestamp(published),
         ) {
             Ok(envelope) => (envelope, None),
             Err(Unusable::Header(envelope, fault)) => (*envelope, Some(fault)),
@@ -134,10 +134,9 @@ pub(super) fn envelope(
     subject: &str,
     headers: Option<&HeaderMap>,
     sequence: u64,
-    published: async_nats::datetime::DateTime,
+    submitted_at: Timestamp,
 ) -> Result<Envelope, Unusable> {
     let (category, priority, token) = parse_task(subject).ok_or(Unusable::Subject)?;
-    let submitted_at = timestamp(published);
     let (id, id_fault) = task_id(category, sequence, token, headers);
     let (options, options_fault) = options(headers);
     let envelope = Envelope {

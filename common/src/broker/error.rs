@@ -20,6 +20,9 @@ pub enum BrokerError {
     /// No answer: it may or may not have happened.
     #[error("{doing}: the broker did not answer; it may be down or restarting")]
     Unavailable { doing: String },
+    /// The client library has given the connection up for good.
+    #[error("{doing}: the connection to the broker has ended and cannot be made anew")]
+    Closed { doing: String },
     /// The broker holds something that we cannot read.
     #[error("{doing}: what is stored there cannot be read")]
     Unreadable {
@@ -119,14 +122,6 @@ impl BrokerError {
             },
             None if is_timeout(&*source) => Self::Unavailable { doing },
             None => Self::Other { doing, source },
-        }
-    }
-
-    /// The connection has ended for good, which only a bug in the client brings about.
-    pub fn closed(doing: &str) -> Self {
-        Self::Other {
-            doing: doing.to_owned(),
-            source: "the connection to the broker has ended and cannot be made anew".into(),
         }
     }
 

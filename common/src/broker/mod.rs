@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod outcomes;
 mod pull;
+mod quarantine;
 mod queues;
 mod records;
 mod requests;

@@ -4,7 +4,7 @@ use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use futures::future::join_all;
 
-use super::delivery::envelope;
+use super::delivery::{envelope, timestamp};
 use super::subjects::{RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
 use super::{Broker, BrokerError, Refusal};
 use crate::model::{Category, Envelope, Priority, Record, TaskId};
@@ -174,7 +174,7 @@ fn stored_envelope(message: &StreamMessage) -> Option<Envelope> {
         &message.subject,
         Some(&message.headers),
         message.sequence,
-        message.time,
+        timestamp(message.time),
     )
     .ok()
 }

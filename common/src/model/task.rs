@@ -57,4 +57,7 @@ pub struct DeadLetter {
     pub submitted_at: Timestamp,
     pub died_at: Timestamp,
     pub failed_attempts: Vec<FailedAttempt>,
+    /// The headers as base64, where they are no text that could be kept beside this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable_headers: Option<String>,
 }

@@ -280,6 +280,7 @@ impl<H: Handler> Runtime<H> {
             submitted_at: envelope.submitted_at,
             died_at: failed_at,
             failed_attempts: ledger.failed_attempts().to_vec(),
+            unreadable_headers: None,
         };
         while let Err(error) = self.broker.bury(&letter, delivery).await {
             ledger.pause(&error).await;

@@ -21,6 +21,8 @@ const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatch {
     broker: Broker,
+    category: Category,
+    worker: String,
     streams: StreamLimits,
     scheduler: Scheduler<Box<Delivery>>,
     lanes: Vec<PullLane>,
@@ -47,6 +49,7 @@ impl Dispatch {
     pub(super) async fn new(
         broker: &Broker,
         category: Category,
+        worker: &str,
         slots: usize,
         streams: &StreamLimits,
         busy: watch::Sender<usize>,
@@ -56,6 +59,8 @@ impl Dispatch {
         connections.mark_unchanged();
         Ok(Self {
             broker: broker.clone(),
+            category,
+            worker: worker.to_owned(),
             streams: streams.clone(),
             scheduler: Scheduler::new(slots),
             lanes: try_join_all(lanes).await?,
@@ -80,7 +85,10 @@ impl Dispatch {
                 Event::Lane(priority, event) => self.take(priority, event)?,
                 Event::Freed(ran) => self.scheduler.freed(ran),
                 Event::Timer => self.tick().await,
-                Event::Reconnected => self.reset_all().await,
+                Event::Reconnected => {
+                    self.reset_all().await;
+                    self.quarantine().await;
+                }
                 Event::Stop => break,
             }
             // Whatever else is there already is taken in first, so that one decision covers it.
@@ -137,7 +145,11 @@ impl Dispatch {
             LaneEvent::Task(delivery, behind) => self.scheduler.arrived(priority, delivery, behind),
             LaneEvent::Empty => self.scheduler.empty(priority),
             LaneEvent::Lost(reason) => self.note_lost(priority, &reason),
-            LaneEvent::Closed => return Err(BrokerError::closed("receiving tasks")),
+            LaneEvent::Closed => {
+                return Err(BrokerError::Closed {
+                    doing: "receiving tasks".to_owned(),
+                });
+            }
         }
         Ok(())
     }
@@ -198,6 +210,13 @@ impl Dispatch {
         self.lost.clear();
         for priority in Priority::ALL {
             self.reset(priority).await;
+        }
+    }
+
+    /// The connection may have been lost over a message that cannot be read.
+    async fn quarantine(&self) {
+        if let Err(error) = self.broker.quarantine(self.category, &self.worker).await {
+            tracing::warn!(%error, "could not look for unreadable tasks");
         }
     }
 

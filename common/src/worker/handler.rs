@@ -1,5 +1,7 @@
 //! The one seam between the runtime and the work.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use crate::model::{Category, Envelope, Outcome, TaskId};
@@ -20,6 +22,20 @@ pub trait Handler: Send + Sync + 'static {
         payload: Self::Payload,
         attempt: &Attempt,
     ) -> impl Future<Output = Outcome> + Send;
+}
+
+/// A handler may outlive the worker that runs it.
+impl<H: Handler> Handler for Arc<H> {
+    const CATEGORY: Category = H::CATEGORY;
+    type Payload = H::Payload;
+
+    fn handle(
+        &self,
+        payload: Self::Payload,
+        attempt: &Attempt,
+    ) -> impl Future<Output = Outcome> + Send {
+        H::handle(self, payload, attempt)
+    }
 }
 
 /// One attempt at a task, as its handler sees it.

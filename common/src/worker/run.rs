@@ -32,7 +32,7 @@ pub async fn run<H: Handler>(
     let slots = config.slots(category);
     let instance = Instance::new(category.name());
     let (busy, busy_now) = watch::channel(0);
-    let dispatch = Dispatch::new(&broker, category, slots, streams, busy).await?;
+    let dispatch = Dispatch::new(&broker, category, &instance.id, slots, streams, busy).await?;
     let runtime = Arc::new(Runtime {
         handler,
         broker: broker.clone(),

@@ -25,7 +25,9 @@ impl From<BrokerError> for Problem {
 fn of_error(error: &BrokerError) -> Problem {
     match error {
         BrokerError::Refused { refusal, .. } => of_refusal(refusal),
-        BrokerError::Unavailable { .. } | BrokerError::Other { .. } => {
+        BrokerError::Unavailable { .. }
+        | BrokerError::Closed { .. }
+        | BrokerError::Other { .. } => {
             unavailable("the broker does not answer; it may be down or restarting")
         }
         BrokerError::Unreadable { .. } => Problem::new(
