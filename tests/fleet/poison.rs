@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flotilla_tests::{End, Script};
 use serde_json::Value;
 
-use crate::harness::{Client, Nats, Setup, Worker, body, broker, raw, say, test};
+use crate::harness::{Client, Nats, Setup, Worker, body, broker, eventually, raw, say, test};
 
 const NORMAL: &str = "tasks.query.normal";
 
@@ -226,6 +226,30 @@ async fn others_go_on(client: &Client) {
         let id = client.submit(&say(n)).await;
         assert_eq!(client.outcome(&id).await["result"], n);
     }
+}
+
+/// Nobody but a worker may write there; who does it all the same stops nothing.
+#[test]
+fn a_record_that_is_none() {
+    test(async |nats| {
+        let worker = Setup::slots(2).start(nats).await;
+        let client = Client::connect(nats).await;
+        client.publish("results.query.odd", "no record").await;
+        client
+            .publish("tasks.query.normal.odd", body(&say("done")))
+            .await;
+        eventually("the record is the worker's", async || {
+            let stored = client.jetstream.get_stream("RESULTS").await.unwrap();
+            let stored = stored
+                .direct_get_last_for_subject("results.query.odd")
+                .await
+                .unwrap();
+            stored.payload.starts_with(b"{")
+        })
+        .await;
+        assert_eq!(client.outcome("odd").await["result"], "done");
+        worker.stop().await;
+    });
 }
 
 /// Such a line marks the server's own words; in a publish it means nothing.

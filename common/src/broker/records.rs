@@ -38,10 +38,7 @@ impl Broker {
         id: &TaskId,
     ) -> Result<Option<StoredRecord>, BrokerError> {
         let doing = || format!("reading the record of task {id}");
-        let reading = self.last(RESULTS_STREAM, result(category, id));
-        let stored = self.on_one_connection(reading).await;
-        let stored = stored.ok_or_else(|| BrokerError::Unavailable { doing: doing() })?;
-        let Some(message) = stored.map_err(|error| BrokerError::other(doing(), error))? else {
+        let Some(message) = self.record_message(category, id).await? else {
             return Ok(None);
         };
         let record =
@@ -53,6 +50,28 @@ impl Broker {
             record,
             revision: message.sequence,
         }))
+    }
+
+    /// The revision of a task's record, be it readable or not.
+    pub async fn record_revision(
+        &self,
+        category: Category,
+        id: &TaskId,
+    ) -> Result<u64, BrokerError> {
+        let message = self.record_message(category, id).await?;
+        Ok(message.map_or(0, |message| message.sequence))
+    }
+
+    async fn record_message(
+        &self,
+        category: Category,
+        id: &TaskId,
+    ) -> Result<Option<StreamMessage>, BrokerError> {
+        let doing = || format!("reading the record of task {id}");
+        let reading = self.last(RESULTS_STREAM, result(category, id));
+        let stored = self.on_one_connection(reading).await;
+        let stored = stored.ok_or_else(|| BrokerError::Unavailable { doing: doing() })?;
+        stored.map_err(|error| BrokerError::other(doing(), error))
     }
 
     /// The record of a task, wherever it is.

@@ -70,13 +70,14 @@ impl<'a> Ledger<'a> {
         if !delivery.is_redelivery {
             return Opening::Ready(ledger);
         }
-        let Some(StoredRecord { record, revision }) = ledger.read().await else {
+        let (revision, record) = ledger.read().await;
+        ledger.revision = revision;
+        let Some(record) = record else {
             return Opening::Ready(ledger);
         };
         if record.status.is_final() {
             return Opening::Finished;
         }
-        ledger.revision = revision;
         ledger.failed_attempts = record.failed_attempts;
         if let Status::Running { started_at } = record.status {
             ledger
@@ -137,24 +138,29 @@ impl<'a> Ledger<'a> {
                     return Ok(());
                 }
                 Err(WriteError::TooLarge(why)) => return Err(Refused::TooLarge(why)),
-                Err(WriteError::Conflict) => return self.resolve(&record).await,
+                Err(WriteError::Conflict) => {
+                    if self.resolve(&record).await? {
+                        return Ok(());
+                    }
+                }
                 Err(WriteError::Broker(error)) => self.pause(&error).await,
             }
         }
     }
 
     /// Somebody has written since: we ourselves, where the broker stored a write and its
-    /// answer was lost, or another attempt.
-    async fn resolve(&mut self, ours: &Record) -> Result<(), Refused> {
-        let Some(StoredRecord { record, revision }) = self.read().await else {
-            return Err(Refused::Superseded(Superseded::TakenOver));
+    /// answer was lost, or another attempt. Answers whether our write is stored.
+    async fn resolve(&mut self, ours: &Record) -> Result<bool, Refused> {
+        let (revision, record) = self.read().await;
+        self.revision = revision;
+        let Some(record) = record else {
+            return Ok(false);
         };
         let is_ours = record.worker == ours.worker
             && record.attempt == ours.attempt
             && record.status.name() == ours.status.name();
         if is_ours {
-            self.revision = revision;
-            return Ok(());
+            return Ok(true);
         }
         Err(Refused::Superseded(superseded_by(&record)))
     }
@@ -162,19 +168,26 @@ impl<'a> Ledger<'a> {
     /// Whether the record still is as we left it. Asked before something is stored beside it.
     pub(super) async fn check(&self) -> Result<(), Superseded> {
         match self.read().await {
-            Some(stored) if stored.revision != self.revision => Err(superseded_by(&stored.record)),
+            (revision, Some(record)) if revision != self.revision => Err(superseded_by(&record)),
             _ => Ok(()),
         }
     }
 
-    async fn read(&self) -> Option<StoredRecord> {
+    /// The record with its revision. What is none of ours, and so cannot be read, counts as
+    /// no record: ours replaces it.
+    async fn read(&self) -> (u64, Option<Record>) {
+        let (category, id) = (self.envelope.category, &self.envelope.id);
         loop {
-            match self
-                .broker
-                .record_in(self.envelope.category, &self.envelope.id)
-                .await
-            {
-                Ok(stored) => return stored,
+            let read = match self.broker.record_in(category, id).await {
+                Ok(Some(StoredRecord { record, revision })) => return (revision, Some(record)),
+                Ok(None) => return (0, None),
+                Err(BrokerError::Unreadable { .. }) => {
+                    self.broker.record_revision(category, id).await
+                }
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(revision) => return (revision, None),
                 Err(error) => self.pause(&error).await,
             }
         }
