@@ -174,8 +174,8 @@ impl Broker {
         self.client.max_payload()
     }
 
-    /// Sends what is still buffered, acks above all, before the process ends.
-    pub async fn flush(&self) {
+    /// Sends what is still buffered, acks above all, and ends the connection.
+    pub async fn close(&self) {
         // The server's answer to a request comes after all that we sent before it.
         let barrier = self.jetstream.query_account();
         if tokio::time::timeout(Duration::from_secs(1), barrier)
@@ -184,6 +184,8 @@ impl Broker {
         {
             tracing::warn!("the broker does not answer: the last acks may be repeated work");
         }
+        // Fails only where there is no connection any more.
+        let _ = self.client.drain().await;
     }
 }
 

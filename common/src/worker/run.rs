@@ -73,7 +73,7 @@ pub async fn run<H: Handler>(
         .map_or(Duration::ZERO, |()| config.drain_grace);
     drain(&running, grace, &runtime.interrupt).await;
     reporter.stop().await;
-    broker.flush().await;
+    broker.close().await;
     ended
 }
 

@@ -67,7 +67,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     };
     let served = server::serve(listener, Arc::new(gateway)).await;
     reporter.stop().await;
-    broker.flush().await;
+    broker.close().await;
     served.context("serving the HTTP API")
 }
 

@@ -31,6 +31,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     serve(&context, &config, &broker, requests, &mut state).await?;
     reporter.stop().await;
     broker.save_snapshot(&state).await?;
+    broker.close().await;
     Ok(())
 }
 
