@@ -31,6 +31,7 @@ fn tls_and_credentials_are_used_and_their_faults_are_told_apart() {
         let _server = Command::new(program())
             .arg("-c")
             .arg(file)
+            .stderr(std::process::Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();

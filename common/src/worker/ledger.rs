@@ -205,6 +205,21 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// For writes that cannot be too large, as they carry no result.
+pub(super) fn unless_superseded(written: Result<(), Refused>) -> Result<(), Superseded> {
+    match written {
+        Ok(()) => Ok(()),
+        Err(Refused::Superseded(superseded)) => Err(superseded),
+        Err(Refused::TooLarge(why)) => {
+            tracing::error!(
+                why,
+                "a record without a result is too large; it is left out"
+            );
+            Ok(())
+        }
+    }
+}
+
 fn superseded_by(record: &Record) -> Superseded {
     if record.status.is_final() {
         Superseded::Finished

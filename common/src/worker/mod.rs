@@ -2,6 +2,7 @@
 //! [`Handler`], records what came of each, and only then settles it with the broker.
 
 mod attempt;
+mod conclude;
 mod config;
 mod dispatch;
 mod handler;

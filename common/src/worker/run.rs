@@ -55,15 +55,21 @@ pub async fn run<H: Handler>(
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
     let running = TaskTracker::new();
+    // Nothing outlives its worker, not even an attempt that waits for a broker that is gone.
+    let abandon = CancellationToken::new();
+    let _abandon_at_the_end = abandon.clone().drop_guard();
     let mut start = |delivery: Box<_>, freed| {
         let runtime = Arc::clone(&runtime);
         let slot = Slot {
             taken_at: Instant::now(),
             freed,
         };
+        let abandon = abandon.clone();
         running.spawn(async move {
             let _slot = slot;
-            runtime.process(&delivery).await;
+            abandon
+                .run_until_cancelled(runtime.process(&delivery))
+                .await;
         });
     };
     let ended = dispatch.run(&mut start, &stop).await;

@@ -1,0 +1,231 @@
+//! What comes of an attempt: its outcome recorded, and only then the word on how to settle it.
+//! `None` means that the task is not ours to settle any more.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::ledger::{self, Ledger, Refused, Superseded, shortened, unless_superseded};
+use super::meter::Meter;
+use super::retry::{Verdict, decide};
+use crate::broker::{Broker, Delivery, Settle, StreamLimits};
+use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Outcome, Status};
+
+/// An attempt under way: the task, its record, and when it began.
+pub(super) struct Opened<'a> {
+    broker: &'a Broker,
+    meter: &'a Meter,
+    delivery: &'a Delivery,
+    ledger: Ledger<'a>,
+    number: u32,
+    started_at: Timestamp,
+    clock: Instant,
+}
+
+pub(super) enum Opening<'a> {
+    Ready(Opened<'a>),
+    /// The task has its outcome already: this delivery is a repetition.
+    Finished,
+}
+
+impl<'a> Opened<'a> {
+    pub(super) async fn open(
+        broker: &'a Broker,
+        streams: &'a StreamLimits,
+        worker: &'a str,
+        meter: &'a Meter,
+        delivery: &'a Delivery,
+    ) -> Opening<'a> {
+        match Ledger::open(broker, streams, worker, delivery).await {
+            ledger::Opening::Finished => Opening::Finished,
+            ledger::Opening::Ready(ledger) => Opening::Ready(Self {
+                broker,
+                meter,
+                delivery,
+                number: ledger.attempt(),
+                ledger,
+                started_at: Timestamp::now(),
+                clock: Instant::now(),
+            }),
+        }
+    }
+
+    pub(super) fn delivery(&self) -> &'a Delivery {
+        self.delivery
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(super) fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// Why the task must not run at all.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        if let Some(fault) = &self.delivery.fault {
+            return Some(Failure::new(FailureCode::INVALID_HEADER, fault.to_string()));
+        }
+        // The attempt before this one ended with its worker. That bounds what kills workers.
+        let attempts_max = self.max_retries().saturating_add(1);
+        if self.number > attempts_max {
+            return self.ledger.last_failure().cloned();
+        }
+        None
+    }
+
+    pub(super) fn count_start(&self) {
+        if self.number == 1 {
+            let waited = self
+                .started_at
+                .duration_since(self.delivery.envelope.submitted_at);
+            self.meter
+                .started(self.lane(), waited.try_into().unwrap_or_default());
+        }
+    }
+
+    pub(super) async fn record(&mut self, status: Status) -> Result<(), Refused> {
+        self.ledger.write(self.number, status).await
+    }
+
+    pub(super) async fn conclude(mut self, outcome: Outcome) -> Option<Settle> {
+        match decide(outcome, self.number, self.max_retries(), fastrand::f64()) {
+            Verdict::Complete(result) => self.complete(result).await,
+            Verdict::Retry { failure, delay } => self.retry(failure, delay).await,
+            Verdict::Defer { reason, delay } => {
+                let (until, reason) = (Timestamp::now() + delay, shortened(&reason));
+                self.finish(
+                    Status::Deferred { until, reason },
+                    Ended::Deferred,
+                    Settle::Return(delay),
+                )
+                .await
+            }
+            Verdict::Dead(failure) => {
+                self.add_failure(&failure);
+                self.bury(failure).await
+            }
+        }
+    }
+
+    /// The process stops: the task goes back at once, and the attempt does not count.
+    pub(super) async fn hand_back(mut self) -> Option<Settle> {
+        if self.ledger.is_recorded() {
+            let interrupted_at = Timestamp::now();
+            let recorded = self.record(Status::Interrupted { interrupted_at }).await;
+            unless_superseded(recorded).ok()?;
+        }
+        Some(Settle::Return(Duration::ZERO))
+    }
+
+    /// Dead letter first, then the outcome, then the settlement: whatever is repeated after a
+    /// crash in between writes the same again.
+    pub(super) async fn bury(self, failure: Failure) -> Option<Settle> {
+        // A late attempt must not leave a dead letter of a task that has been completed.
+        if let Err(superseded) = self.ledger.check().await {
+            return self.settle_superseded(superseded);
+        }
+        let letter = self.dead_letter(&failure);
+        while let Err(error) = self.broker.bury(&letter, self.delivery).await {
+            self.ledger.pause(&error).await;
+        }
+        tracing::warn!(task_id = %letter.task_id, %failure, "the task failed for good");
+        let failed = Status::Failed {
+            started_at: self.started_at,
+            failed_at: letter.died_at,
+            error: letter.reason,
+        };
+        self.finish(failed, Ended::Failed, Settle::Term).await
+    }
+
+    pub(super) fn settle_superseded(&self, superseded: Superseded) -> Option<Settle> {
+        let task_id = &self.delivery.envelope.id;
+        match superseded {
+            Superseded::Finished => {
+                tracing::info!(%task_id, "the task has its outcome already; this one is dropped");
+                Some(Settle::Ack)
+            }
+            // An ack would settle the attempt that took over.
+            Superseded::TakenOver => {
+                tracing::warn!(%task_id, "another attempt has taken over; this one's outcome is dropped");
+                None
+            }
+        }
+    }
+
+    async fn complete(mut self, result: Value) -> Option<Settle> {
+        let ran = self.clock.elapsed();
+        let completed = Status::Completed {
+            started_at: self.started_at,
+            completed_at: Timestamp::now(),
+            result,
+        };
+        match self.record(completed).await {
+            Ok(()) => {
+                self.meter.ended(self.lane(), Ended::Completed, ran);
+                Some(Settle::Ack)
+            }
+            Err(Refused::Superseded(superseded)) => self.settle_superseded(superseded),
+            Err(Refused::TooLarge(why)) => {
+                let failure = Failure::new(FailureCode::RESULT_TOO_LARGE, why);
+                self.add_failure(&failure);
+                self.bury(failure).await
+            }
+        }
+    }
+
+    async fn retry(mut self, failure: Failure, delay: Duration) -> Option<Settle> {
+        let task_id = &self.delivery.envelope.id;
+        tracing::info!(%task_id, attempt = self.number, %failure, ?delay, "the attempt failed; it will be tried again");
+        self.add_failure(&failure);
+        let retry_at = Timestamp::now() + delay;
+        let retrying = Status::Retrying { retry_at };
+        self.finish(retrying, Ended::Retried, Settle::Return(delay))
+            .await
+    }
+
+    /// The last write of the attempt, one that carries no result.
+    async fn finish(mut self, status: Status, ended: Ended, settle: Settle) -> Option<Settle> {
+        let ran = self.clock.elapsed();
+        match unless_superseded(self.record(status).await) {
+            Ok(()) => {
+                self.meter.ended(self.lane(), ended, ran);
+                Some(settle)
+            }
+            Err(superseded) => self.settle_superseded(superseded),
+        }
+    }
+
+    fn add_failure(&mut self, failure: &Failure) {
+        let ran = self.clock.elapsed();
+        self.ledger.add_failure(failure, self.started_at, ran);
+    }
+
+    fn dead_letter(&self, failure: &Failure) -> DeadLetter {
+        let envelope = &self.delivery.envelope;
+        DeadLetter {
+            task_id: envelope.id.clone(),
+            category: envelope.category,
+            priority: envelope.priority,
+            reason: shortened(failure),
+            submitted_at: envelope.submitted_at,
+            died_at: Timestamp::now(),
+            failed_attempts: self.ledger.failed_attempts().to_vec(),
+            unreadable_headers: None,
+        }
+    }
+
+    fn max_retries(&self) -> u32 {
+        self.delivery.envelope.options.max_retries
+    }
+
+    fn lane(&self) -> Lane {
+        Lane {
+            category: self.delivery.envelope.category,
+            priority: self.delivery.envelope.priority,
+        }
+    }
+}
