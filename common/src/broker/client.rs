@@ -169,11 +169,6 @@ impl Broker {
         self.client.server_info().version
     }
 
-    /// The largest message that the server takes, headers included.
-    pub fn message_bytes_max(&self) -> usize {
-        self.client.max_payload()
-    }
-
     /// Sends what is still buffered, acks above all, and ends the connection.
     pub async fn close(&self) {
         // The server's answer to a request comes after all that we sent before it.

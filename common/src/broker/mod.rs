@@ -26,6 +26,6 @@ pub use pull::{LaneEvent, PullLane, PullRequest};
 pub use queues::{Backlog, QueueDepth};
 pub use records::{StoredRecord, WaitingTask, WriteError};
 pub use requests::{Request, Requests};
-pub use subjects::{EVENTS, MAX_RETRIES_HEADER, STATS_REQUEST, TASK_ID_HEADER, task_subject};
+pub use subjects::STATS_REQUEST;
 pub use submit::Accepted;
 pub use topology::{Drift, StreamLimits};

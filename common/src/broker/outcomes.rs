@@ -41,16 +41,8 @@ impl Broker {
 }
 
 impl Outcomes {
-    /// The outcome of a task that may already be finished. The look-up also is the barrier
-    /// after which the subscription is known to be in place.
-    pub async fn look_or_wait(mut self) -> Result<Record, BrokerError> {
-        match self.look().await? {
-            Some(record) => Ok(record),
-            None => self.wait().await,
-        }
-    }
-
-    /// The outcome of a task that was submitted after this subscription was made.
+    /// The task's outcome, once it is recorded. One that was recorded before this subscription
+    /// was made is not pushed: look for it first.
     pub async fn wait(&mut self) -> Result<Record, BrokerError> {
         let mut look_again = LOOK_AGAIN_FIRST;
         loop {

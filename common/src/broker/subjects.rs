@@ -3,14 +3,14 @@
 use crate::model::{Category, Priority, TaskId};
 
 /// Metrics reports and breaker changes of all processes.
-pub const EVENTS: &str = "fleet.events";
+pub(super) const EVENTS: &str = "fleet.events";
 /// Where the stats service answers.
 pub const STATS_REQUEST: &str = "fleet.stats";
 
 /// A task id chosen by a publisher that does not want it in the subject.
-pub const TASK_ID_HEADER: &str = "Flotilla-Task-Id";
+pub(super) const TASK_ID_HEADER: &str = "Flotilla-Task-Id";
 /// Attempts after the first one.
-pub const MAX_RETRIES_HEADER: &str = "Flotilla-Max-Retries";
+pub(super) const MAX_RETRIES_HEADER: &str = "Flotilla-Max-Retries";
 /// Why a dead letter died, as JSON, beside the headers that the task came with.
 pub(super) const DEAD_LETTER_HEADER: &str = "Flotilla-Dead-Letter";
 
@@ -43,7 +43,7 @@ pub(super) fn lane_subject(category: Category, priority: Priority) -> String {
 }
 
 /// Where a task is published: `tasks.<category>.<priority>.<task_id>`.
-pub fn task_subject(category: Category, priority: Priority, id: &TaskId) -> String {
+pub(super) fn task_subject(category: Category, priority: Priority, id: &TaskId) -> String {
     format!("tasks.{category}.{priority}.{id}")
 }
 

@@ -1,10 +1,10 @@
 //! Durations in configuration, written as people do: `"500ms"`, `"30s"`, `"5m"`, `"7d"`.
-//! For `#[serde(with = "duration")]`.
+//! For `#[serde(with = "duration")]` in what is only read.
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use serde::{Deserialize, Serializer};
 
 const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
@@ -35,10 +35,6 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{}ms", duration.as_millis()))
 }
 
 #[cfg(test)]
