@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::conclude::{Opened, Opening};
+use super::conclude::Opened;
 use super::handler::{Attempt, Handler};
 use super::ledger::{Superseded, unless_superseded};
 use super::meter::Meter;
@@ -68,9 +68,8 @@ impl<H: Handler> Runtime<H> {
             &self.meter,
             delivery,
         );
-        let mut opened = match opening.await {
-            Opening::Ready(opened) => opened,
-            Opening::Finished => return Some(Settle::Ack),
+        let Some(mut opened) = opening.await else {
+            return Some(Settle::Ack);
         };
         if let Some(failure) = opened.refusal() {
             return opened.bury(failure).await;

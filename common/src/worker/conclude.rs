@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::ledger::{self, Ledger, Refused, Superseded, shortened, unless_superseded};
+use super::ledger::{Ledger, Refused, Superseded, shortened, unless_superseded};
 use super::meter::Meter;
 use super::retry::{Verdict, decide};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
@@ -24,32 +24,25 @@ pub(super) struct Opened<'a> {
     clock: Instant,
 }
 
-pub(super) enum Opening<'a> {
-    Ready(Opened<'a>),
-    /// The task has its outcome already: this delivery is a repetition.
-    Finished,
-}
-
 impl<'a> Opened<'a> {
+    /// `None` where the task has its outcome already: this delivery is a repetition.
     pub(super) async fn open(
         broker: &'a Broker,
         streams: &'a StreamLimits,
         worker: &'a str,
         meter: &'a Meter,
         delivery: &'a Delivery,
-    ) -> Opening<'a> {
-        match Ledger::open(broker, streams, worker, delivery).await {
-            ledger::Opening::Finished => Opening::Finished,
-            ledger::Opening::Ready(ledger) => Opening::Ready(Self {
-                broker,
-                meter,
-                delivery,
-                number: ledger.attempt(),
-                ledger,
-                started_at: Timestamp::now(),
-                clock: Instant::now(),
-            }),
-        }
+    ) -> Option<Self> {
+        let ledger = Ledger::open(broker, streams, worker, delivery).await?;
+        Some(Self {
+            broker,
+            meter,
+            delivery,
+            number: ledger.attempt(),
+            ledger,
+            started_at: Timestamp::now(),
+            clock: Instant::now(),
+        })
     }
 
     pub(super) fn delivery(&self) -> &'a Delivery {

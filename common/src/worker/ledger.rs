@@ -26,14 +26,6 @@ pub(super) struct Ledger<'a> {
     revision: u64,
 }
 
-/// What a task's record says before the attempt.
-pub(super) enum Opening<'a> {
-    /// The task may run.
-    Ready(Ledger<'a>),
-    /// It has its outcome already: this delivery is a repetition.
-    Finished,
-}
-
 /// A write that is not ours to make any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Superseded {
@@ -50,14 +42,14 @@ pub(super) enum Refused {
 }
 
 impl<'a> Ledger<'a> {
-    /// Reads what there is to know. A first delivery has no record to read, which is what
-    /// keeps the common path at one write.
+    /// Reads what there is to know; `None` where the task has its outcome already. A first
+    /// delivery has no record to read, which is what keeps the common path at one write.
     pub(super) async fn open(
         broker: &'a Broker,
         streams: &'a StreamLimits,
         worker: &'a str,
         delivery: &'a Delivery,
-    ) -> Opening<'a> {
+    ) -> Option<Self> {
         let envelope = &delivery.envelope;
         let mut ledger = Self {
             broker,
@@ -68,15 +60,15 @@ impl<'a> Ledger<'a> {
             revision: 0,
         };
         if !delivery.is_redelivery {
-            return Opening::Ready(ledger);
+            return Some(ledger);
         }
         let (revision, record) = ledger.read().await;
         ledger.revision = revision;
         let Some(record) = record else {
-            return Opening::Ready(ledger);
+            return Some(ledger);
         };
         if record.status.is_final() {
-            return Opening::Finished;
+            return None;
         }
         ledger.failed_attempts = record.failed_attempts;
         if let Status::Running { started_at } = record.status {
@@ -84,7 +76,7 @@ impl<'a> Ledger<'a> {
                 .failed_attempts
                 .push(lost_attempt(record.attempt, record.worker, started_at));
         }
-        Opening::Ready(ledger)
+        Some(ledger)
     }
 
     /// The number of the attempt that comes now.
