@@ -204,3 +204,36 @@ fn a_restart_of_everything_keeps_everything() {
         fleet.stop().await;
     });
 }
+
+#[test]
+fn a_full_queue_is_told_to_everybody() {
+    test(async |nats| {
+        // Nobody works, so that what is accepted stays.
+        let services = ["gateway", "stats"];
+        let mut fleet = Fleet::start_with(nats, &services, &["streams.tasks_max=2"]).await;
+        let (client, site) = (Client::connect(nats).await, Site::start().await);
+        let body = json!({"url": site.page(7)}).to_string();
+        let mut accepted = Vec::new();
+        for _ in 0..2 {
+            accepted.push(fleet.post("/scrape", &body).await.body["task_id"].clone());
+        }
+        let refused = fleet.post("/scrape", &body).await;
+        assert_eq!(refused.status, 429, "{}", refused.body);
+        assert!(refused.head.contains("retry-after:"), "{}", refused.head);
+        assert!(refused.body["remedy"].is_string());
+        let headers = async_nats::HeaderMap::new();
+        let refused = client
+            .try_publish("tasks.scraping.normal", headers, body)
+            .await;
+        assert!(refused.unwrap_err().to_string().contains("publish failed"));
+
+        fleet.start_service("scraping").await;
+        for id in accepted {
+            let answer = fleet
+                .get(&format!("/tasks/{}?wait=20s", id.as_str().unwrap()))
+                .await;
+            check_result(&answer.body, &site.page(7));
+        }
+        fleet.stop().await;
+    });
+}

@@ -25,8 +25,13 @@ struct Service {
 impl Fleet {
     /// Starts these services; pages on the loopback address may be scraped, at any pace.
     pub(crate) async fn start(nats: &Nats, services: &[&'static str]) -> Self {
+        Self::start_with(nats, services, &[]).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn start_with(nats: &Nats, services: &[&'static str], more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        let set = [
+        let mut set = vec![
             format!("nats.url={}", nats.url()),
             format!("gateway.listen={address}"),
             "scraping.allow_networks=[\"127.0.0.0/8\"]".to_owned(),
@@ -35,6 +40,7 @@ impl Fleet {
             "streams.ack_wait=2s".to_owned(),
             "stats.alive_within=2s".to_owned(),
         ];
+        set.extend(more.iter().map(|&setting| setting.to_owned()));
         let settings = Settings::load(None, std::iter::empty(), &set).unwrap();
         let mut fleet = Self {
             address,
