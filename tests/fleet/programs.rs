@@ -171,6 +171,26 @@ fn up_needs_nothing_and_keeps_everything() {
     });
 }
 
+/// A pid file outlives a reboot, and its number may be somebody else's by then.
+#[test]
+fn up_takes_nobody_elses_process_for_its_server() {
+    test(async |_| {
+        let up = Up::new();
+        let mut somebody = Command::new("sleep")
+            .arg("60")
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid_file = up.data_dir.path().join("nats-server.pid");
+        std::fs::write(&pid_file, somebody.id().unwrap().to_string()).unwrap();
+        let _taken = std::net::TcpListener::bind(("127.0.0.1", up.nats_port)).unwrap();
+        let said = failure(up.command()).await;
+        assert!(said.contains("is taken"), "{said}");
+        assert_eq!(somebody.try_wait().unwrap(), None);
+        std::fs::remove_file(pid_file).unwrap();
+    });
+}
+
 #[test]
 fn one_process_per_service() {
     test(async |nats| {

@@ -42,17 +42,24 @@ impl Config {
         self.data_dir.join("nats-server.conf")
     }
 
+    /// What the server calls itself: tells the servers of two data directories apart.
+    pub(super) fn server_name(&self) -> String {
+        let dir = self.data_dir.display().to_string();
+        format!("flotilla:{}", dir.replace(char::is_whitespace, "_"))
+    }
+
     /// The server's own configuration file.
     pub(super) fn server_text(&self) -> String {
         let quoted = |path: &Path| format!("{:?}", path.display().to_string());
         format!(
             "# Written by `flotilla up` at every start.\n\
-             server_name: flotilla\n\
+             server_name: {}\n\
              listen: \"127.0.0.1:{}\"\n\
              pid_file: {}\n\
              log_file: {}\n\
              logfile_size_limit: 16MB\n\
              jetstream {{\n  store_dir: {}\n  sync_interval: {}\n}}\n",
+            quoted(Path::new(&self.server_name())),
             self.port,
             quoted(&self.pid_file()),
             quoted(&self.log_file()),

@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -21,6 +23,14 @@ const START_TIME_MAX: Duration = Duration::from_secs(60);
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const RESTART_AFTER: Duration = Duration::from_millis(500);
+/// A nats-server introduces itself at once, in a line of about 500 bytes.
+const INTRODUCTION_TIME_MAX: Duration = Duration::from_secs(1);
+const INTRODUCTION_BYTES_MAX: u64 = 64 * 1_024;
+
+#[derive(Deserialize)]
+struct Introduction {
+    server_name: String,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
@@ -47,21 +57,12 @@ impl NatsServer {
     /// Starts the server, or takes over the one that an earlier run has left behind.
     pub(crate) async fn start(config: Config) -> Result<Self, ServerError> {
         let config = prepared(config)?;
-        let stop = CancellationToken::new();
-        let keeper = match left_behind(&config) {
-            Some(pid) => {
-                tracing::info!(
-                    pid = pid.as_raw_nonzero(),
-                    "using the nats-server that an earlier run has left behind"
-                );
-                answers(&config, None).await?;
-                tokio::spawn(keep_adopted(pid, config.clone(), stop.clone()))
-            }
-            None => {
-                let (child, binary) = start_own(&config).await?;
-                tokio::spawn(keep(child, binary, config.clone(), stop.clone()))
-            }
+        let process = match left_behind(&config).await {
+            Some(process) => process,
+            None => started(&config).await?,
         };
+        let stop = CancellationToken::new();
+        let keeper = tokio::spawn(keep(process, config.clone(), stop.clone()));
         Ok(Self {
             config,
             stop,
@@ -103,22 +104,43 @@ fn prepared(config: Config) -> Result<Config, ServerError> {
 }
 
 /// The server of this data directory, where it still runs: its fleet was killed.
-fn left_behind(config: &Config) -> Option<Pid> {
+async fn left_behind(config: &Config) -> Option<Process> {
+    // The pid alone proves nothing, it may be somebody else's by now: who answers must be ours.
+    if name_of_server(config.port).await? != config.server_name() {
+        return None;
+    }
     let text = std::fs::read_to_string(config.pid_file()).ok()?;
     let pid = Pid::from_raw(text.trim().parse().ok()?)?;
-    let is_alive = test_kill_process(pid).is_ok() && is_port_taken(config.port);
-    is_alive.then_some(pid)
+    test_kill_process(pid).ok()?;
+    let process = pid.as_raw_nonzero();
+    tracing::info!(%process, "using the nats-server that an earlier run has left behind");
+    Some(Process::LeftBehind(pid))
+}
+
+/// What the server on a port calls itself: it introduces itself to whoever connects.
+async fn name_of_server(port: u16) -> Option<String> {
+    let introduced = async {
+        let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        let mut line = String::new();
+        let mut reader = BufReader::new(connection.take(INTRODUCTION_BYTES_MAX));
+        reader.read_line(&mut line).await.ok()?;
+        let info: Introduction = serde_json::from_str(line.strip_prefix("INFO ")?).ok()?;
+        Some(info.server_name)
+    };
+    tokio::time::timeout(INTRODUCTION_TIME_MAX, introduced)
+        .await
+        .ok()?
 }
 
 fn is_port_taken(port: u16) -> bool {
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_err()
 }
 
-async fn start_own(config: &Config) -> Result<(Child, PathBuf), ServerError> {
+async fn started(config: &Config) -> Result<Process, ServerError> {
     let binary = binary::find(config.nats_server.as_deref()).await?;
     let mut child = spawn(&binary, config)?;
-    answers(config, Some(&mut child)).await?;
-    Ok((child, binary))
+    answers(config, &mut child).await?;
+    Ok(Process::Ours(child))
 }
 
 fn spawn(binary: &Path, config: &Config) -> Result<Child, ServerError> {
@@ -133,6 +155,8 @@ fn spawn(binary: &Path, config: &Config) -> Result<Child, ServerError> {
         .stderr(Stdio::null())
         // A group of its own: Ctrl-C is for the fleet, which needs the server to drain.
         .process_group(0)
+        // One that never came to answer is not left running.
+        .kill_on_drop(true)
         .spawn()
         .map_err(|source| {
             BinaryError::Broken {
@@ -144,7 +168,7 @@ fn spawn(binary: &Path, config: &Config) -> Result<Child, ServerError> {
 }
 
 /// Until the server takes connections.
-async fn answers(config: &Config, mut child: Option<&mut Child>) -> Result<(), ServerError> {
+async fn answers(config: &Config, child: &mut Child) -> Result<(), ServerError> {
     let give_up_at = Instant::now() + START_TIME_MAX;
     loop {
         if TcpStream::connect((Ipv4Addr::LOCALHOST, config.port))
@@ -153,9 +177,7 @@ async fn answers(config: &Config, mut child: Option<&mut Child>) -> Result<(), S
         {
             return Ok(());
         }
-        let has_ended = child
-            .as_mut()
-            .is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+        let has_ended = !matches!(child.try_wait(), Ok(None));
         if has_ended || Instant::now() > give_up_at {
             return Err(ServerError::Failed {
                 log: config.log_file(),
@@ -166,63 +188,71 @@ async fn answers(config: &Config, mut child: Option<&mut Child>) -> Result<(), S
     }
 }
 
-/// Watches our server: starts it again when it dies, ends it when the fleet has stopped.
-async fn keep(mut child: Child, binary: PathBuf, config: Config, stop: CancellationToken) {
+/// Watches the server: starts it again when it dies, ends it when the fleet has stopped.
+async fn keep(mut process: Process, config: Config, stop: CancellationToken) {
+    while stop.run_until_cancelled(process.wait()).await.is_some() {
+        tracing::error!("the nats-server died; starting it again");
+        match stop.run_until_cancelled(restarted(&config)).await {
+            Some(again) => process = again,
+            None => return,
+        }
+    }
+    process.end().await;
+}
+
+async fn restarted(config: &Config) -> Process {
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return end(&mut child).await,
-            status = child.wait() => tracing::error!(?status, "the nats-server died; starting it again"),
+        tokio::time::sleep(RESTART_AFTER).await;
+        match started(config).await {
+            Ok(process) => return process,
+            Err(error) => tracing::error!(%error, "the nats-server does not start"),
         }
-        loop {
-            tokio::time::sleep(RESTART_AFTER).await;
-            match spawn(&binary, &config) {
-                Ok(again) => {
-                    child = again;
-                    break;
+    }
+}
+
+/// The server's process, our child or the child of a fleet that was killed.
+#[derive(Debug)]
+enum Process {
+    Ours(Child),
+    LeftBehind(Pid),
+}
+
+impl Process {
+    /// Until it has ended, for whatever reason.
+    async fn wait(&mut self) {
+        match self {
+            Self::Ours(child) => {
+                let status = child.wait().await;
+                tracing::debug!(?status, "the nats-server has ended");
+            }
+            Self::LeftBehind(pid) => {
+                while test_kill_process(*pid).is_ok() {
+                    tokio::time::sleep(LOOK_EVERY).await;
                 }
-                Err(error) => tracing::error!(%error, "the nats-server does not start"),
-            }
-            if stop.is_cancelled() {
-                return;
             }
         }
     }
-}
 
-/// Watches a server that is not our child, and replaces it by our own when it dies.
-async fn keep_adopted(pid: Pid, config: Config, stop: CancellationToken) {
-    while test_kill_process(pid).is_ok() {
-        tokio::select! {
-            () = stop.cancelled() => return end_adopted(pid).await,
-            () = tokio::time::sleep(RESTART_AFTER) => {}
+    /// Asks it to stop, and kills it where it doesn't.
+    async fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let ended = tokio::time::timeout(STOP_TIME_MAX, self.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("the nats-server does not stop; killing it");
+            self.signal(Signal::KILL);
+            self.wait().await;
         }
     }
-    tracing::error!("the nats-server died; starting it again");
-    match start_own(&config).await {
-        Ok((child, binary)) => keep(child, binary, config, stop).await,
-        Err(error) => tracing::error!(%error, "the nats-server does not start"),
-    }
-}
 
-async fn end_adopted(pid: Pid) {
-    let _ = kill_process(pid, Signal::TERM);
-    let give_up_at = Instant::now() + STOP_TIME_MAX;
-    while test_kill_process(pid).is_ok() && Instant::now() < give_up_at {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-async fn end(child: &mut Child) {
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
-        let _ = kill_process(pid, Signal::TERM);
-    }
-    if tokio::time::timeout(STOP_TIME_MAX, child.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!("the nats-server does not stop; killing it");
-        let _ = child.kill().await;
+    fn signal(&self, signal: Signal) {
+        let pid = match self {
+            Self::Ours(child) => child.id().and_then(|id| Pid::from_raw(id.cast_signed())),
+            Self::LeftBehind(pid) => Some(*pid),
+        };
+        if let Some(pid) = pid {
+            // Fails only where the process has ended, which is what we want of it.
+            let _ = kill_process(pid, signal);
+        }
     }
 }
 
