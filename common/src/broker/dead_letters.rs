@@ -1,6 +1,7 @@
 //! Dead letters: tasks that failed for good, kept with all that is needed to run them again.
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
 use super::subjects::{DEAD_LETTER_HEADER, dead_letter};
@@ -50,13 +51,10 @@ impl Broker {
         })?;
         headers.insert(DEAD_LETTER_HEADER, reason);
         let subject = dead_letter(letter.category, &letter.task_id);
-        let failed = |error| BrokerError::of_publish(doing(), error);
-        let sent = self
-            .jetstream
-            .publish_with_headers(subject, headers, payload.clone())
-            .await
-            .map_err(failed)?;
-        sent.await.map_err(failed)?;
+        let message = PublishMessage::build()
+            .payload(payload.clone())
+            .headers(headers);
+        self.publish(doing, subject, message).await?;
         Ok(())
     }
 }

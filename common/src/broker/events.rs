@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::delivery::timestamp;
+use super::publish::json;
 use super::subjects::{EVENTS, EVENTS_STREAM};
 use super::{Broker, BrokerError};
 use crate::model::Event;
@@ -34,20 +35,10 @@ impl Broker {
     /// Publishes an event. Publishing it again under the same id stores it once.
     pub async fn publish_event(&self, event: &Event, id: &str) -> Result<(), BrokerError> {
         let doing = || "publishing an event".to_owned();
-        let payload = serde_json::to_vec(event).map_err(|source| BrokerError::Unreadable {
-            doing: doing(),
-            source,
-        })?;
         let message = PublishMessage::build()
-            .payload(payload.into())
+            .payload(json(doing, event)?)
             .message_id(id);
-        let failed = |error| BrokerError::of_publish(doing(), error);
-        let sent = self
-            .jetstream
-            .send_publish(EVENTS, message)
-            .await
-            .map_err(failed)?;
-        sent.await.map_err(failed)?;
+        self.publish(doing, EVENTS.to_owned(), message).await?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod delivery;
 mod error;
 mod events;
 mod outcomes;
+mod publish;
 mod pull;
 mod quarantine;
 mod queues;

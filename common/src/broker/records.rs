@@ -5,6 +5,7 @@ use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use futures::future::join_all;
 
 use super::delivery::{envelope, timestamp};
+use super::publish::json;
 use super::subjects::{RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
 use super::{Broker, BrokerError, Refusal};
 use crate::model::{Category, Envelope, Priority, Record, TaskId};
@@ -28,6 +29,22 @@ pub enum WriteError {
     TooLarge(String),
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+impl WriteError {
+    fn of(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Refused {
+                refusal: Refusal::Conflict,
+                ..
+            } => Self::Conflict,
+            BrokerError::Refused {
+                refusal: Refusal::TooLarge(text),
+                ..
+            } => Self::TooLarge(text),
+            error => Self::Broker(error),
+        }
+    }
 }
 
 impl Broker {
@@ -94,32 +111,17 @@ impl Broker {
                 record.status.name()
             )
         };
-        let payload = serde_json::to_vec(record).map_err(|source| BrokerError::Unreadable {
-            doing: doing(),
-            source,
-        })?;
         let message = PublishMessage::build()
-            .payload(payload.into())
+            .payload(json(doing, record)?)
             .expected_last_subject_sequence(expected);
         let subject = result(record.category, &record.task_id);
-        let failed = |error| match BrokerError::of_publish(doing(), error) {
-            BrokerError::Refused {
-                refusal: Refusal::Conflict,
-                ..
-            } => WriteError::Conflict,
-            BrokerError::Refused {
-                refusal: Refusal::TooLarge(text),
-                ..
-            } => WriteError::TooLarge(text),
-            error => WriteError::Broker(error),
-        };
-        let writing = async {
-            let sent = self.jetstream.send_publish(subject, message).await;
-            sent.map_err(failed)?.await.map_err(failed)
-        };
-        let unanswered = || BrokerError::Unavailable { doing: doing() };
+        let writing = self.publish(doing, subject, message);
         let written = self.on_one_connection(writing).await;
-        Ok(written.ok_or_else(unanswered)??.sequence)
+        let unanswered = || BrokerError::Unavailable { doing: doing() };
+        match written.unwrap_or_else(|| Err(unanswered())) {
+            Ok(ack) => Ok(ack.sequence),
+            Err(error) => Err(WriteError::of(error)),
+        }
     }
 
     /// A task that still is in its stream: waiting, or on its way to its first record.

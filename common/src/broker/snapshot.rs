@@ -5,6 +5,7 @@ use async_nats::jetstream::stream::DirectGetErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::publish::json;
 use super::subjects::{STATS_SNAPSHOT, STATS_STREAM};
 use super::{Broker, BrokerError};
 
@@ -31,18 +32,9 @@ impl Broker {
 
     pub async fn save_snapshot<T: Serialize>(&self, snapshot: &T) -> Result<(), BrokerError> {
         let doing = || "saving the statistics".to_owned();
-        let payload = serde_json::to_vec(snapshot).map_err(|source| BrokerError::Unreadable {
-            doing: doing(),
-            source,
-        })?;
-        let message = PublishMessage::build().payload(payload.into());
-        let failed = |error| BrokerError::of_publish(doing(), error);
-        let sent = self
-            .jetstream
-            .send_publish(STATS_SNAPSHOT, message)
-            .await
-            .map_err(failed)?;
-        sent.await.map_err(failed)?;
+        let message = PublishMessage::build().payload(json(doing, snapshot)?);
+        self.publish(doing, STATS_SNAPSHOT.to_owned(), message)
+            .await?;
         Ok(())
     }
 }

@@ -57,14 +57,9 @@ impl Broker {
         if task.options.max_retries != Options::default().max_retries {
             message = message.header(MAX_RETRIES_HEADER, task.options.max_retries.to_string());
         }
-        let failed = |error| BrokerError::of_publish(format!("submitting task {}", task.id), error);
+        let doing = || format!("submitting task {}", task.id);
         let subject = task_subject(task.category, task.priority, &task.id);
-        let sent = self
-            .jetstream
-            .send_publish(subject, message)
-            .await
-            .map_err(failed)?;
-        let ack = sent.await.map_err(failed)?;
+        let ack = self.publish(doing, subject, message).await?;
         Ok(Accepted {
             sequence: ack.sequence,
             duplicate: ack.duplicate,

@@ -1,0 +1,33 @@
+//! The one way to publish: encoded, sent, and stored once the broker says so.
+
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Broker, BrokerError};
+
+impl Broker {
+    /// Publishes, and waits for the acknowledgement. `doing` says what for, should it fail.
+    pub(super) async fn publish(
+        &self,
+        doing: impl Fn() -> String,
+        subject: String,
+        message: PublishMessage,
+    ) -> Result<PublishAck, BrokerError> {
+        let failed = |error| BrokerError::of_publish(doing(), error);
+        let sent = self.jetstream.send_publish(subject, message).await;
+        sent.map_err(failed)?.await.map_err(failed)
+    }
+}
+
+pub(super) fn json(
+    doing: impl Fn() -> String,
+    value: &impl Serialize,
+) -> Result<Bytes, BrokerError> {
+    let encoded = serde_json::to_vec(value).map_err(|source| BrokerError::Unreadable {
+        doing: doing(),
+        source,
+    });
+    encoded.map(Bytes::from)
+}
