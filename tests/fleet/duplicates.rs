@@ -5,8 +5,11 @@ use std::time::Duration;
 use flotilla_common::broker::StreamLimits;
 use flotilla_common::model::Priority;
 use flotilla_tests::{End, Script};
+use serde_json::Value;
 
-use crate::harness::{Client, Setup, body, broker, eventually, gate, say, task, test};
+use crate::harness::{
+    Client, Nats, Setup, Worker, body, broker, eventually, gate, say, task, test,
+};
 
 #[test]
 fn one_id_submitted_twice_runs_once() {
@@ -31,17 +34,24 @@ fn one_id_submitted_twice_runs_once() {
     });
 }
 
+const SAME: &str = "tasks.query.normal.same";
+
+/// A worker that has finished the task `same`, and its outcome.
+async fn finished(nats: &Nats) -> (Worker, Client, Value) {
+    let worker = Setup::slots(1).start(nats).await;
+    let client = Client::connect(nats).await;
+    client.publish(SAME, body(&say("first"))).await;
+    let outcome = client.outcome("same").await;
+    (worker, client, outcome)
+}
+
 /// By a client that sets no `Nats-Msg-Id`, or after the window.
 #[test]
 fn an_outcome_outlives_a_repetition() {
     test(async |nats| {
-        let worker = Setup::slots(1).start(nats).await;
-        let client = Client::connect(nats).await;
-        let subject = "tasks.query.normal.same";
-        client.publish(subject, body(&say("first"))).await;
-        let outcome = client.outcome("same").await;
+        let (worker, client, outcome) = finished(nats).await;
 
-        client.publish(subject, body(&say("second"))).await;
+        client.publish(SAME, body(&say("second"))).await;
         client.all_settled().await;
         assert_eq!(client.record("same").await.unwrap(), outcome);
         worker.stop().await;
@@ -52,11 +62,7 @@ fn an_outcome_outlives_a_repetition() {
 #[test]
 fn a_repetition_that_fails_leaves_no_dead_letter() {
     test(async |nats| {
-        let worker = Setup::slots(1).start(nats).await;
-        let client = Client::connect(nats).await;
-        let subject = "tasks.query.normal.same";
-        client.publish(subject, body(&say("first"))).await;
-        let outcome = client.outcome("same").await;
+        let (worker, client, outcome) = finished(nats).await;
 
         let rejected = Script {
             end: End::Reject,
@@ -68,7 +74,7 @@ fn a_repetition_that_fails_leaves_no_dead_letter() {
             ..Script::default()
         };
         for other in [body(&rejected), body(&failing), "poison".into()] {
-            client.publish(subject, other).await;
+            client.publish(SAME, other).await;
             client.all_settled().await;
         }
         assert_eq!(client.record("same").await.unwrap(), outcome);
@@ -91,9 +97,7 @@ fn two_at_once_leave_one_outcome() {
                 say: say.into(),
                 ..gate("both")
             };
-            client
-                .publish("tasks.query.normal.same", body(&script))
-                .await;
+            client.publish(SAME, body(&script)).await;
         }
         eventually("both run", async || worker.handler.runs_of("same") == 2).await;
         client.status("same", "running").await;
