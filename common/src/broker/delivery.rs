@@ -6,8 +6,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use std::time::Duration;
 
-use super::subjects::{DEAD_LETTER_HEADER, MAX_RETRIES_HEADER, TASK_ID_HEADER, parse_task};
-use crate::model::{Category, Envelope, Options, TaskId};
+use super::headers::{self, InvalidHeader, TASK_ID, header};
+use super::subjects::{DEAD_LETTER_HEADER, parse_task};
+use crate::model::{Category, Envelope, TaskId};
 
 /// A task handed to this process, which has to settle it before its lease ends.
 pub struct Delivery {
@@ -46,8 +47,8 @@ pub enum InvalidDelivery {
     TaskId(#[from] crate::model::InvalidTaskId),
     #[error("task id {0} has the form of those made of sequences: choose another")]
     Reserved(TaskId),
-    #[error("header {MAX_RETRIES_HEADER} is {0:?}: use a whole number from 0 to {max}", max = Options::MAX_RETRIES_MAX)]
-    MaxRetries(String),
+    #[error(transparent)]
+    Header(#[from] InvalidHeader),
 }
 
 impl Delivery {
@@ -138,16 +139,17 @@ pub(super) fn envelope(
 ) -> Result<Envelope, Unusable> {
     let (category, priority, token) = parse_task(subject).ok_or(Unusable::Subject)?;
     let (id, id_fault) = task_id(category, sequence, token, headers);
-    let (options, options_fault) = options(headers);
+    let (options, origin, header_fault) = headers::read(headers);
     let envelope = Envelope {
         id,
         category,
         priority,
         options,
+        origin,
         submitted_at,
         sequence,
     };
-    match id_fault.or(options_fault) {
+    match id_fault.or(header_fault.map(InvalidDelivery::Header)) {
         None => Ok(envelope),
         Some(fault) => Err(Unusable::Header(Box::new(envelope), fault)),
     }
@@ -166,7 +168,7 @@ fn task_id(
     headers: Option<&HeaderMap>,
 ) -> (TaskId, Option<InvalidDelivery>) {
     let computed = || TaskId::from_sequence(category, sequence);
-    let Some(text) = token.or_else(|| header(headers, TASK_ID_HEADER)) else {
+    let Some(text) = token.or_else(|| header(headers, TASK_ID)) else {
         return (computed(), None);
     };
     match text.parse::<TaskId>() {
@@ -176,32 +178,4 @@ fn task_id(
         Ok(id) => (id, None),
         Err(fault) => (computed(), Some(InvalidDelivery::TaskId(fault))),
     }
-}
-
-fn options(headers: Option<&HeaderMap>) -> (Options, Option<InvalidDelivery>) {
-    let Some(text) = header(headers, MAX_RETRIES_HEADER) else {
-        return (Options::default(), None);
-    };
-    match text.trim().parse() {
-        Ok(max_retries) if max_retries <= Options::MAX_RETRIES_MAX => {
-            (Options { max_retries }, None)
-        }
-        _ => (
-            Options::default(),
-            Some(InvalidDelivery::MaxRetries(text.to_owned())),
-        ),
-    }
-}
-
-/// A header's value, whatever the case of its name: NATS compares names exactly, and clients
-/// disagree on how to write them.
-fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
-    let headers = headers?;
-    if let Some(value) = headers.get(name) {
-        return Some(value.as_str());
-    }
-    let (_, values) = headers
-        .iter()
-        .find(|(key, _)| AsRef::<str>::as_ref(*key).eq_ignore_ascii_case(name))?;
-    values.first().map(|value| value.as_str())
 }

@@ -2,10 +2,12 @@
 //! streams, submissions, deliveries, records, waiting for outcomes, events.
 
 mod client;
+mod controls;
 mod dead_letters;
 mod delivery;
 mod error;
 mod events;
+mod headers;
 mod outcomes;
 mod publish;
 mod pull;
@@ -19,9 +21,11 @@ mod submit;
 mod topology;
 
 pub use client::{Broker, Config, ConnectError, SERVER_VERSION_MIN};
+pub use controls::{Change, Shared};
 pub use delivery::{Delivery, InvalidDelivery, Settle};
 pub use error::{BrokerError, Refusal};
 pub use events::{EventLog, StoredEvent};
+pub use headers::InvalidHeader;
 pub use outcomes::Outcomes;
 pub use pull::{LaneEvent, PullLane, PullRequest};
 pub use queues::{Backlog, QueueDepth};

@@ -162,6 +162,9 @@ fn record(envelope: Envelope, letter: &DeadLetter, worker: &str) -> Record {
         worker: worker.to_owned(),
         attempt: 1,
         failed_attempts: Vec::new(),
+        progress: None,
+        checkpoint: None,
+        origin: envelope.origin,
     }
 }
 

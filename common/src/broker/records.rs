@@ -23,7 +23,7 @@ pub type WaitingTask = Envelope;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Somebody else wrote since the given revision.
-    #[error("another attempt has written the record")]
+    #[error("another write came first")]
     Conflict,
     #[error("the record is too large for the broker: {0}")]
     TooLarge(String),
@@ -32,7 +32,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    fn of(error: BrokerError) -> Self {
+    pub(super) fn of(error: BrokerError) -> Self {
         match error {
             BrokerError::Refused {
                 refusal: Refusal::Conflict,
@@ -170,7 +170,7 @@ impl Broker {
         Ok(found.and_then(|message| stored_envelope(&message)))
     }
 
-    async fn last(
+    pub(super) async fn last(
         &self,
         stream: &str,
         subject: String,

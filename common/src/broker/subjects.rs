@@ -1,16 +1,12 @@
-//! Every subject, stream, consumer and header name of the fleet, in one place.
+//! Every subject, stream and consumer name of the fleet, in one place.
 
-use crate::model::{Category, Priority, TaskId};
+use crate::model::{Category, Dependency, Priority, TaskId};
 
 /// Metrics reports and breaker changes of all processes.
 pub(super) const EVENTS: &str = "fleet.events";
 /// Where the stats service answers.
 pub const STATS_REQUEST: &str = "fleet.stats";
 
-/// A task id chosen by a publisher that does not want it in the subject.
-pub(super) const TASK_ID_HEADER: &str = "Flotilla-Task-Id";
-/// Attempts after the first one.
-pub(super) const MAX_RETRIES_HEADER: &str = "Flotilla-Max-Retries";
 /// Why a dead letter died, as JSON, beside the headers that the task came with.
 pub(super) const DEAD_LETTER_HEADER: &str = "Flotilla-Dead-Letter";
 
@@ -18,6 +14,8 @@ pub(super) const RESULTS_STREAM: &str = "RESULTS";
 pub(super) const DEAD_STREAM: &str = "DEAD";
 pub(super) const EVENTS_STREAM: &str = "EVENTS";
 pub(super) const STATS_STREAM: &str = "STATS";
+/// What operators set, and the breakers that the fleet shares: one message per subject.
+pub(super) const CONTROL_STREAM: &str = "CONTROL";
 /// The one subject of the STATS stream.
 pub(super) const STATS_SNAPSHOT: &str = "stats.snapshot";
 
@@ -60,6 +58,16 @@ pub(super) fn outcome(category: &str, id: &str) -> String {
 
 pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
     format!("dead.{category}.{id}")
+}
+
+/// What operators set for a category.
+pub(super) fn category_control(category: Category) -> String {
+    format!("control.category.{category}")
+}
+
+/// A breaker as the fleet shares it.
+pub(super) fn circuit(dependency: Dependency) -> String {
+    format!("control.breaker.{}", dependency.name())
 }
 
 /// The parts of a task subject: category, priority and, where it has one, the id's token.

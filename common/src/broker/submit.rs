@@ -1,12 +1,13 @@
 //! Submitting a task: published once, however often the answer has to be asked for again.
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
-use super::subjects::{MAX_RETRIES_HEADER, task_subject};
-use super::{Broker, BrokerError};
-use crate::model::{NewTask, Options};
+use super::subjects::task_subject;
+use super::{Broker, BrokerError, headers};
+use crate::model::NewTask;
 
 /// Publishes under way at once in a bulk submission: enough to hide the round trip.
 const IN_FLIGHT_MAX: usize = 512;
@@ -51,12 +52,12 @@ impl Broker {
     }
 
     async fn publish_task(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
-        let mut message = PublishMessage::build()
+        let mut task_headers = HeaderMap::new();
+        headers::write(&mut task_headers, &task.options, None);
+        let message = PublishMessage::build()
             .payload(task.payload.clone())
+            .headers(task_headers)
             .message_id(task.id.as_str());
-        if task.options.max_retries != Options::default().max_retries {
-            message = message.header(MAX_RETRIES_HEADER, task.options.max_retries.to_string());
-        }
         let doing = || format!("submitting task {}", task.id);
         let subject = task_subject(task.category, task.priority, &task.id);
         let ack = self.publish(doing, subject, message).await?;

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::subjects::{
-    DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, STATS_SNAPSHOT, STATS_STREAM, consumer,
-    lane_subject, lanes, outcome, tasks_stream,
+    CONTROL_STREAM, DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, STATS_SNAPSHOT,
+    STATS_STREAM, consumer, lane_subject, lanes, outcome, tasks_stream,
 };
 use super::{Broker, BrokerError};
 use crate::model::duration;
@@ -201,6 +201,7 @@ fn streams(limits: &StreamLimits) -> Vec<Config> {
         dead_letters(limits),
         events(limits),
         stats(limits),
+        control(limits),
     ]);
     streams
 }
@@ -274,6 +275,14 @@ fn stats(limits: &StreamLimits) -> Config {
     Config {
         max_messages_per_subject: 1,
         ..base(STATS_STREAM, vec![STATS_SNAPSHOT.to_owned()], limits)
+    }
+}
+
+fn control(limits: &StreamLimits) -> Config {
+    let subjects = ["control.category.*", "control.breaker.*"];
+    Config {
+        max_messages_per_subject: 1,
+        ..base(CONTROL_STREAM, subjects.map(str::to_owned).to_vec(), limits)
     }
 }
 

@@ -1,9 +1,13 @@
 //! Circuit breakers as the fleet talks about them: which dependencies have one, and its states.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::UnknownName;
 
 /// A dependency outside the fleet that a breaker guards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +47,73 @@ impl Dependency {
     }
 }
 
+impl FromStr for Dependency {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|dependency| dependency.name() == name)
+            .ok_or_else(|| UnknownName {
+                what: "dependency",
+                name: name.to_owned(),
+                known: Self::ALL.map(Self::name).join(", "),
+            })
+    }
+}
+
+/// The dependencies that have to work for a task to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    is_needed: [bool; Dependency::ALL.len()],
+}
+
+impl Needs {
+    pub fn iter(self) -> impl Iterator<Item = Dependency> {
+        Dependency::ALL
+            .into_iter()
+            .filter(move |dependency| self.is_needed[*dependency as usize])
+    }
+
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    pub fn and(self, others: Self) -> Self {
+        self.iter().chain(others.iter()).collect()
+    }
+}
+
+impl FromIterator<Dependency> for Needs {
+    fn from_iter<I: IntoIterator<Item = Dependency>>(dependencies: I) -> Self {
+        let mut needs = Self::default();
+        for dependency in dependencies {
+            needs.is_needed[dependency as usize] = true;
+        }
+        needs
+    }
+}
+
+/// As a header has them: `openai, chromadb`.
+impl FromStr for Needs {
+    type Err = UnknownName;
+
+    fn from_str(names: &str) -> Result<Self, Self::Err> {
+        let names = names.split(',').map(str::trim);
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::parse)
+            .collect()
+    }
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Dependency::name).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -70,4 +141,58 @@ pub struct Transition {
     pub failures: u32,
     pub at: Timestamp,
     pub cause: String,
+}
+
+/// A breaker as the whole fleet shares it: one message per dependency, replaced by
+/// compare-and-set, so that every transition happens once in the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circuit {
+    pub dependency: Dependency,
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// The failures in a row that opened it; 0 once it has closed.
+    pub failures: u32,
+    /// When it came into this stage, and why, and the process that saw it.
+    pub since: Timestamp,
+    pub cause: String,
+    pub by: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Stage {
+    Closed,
+    /// Nothing is let through before `until`.
+    Open {
+        until: Timestamp,
+    },
+    /// One probe is under way in the whole fleet; if nothing is heard of it by `until`, its
+    /// process is taken for lost, and another one may probe.
+    HalfOpen {
+        until: Timestamp,
+    },
+}
+
+impl Circuit {
+    pub const fn state(&self) -> State {
+        match self.stage {
+            Stage::Closed => State::Closed,
+            Stage::Open { .. } => State::Open,
+            Stage::HalfOpen { .. } => State::HalfOpen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_are_written_as_they_are_read() {
+        let needs: Needs = "playwright,openai,".parse().unwrap();
+        assert_eq!(needs.to_string(), "openai, playwright");
+        assert_eq!(needs.to_string().parse(), Ok(needs));
+        assert!("redis".parse::<Needs>().is_err());
+        assert!("".parse::<Needs>().unwrap().is_empty());
+    }
 }

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod category;
+mod control;
 pub mod duration;
 mod event;
 mod histogram;
@@ -13,17 +14,21 @@ mod tally;
 mod task;
 mod task_id;
 
-pub use breaker::{Dependency, State as BreakerState, Transition as BreakerTransition};
+pub use breaker::{
+    Circuit, Dependency, Needs, Stage as CircuitStage, State as BreakerState,
+    Transition as BreakerTransition,
+};
 pub use category::Category;
+pub use control::Control;
 pub use event::{Body as EventBody, Event, Instance, Report, WorkerState};
 pub use histogram::Histogram;
 pub use outcome::{Failure, FailureCode, Outcome};
 pub use priority::Priority;
-pub use record::{FailedAttempt, Record, Status};
+pub use record::{FailedAttempt, Progress, Record, Status, Was};
 pub use snapshot::{Breaker, SeenInstance, Snapshot};
 pub use tally::{Counts, Ended, Lane, Tally};
-pub use task::{DeadLetter, Envelope, NewTask, Options};
-pub use task_id::{InvalidTaskId, TaskId};
+pub use task::{DeadLetter, Envelope, NewTask, Options, Origin};
+pub use task_id::{InvalidTaskId, ScheduleId, TaskId};
 
 /// A name that is none of the known ones; the message lists those.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

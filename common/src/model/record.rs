@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Category, Failure, Priority, TaskId};
+use super::{Category, Failure, Origin, Priority, TaskId};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -22,6 +22,24 @@ pub struct Record {
     /// The attempts that failed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_attempts: Vec<FailedAttempt>,
+    /// What the handler last said of how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// What the handler wants to find again in its next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// How far an attempt is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// From 0 to 100.
+    pub percent: f64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +65,28 @@ pub enum Status {
         failed_at: Timestamp,
         error: Failure,
     },
+    /// The recorded outcome: somebody cancelled it.
+    Cancelled { cancelled_at: Timestamp, was: Was },
+    /// The recorded outcome: its deadline passed before it could start.
+    Expired {
+        expired_at: Timestamp,
+        deadline: Timestamp,
+    },
+}
+
+/// What a task was doing when it was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Was {
+    /// In its queue, not started yet or handed back.
+    Waiting,
+    /// To be queued later.
+    Scheduled,
+    /// Between two attempts.
+    BackingOff,
+    /// Put off at no cost of an attempt: by its handler, or by an open breaker.
+    PutOff,
+    Running,
 }
 
 impl Status {
@@ -58,12 +98,23 @@ impl Status {
             Self::Interrupted { .. } => "interrupted",
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired { .. } => "expired",
         }
     }
 
     /// Whether this is the task's one outcome, which nothing may change any more.
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Completed { .. } | Self::Failed { .. })
+        match self {
+            Self::Completed { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Expired { .. } => true,
+            Self::Running { .. }
+            | Self::Retrying { .. }
+            | Self::Deferred { .. }
+            | Self::Interrupted { .. } => false,
+        }
     }
 }
 
@@ -84,7 +135,9 @@ impl Record {
             Status::Running { .. }
             | Status::Retrying { .. }
             | Status::Deferred { .. }
-            | Status::Interrupted { .. } => None,
+            | Status::Interrupted { .. }
+            | Status::Cancelled { .. }
+            | Status::Expired { .. } => None,
         }
     }
 
@@ -126,6 +179,9 @@ mod tests {
             worker: "w".to_owned(),
             attempt: 1,
             failed_attempts: vec![],
+            progress: None,
+            checkpoint: None,
+            origin: None,
         };
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(json["status"], "completed");

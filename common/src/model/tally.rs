@@ -28,6 +28,11 @@ pub struct Counts {
     /// Attempts that were put off at no cost.
     #[serde(skip_serializing_if = "is_zero")]
     pub deferred: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cancelled: u64,
+    /// Tasks whose deadline passed before they could start.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub expired: u64,
     /// From the broker's timestamp to the start of the first attempt.
     #[serde(skip_serializing_if = "is_empty")]
     pub wait: Histogram,
@@ -68,6 +73,15 @@ impl Tally {
         }
     }
 
+    /// Counts a task that ended without running to its end.
+    pub fn cancelled(&mut self, lane: Lane) {
+        self.lanes.entry(lane).or_default().cancelled += 1;
+    }
+
+    pub fn expired(&mut self, lane: Lane) {
+        self.lanes.entry(lane).or_default().expired += 1;
+    }
+
     pub fn merge(&mut self, other: &Self) {
         for (lane, counts) in &other.lanes {
             self.lanes.entry(*lane).or_default().merge(counts);
@@ -89,6 +103,8 @@ impl Counts {
         self.failed += other.failed;
         self.retried += other.retried;
         self.deferred += other.deferred;
+        self.cancelled += other.cancelled;
+        self.expired += other.expired;
         self.wait.merge(&other.wait);
         self.run.merge(&other.run);
     }

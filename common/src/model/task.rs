@@ -1,27 +1,52 @@
 //! A task on its way: what is submitted, what arrives at a worker, what a dead letter keeps.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Category, FailedAttempt, Failure, Priority, TaskId};
+use super::{Category, FailedAttempt, Failure, Needs, Priority, ScheduleId, TaskId};
 
 /// What a submitter may set per task; over NATS these are headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Attempts after the first one.
     pub max_retries: u32,
+    /// How long one attempt may run, where not as long as the category's attempts.
+    pub timeout: Option<Duration>,
+    /// A task that has not started by then expires instead.
+    pub deadline: Option<Timestamp>,
+    /// What has to work for the task to start, beside what its handler says it needs.
+    pub needs: Needs,
 }
 
 impl Options {
     /// More attempts than this help nobody: at 30 s apart they already take ten minutes.
     pub const MAX_RETRIES_MAX: u32 = 20;
+    pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+    pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_retries: 3 }
+        Self {
+            max_retries: 3,
+            timeout: None,
+            deadline: None,
+            needs: Needs::default(),
+        }
     }
+}
+
+/// Where a task came from, if not from a submission of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The second life of a task that ended as a dead letter.
+    RequeueOf(TaskId),
+    /// A run of a recurring schedule.
+    Schedule(ScheduleId),
 }
 
 /// A task to be published.
@@ -41,6 +66,7 @@ pub struct Envelope {
     pub category: Category,
     pub priority: Priority,
     pub options: Options,
+    pub origin: Option<Origin>,
     /// When the broker stored it.
     pub submitted_at: Timestamp,
     /// Its sequence in the category's stream.

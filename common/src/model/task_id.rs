@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Category;
 
+/// A schedule is named by the same rules as a task.
+pub type ScheduleId = TaskId;
+
 /// 1 to 128 characters of `A–Z a–z 0–9 _ -`: valid as a NATS subject token and in a URL path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -56,6 +59,19 @@ impl TaskId {
         self.sequence().is_some()
     }
 
+    /// Whether nobody else can have thought of this id: it is made of a sequence, or of a
+    /// time and 80 random bits. Any other id may be submitted more than once.
+    pub fn is_unique(&self) -> bool {
+        let is_generated = |unique: &str| {
+            unique.len() == ulid::ULID_LEN && ulid::Ulid::from_string(unique).is_ok()
+        };
+        self.is_reserved()
+            || self
+                .0
+                .rsplit_once('_')
+                .is_some_and(|(_, id)| is_generated(id))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -103,7 +119,7 @@ mod tests {
         for category in Category::ALL {
             let id = TaskId::generate(category);
             assert_eq!(id.likely_category(), Some(category));
-            assert!(!id.is_reserved());
+            assert!(!id.is_reserved() && id.is_unique());
             let id = TaskId::from_sequence(category, 1_764_000_000_000_000);
             assert_eq!(id.sequence(), Some((category, 1_764_000_000_000_000)));
             assert!(id.is_reserved());
@@ -114,6 +130,7 @@ mod tests {
     fn chosen_ids_tell_nothing() {
         let id: TaskId = "order-17".parse().unwrap();
         assert_eq!((id.likely_category(), id.is_reserved()), (None, false));
+        assert!(!id.is_unique());
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::broker::{
     Broker, BrokerError, Delivery, Refusal, StoredRecord, StreamLimits, WriteError,
 };
-use crate::model::{Envelope, FailedAttempt, Failure, FailureCode, Record, Status};
+use crate::model::{Envelope, FailedAttempt, Failure, FailureCode, Progress, Record, Status};
 
 /// While the broker is away a write is tried again this often; the task keeps its slot.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -22,6 +23,8 @@ pub(super) struct Ledger<'a> {
     worker: &'a str,
     envelope: &'a Envelope,
     failed_attempts: Vec<FailedAttempt>,
+    progress: Option<Progress>,
+    checkpoint: Option<Value>,
     /// Of the record that we replace; 0 where there is none.
     revision: u64,
 }
@@ -57,6 +60,8 @@ impl<'a> Ledger<'a> {
             worker,
             envelope,
             failed_attempts: Vec::new(),
+            progress: None,
+            checkpoint: None,
             revision: 0,
         };
         if !delivery.is_redelivery {
@@ -71,6 +76,8 @@ impl<'a> Ledger<'a> {
             return None;
         }
         ledger.failed_attempts = record.failed_attempts;
+        ledger.progress = record.progress;
+        ledger.checkpoint = record.checkpoint;
         if let Status::Running { started_at } = record.status {
             ledger
                 .failed_attempts
@@ -122,6 +129,9 @@ impl<'a> Ledger<'a> {
             worker: self.worker.to_owned(),
             attempt,
             failed_attempts: self.failed_attempts.clone(),
+            progress: self.progress.clone(),
+            checkpoint: self.checkpoint.clone(),
+            origin: self.envelope.origin.clone(),
         };
         loop {
             match self.broker.write_record(&record, self.revision).await {

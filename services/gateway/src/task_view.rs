@@ -1,7 +1,7 @@
 //! A task as `GET /tasks/{task_id}` shows it. The names are a contract with existing clients.
 
 use flotilla_common::broker::WaitingTask;
-use flotilla_common::model::{Category, FailedAttempt, Failure, Record, Status, TaskId};
+use flotilla_common::model::{Category, FailedAttempt, Failure, Record, Status, TaskId, Was};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -42,6 +42,14 @@ enum Ended {
     Failed {
         error: Failure,
         failed_at: Timestamp,
+    },
+    Cancelled {
+        was: Was,
+        cancelled_at: Timestamp,
+    },
+    Expired {
+        deadline: Timestamp,
+        expired_at: Timestamp,
     },
     Not {},
 }
@@ -115,6 +123,19 @@ fn parts(status: Status) -> (Ended, Option<Timestamp>, Option<Timestamp>) {
             failed_at,
             error,
         } => (Ended::Failed { error, failed_at }, Some(started_at), None),
+        Status::Cancelled { was, cancelled_at } => {
+            (Ended::Cancelled { was, cancelled_at }, None, None)
+        }
+        Status::Expired {
+            deadline,
+            expired_at,
+        } => {
+            let ended = Ended::Expired {
+                deadline,
+                expired_at,
+            };
+            (ended, None, None)
+        }
     }
 }
 
@@ -140,6 +161,9 @@ mod tests {
             worker: "w".to_owned(),
             attempt: 1,
             failed_attempts,
+            progress: None,
+            checkpoint: None,
+            origin: None,
         }
     }
 

@@ -164,5 +164,8 @@ fn sample() -> Record {
         worker: "query-01kaz0000000000000000000000".to_owned(),
         attempt: 1,
         failed_attempts: Vec::new(),
+        progress: None,
+        checkpoint: None,
+        origin: None,
     }
 }

@@ -42,7 +42,10 @@ fn take_options(fields: &mut Fields) -> Result<Options, Problem> {
         let why = format!("max_retries: {max_retries} is too many: use 0 to {max}");
         return Err(Problem::invalid("max_retries", why));
     }
-    Ok(Options { max_retries })
+    Ok(Options {
+        max_retries,
+        ..Options::default()
+    })
 }
 
 /// The caller's own id, where it has chosen one.

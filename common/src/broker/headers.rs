@@ -1,0 +1,219 @@
+//! A task's options as headers: read from what anybody publishes, written for what we publish.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use jiff::Timestamp;
+
+use crate::model::{Needs, Options, Origin, duration};
+
+/// A task id chosen by a publisher that does not want it in the subject.
+pub(super) const TASK_ID: &str = "Flotilla-Task-Id";
+/// Attempts after the first one.
+const MAX_RETRIES: &str = "Flotilla-Max-Retries";
+/// How long one attempt may run.
+const TIMEOUT: &str = "Flotilla-Timeout";
+/// When the task expires, unless it has started.
+const DEADLINE: &str = "Flotilla-Deadline";
+/// The dependencies without which it need not start.
+const NEEDS: &str = "Flotilla-Needs";
+/// The task that this one is the second life of.
+pub(super) const REQUEUE_OF: &str = "Flotilla-Requeue-Of";
+/// The recurring schedule that this task is a run of.
+pub(super) const SCHEDULE: &str = "Flotilla-Schedule";
+/// The broker's own; it means nothing on a subject of tasks, which would run at once.
+const NATS_SCHEDULE: &str = "Nats-Schedule";
+
+/// A header with a value that is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHeader {
+    #[error("header {MAX_RETRIES} is {0:?}: use a whole number from 0 to {max}", max = Options::MAX_RETRIES_MAX)]
+    MaxRetries(String),
+    #[error("header {TIMEOUT} is {0:?}: use a number and a unit from 1ms to 24h, like 30s")]
+    Timeout(String),
+    #[error("header {DEADLINE} is {0:?}: use a time like 2030-01-31T12:00:00Z")]
+    Deadline(String),
+    #[error("header {NEEDS}: {0}")]
+    Needs(#[from] crate::model::UnknownName),
+    #[error("header {REQUEUE_OF} or {SCHEDULE}: {0}")]
+    Origin(#[from] crate::model::InvalidTaskId),
+    #[error(
+        "header {NATS_SCHEDULE} does nothing on a task's subject: submit to the schedules of the API, or leave it out"
+    )]
+    Schedule,
+}
+
+/// The options and the origin; where a header is wrong, the defaults and what is wrong.
+pub(super) fn read(
+    headers: Option<&HeaderMap>,
+) -> (Options, Option<Origin>, Option<InvalidHeader>) {
+    // What most tasks have: none at all.
+    if headers.is_none_or(HeaderMap::is_empty) {
+        return (Options::default(), None, None);
+    }
+    match parse(headers) {
+        Ok((options, origin)) => (options, origin, None),
+        Err(fault) => (Options::default(), None, Some(fault)),
+    }
+}
+
+fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), InvalidHeader> {
+    if header(headers, NATS_SCHEDULE).is_some() {
+        return Err(InvalidHeader::Schedule);
+    }
+    let mut options = Options::default();
+    if let Some(text) = header(headers, MAX_RETRIES) {
+        let parsed = text.trim().parse().ok();
+        let allowed = parsed.filter(|max_retries| *max_retries <= Options::MAX_RETRIES_MAX);
+        options.max_retries = allowed.ok_or_else(|| InvalidHeader::MaxRetries(text.to_owned()))?;
+    }
+    if let Some(text) = header(headers, TIMEOUT) {
+        let parsed = duration::parse(text.trim()).ok();
+        let range = Options::TIMEOUT_MIN..=Options::TIMEOUT_MAX;
+        let allowed = parsed.filter(|timeout| range.contains(timeout));
+        options.timeout = Some(allowed.ok_or_else(|| InvalidHeader::Timeout(text.to_owned()))?);
+    }
+    if let Some(text) = header(headers, DEADLINE) {
+        let parsed = text.trim().parse::<Timestamp>();
+        options.deadline = Some(parsed.map_err(|_| InvalidHeader::Deadline(text.to_owned()))?);
+    }
+    if let Some(text) = header(headers, NEEDS) {
+        options.needs = text.parse::<Needs>()?;
+    }
+    Ok((options, origin(headers)?))
+}
+
+/// The second life of a scheduled run is a second life above all.
+fn origin(headers: Option<&HeaderMap>) -> Result<Option<Origin>, InvalidHeader> {
+    if let Some(text) = header(headers, REQUEUE_OF) {
+        return Ok(Some(Origin::RequeueOf(text.parse()?)));
+    }
+    match header(headers, SCHEDULE) {
+        Some(text) => Ok(Some(Origin::Schedule(text.parse()?))),
+        None => Ok(None),
+    }
+}
+
+/// Puts in the options that are not the defaults, replacing what is there.
+pub(super) fn write(headers: &mut HeaderMap, options: &Options, origin: Option<&Origin>) {
+    let mut put = |name: &str, value: Option<&dyn Display>| {
+        remove(headers, name);
+        if let Some(value) = value {
+            headers.insert(name, value.to_string());
+        }
+    };
+    let defaults = Options::default();
+    let timeout = options.timeout.map(millis);
+    put(
+        MAX_RETRIES,
+        (options.max_retries != defaults.max_retries).then_some(&options.max_retries),
+    );
+    put(TIMEOUT, timeout.as_ref().map(|text| text as &dyn Display));
+    put(
+        DEADLINE,
+        options.deadline.as_ref().map(|at| at as &dyn Display),
+    );
+    put(NEEDS, (!options.needs.is_empty()).then_some(&options.needs));
+    match origin {
+        Some(Origin::RequeueOf(id)) => put(REQUEUE_OF, Some(id)),
+        Some(Origin::Schedule(id)) => put(SCHEDULE, Some(id)),
+        None => {}
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+/// Removes a header, however its name is written.
+fn remove(headers: &mut HeaderMap, name: &str) {
+    let names: Vec<_> = headers
+        .iter()
+        .map(|(key, _)| key.clone())
+        .filter(|key| AsRef::<str>::as_ref(key).eq_ignore_ascii_case(name))
+        .collect();
+    if !names.is_empty() {
+        let kept = headers
+            .iter()
+            .filter(|(key, _)| !names.contains(key))
+            .flat_map(|(key, values)| values.iter().map(|value| (key.clone(), value.clone())))
+            .collect::<Vec<_>>();
+        *headers = HeaderMap::new();
+        for (key, value) in kept {
+            headers.append(key, value);
+        }
+    }
+}
+
+/// A header's value, whatever the case of its name: NATS compares names exactly, and clients
+/// disagree on how to write them.
+pub(super) fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
+    let headers = headers?;
+    if let Some(value) = headers.get(name) {
+        return Some(value.as_str());
+    }
+    let (_, values) = headers
+        .iter()
+        .find(|(key, _)| AsRef::<str>::as_ref(*key).eq_ignore_ascii_case(name))?;
+    values.first().map(|value| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (*name, *value)).fold(
+            HeaderMap::new(),
+            |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            },
+        )
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let options = Options {
+            max_retries: 7,
+            timeout: Some(Duration::from_millis(1_500)),
+            deadline: Some("2030-01-31T12:00:00Z".parse().unwrap()),
+            needs: "openai".parse().unwrap(),
+        };
+        let origin = Some(Origin::RequeueOf("a-1".parse().unwrap()));
+        let mut written = headers(&[("flotilla-max-retries", "1"), ("Other", "kept")]);
+        write(&mut written, &options, origin.as_ref());
+        assert_eq!(read(Some(&written)), (options, origin, None));
+        assert_eq!(header(Some(&written), "other"), Some("kept"));
+    }
+
+    #[test]
+    fn defaults_need_no_header() {
+        let mut written = HeaderMap::new();
+        write(&mut written, &Options::default(), None);
+        assert!(written.is_empty());
+    }
+
+    #[test]
+    fn impossible_values_are_named() {
+        for (name, value) in [
+            (MAX_RETRIES, "21"),
+            (MAX_RETRIES, "-1"),
+            (TIMEOUT, "30"),
+            (TIMEOUT, "0s"),
+            (TIMEOUT, "25h"),
+            (DEADLINE, "tomorrow"),
+            (NEEDS, "redis"),
+            (REQUEUE_OF, "a.b"),
+            (NATS_SCHEDULE, "@at 2030-01-31T12:00:00Z"),
+        ] {
+            let (options, _, fault) = read(Some(&headers(&[(name, value)])));
+            let fault = fault
+                .unwrap_or_else(|| panic!("{name}: {value}"))
+                .to_string();
+            assert!(fault.contains(name), "{fault}");
+            assert_eq!(options, Options::default());
+        }
+    }
+}
