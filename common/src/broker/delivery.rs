@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use std::time::Duration;
 
-use super::headers::{self, InvalidHeader, TASK_ID, header};
+use super::headers::{self, IDEMPOTENCY_KEY, InvalidHeader, TASK_ID, header};
 use super::subjects::{DEAD_LETTER_HEADER, parse_task};
 use crate::model::{Category, Envelope, TaskId};
 
@@ -160,7 +160,7 @@ pub(super) fn timestamp(time: async_nats::datetime::DateTime) -> Timestamp {
     Timestamp::from_nanosecond(time.unix_timestamp_nanos()).unwrap_or_default()
 }
 
-/// The subject's token wins over the header, and both over the sequence.
+/// The subject's token wins over the headers, and all of them over the sequence.
 fn task_id(
     category: Category,
     sequence: u64,
@@ -169,7 +169,9 @@ fn task_id(
 ) -> (TaskId, Option<InvalidDelivery>) {
     let computed = || TaskId::from_sequence(category, sequence);
     let Some(text) = token.or_else(|| header(headers, TASK_ID)) else {
-        return (computed(), None);
+        let key = header(headers, IDEMPOTENCY_KEY);
+        let id = key.map_or_else(computed, |key| TaskId::from_key(category, key));
+        return (id, None);
     };
     match text.parse::<TaskId>() {
         Ok(id) if id.is_reserved() && id != computed() => {

@@ -10,6 +10,8 @@ use crate::model::{Needs, Options, Origin, duration};
 
 /// A task id chosen by a publisher that does not want it in the subject.
 pub(super) const TASK_ID: &str = "Flotilla-Task-Id";
+/// Names a task by whatever its publisher has: all of one key are one task.
+pub(super) const IDEMPOTENCY_KEY: &str = "Flotilla-Idempotency-Key";
 /// Attempts after the first one.
 const MAX_RETRIES: &str = "Flotilla-Max-Retries";
 /// How long one attempt may run.

@@ -1,6 +1,7 @@
 //! JetStream as the fleet uses it, and the only code that names `async_nats`: subjects and
 //! streams, submissions, deliveries, records, waiting for outcomes, events.
 
+mod cancel;
 mod client;
 mod controls;
 mod dead_letters;
@@ -9,6 +10,7 @@ mod error;
 mod events;
 mod headers;
 mod outcomes;
+mod position;
 mod publish;
 mod pull;
 mod quarantine;
@@ -19,7 +21,9 @@ mod snapshot;
 mod subjects;
 mod submit;
 mod topology;
+mod worker_calls;
 
+pub use cancel::Cancelled;
 pub use client::{Broker, Config, ConnectError, SERVER_VERSION_MIN};
 pub use controls::{Change, Shared};
 pub use delivery::{Delivery, InvalidDelivery, Settle};
@@ -27,6 +31,7 @@ pub use error::{BrokerError, Refusal};
 pub use events::{EventLog, StoredEvent};
 pub use headers::InvalidHeader;
 pub use outcomes::Outcomes;
+pub use position::Position;
 pub use pull::{LaneEvent, PullLane, PullRequest};
 pub use queues::{Backlog, QueueDepth};
 pub use records::{StoredRecord, WaitingTask, WriteError};
@@ -34,3 +39,4 @@ pub use requests::{Request, Requests};
 pub use subjects::STATS_REQUEST;
 pub use submit::Accepted;
 pub use topology::{Drift, StreamLimits};
+pub use worker_calls::{Asked, WorkerCall, WorkerCalls};

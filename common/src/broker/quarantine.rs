@@ -159,6 +159,7 @@ fn record(envelope: Envelope, letter: &DeadLetter, worker: &str) -> Record {
             error: letter.reason.clone(),
         },
         submitted_at: envelope.submitted_at,
+        sequence: envelope.sequence,
         worker: worker.to_owned(),
         attempt: 1,
         failed_attempts: Vec::new(),

@@ -135,7 +135,8 @@ impl Broker {
         first_found(join_all(reads).await)
     }
 
-    async fn task_at(
+    /// The task that a message of a category's stream is, if it still is there.
+    pub async fn task_at(
         &self,
         category: Category,
         sequence: u64,

@@ -40,6 +40,12 @@ pub(super) fn lane_subject(category: Category, priority: Priority) -> String {
     format!("tasks.{category}.{priority}")
 }
 
+/// All subjects of a priority.
+pub(super) fn lane_subjects(category: Category, priority: Priority) -> [String; 2] {
+    let subject = lane_subject(category, priority);
+    [subject.clone(), format!("{subject}.*")]
+}
+
 /// Where a task is published: `tasks.<category>.<priority>.<task_id>`.
 pub(super) fn task_subject(category: Category, priority: Priority, id: &TaskId) -> String {
     format!("tasks.{category}.{priority}.{id}")
@@ -58,6 +64,11 @@ pub(super) fn outcome(category: &str, id: &str) -> String {
 
 pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
     format!("dead.{category}.{id}")
+}
+
+/// Where all workers of a category are called at once.
+pub(super) fn worker_calls(category: Category) -> String {
+    format!("fleet.workers.{category}")
 }
 
 /// What operators set for a category.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::subjects::{
     CONTROL_STREAM, DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, STATS_SNAPSHOT,
-    STATS_STREAM, consumer, lane_subject, lanes, outcome, tasks_stream,
+    STATS_STREAM, consumer, lane_subjects, lanes, outcome, tasks_stream,
 };
 use super::{Broker, BrokerError};
 use crate::model::duration;
@@ -284,11 +284,6 @@ fn control(limits: &StreamLimits) -> Config {
         max_messages_per_subject: 1,
         ..base(CONTROL_STREAM, subjects.map(str::to_owned).to_vec(), limits)
     }
-}
-
-fn lane_subjects(category: Category, priority: Priority) -> [String; 2] {
-    let subject = lane_subject(category, priority);
-    [subject.clone(), format!("{subject}.*")]
 }
 
 fn consumer_config(

@@ -15,6 +15,9 @@ pub struct Record {
     #[serde(flatten)]
     pub status: Status,
     pub submitted_at: Timestamp,
+    /// Of the task in its category's stream, for as long as it is there.
+    #[serde(default)]
+    pub sequence: u64,
     /// The process that wrote this record.
     pub worker: String,
     /// The attempt that this record speaks of, from 1.
@@ -176,6 +179,7 @@ mod tests {
                 result: serde_json::json!({"title": "t"}),
             },
             submitted_at: Timestamp::UNIX_EPOCH,
+            sequence: 7,
             worker: "w".to_owned(),
             attempt: 1,
             failed_attempts: vec![],

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::Category;
 
@@ -33,6 +34,15 @@ impl TaskId {
     /// deleted and made anew, because a stream's first sequence is the time of its creation.
     pub fn from_sequence(category: Category, sequence: u64) -> Self {
         Self(format!("{}_{sequence}", category.id_prefix()))
+    }
+
+    /// The id of every task that is submitted to a category under an idempotency key:
+    /// `<prefix>_key-<the first 32 hex digits of the key's SHA-256>`.
+    pub fn from_key(category: Category, key: &str) -> Self {
+        let digest = Sha256::digest(key.as_bytes());
+        let half = digest.iter().take(16);
+        let hex: String = half.map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("{}_key-{hex}", category.id_prefix()))
     }
 
     /// The category and stream sequence of an id made by [`TaskId::from_sequence`].
@@ -124,6 +134,16 @@ mod tests {
             assert_eq!(id.sequence(), Some((category, 1_764_000_000_000_000)));
             assert!(id.is_reserved());
         }
+    }
+
+    #[test]
+    fn a_key_makes_one_id() {
+        let id = TaskId::from_key(Category::Query, "order 17");
+        // printf 'order 17' | sha256sum
+        assert_eq!(id.as_str(), "query_key-0bcc920e3938c1b86e3483fc9888c6d6");
+        assert!(!id.is_unique() && !id.is_reserved());
+        assert_eq!(id.likely_category(), Some(Category::Query));
+        assert_ne!(id, TaskId::from_key(Category::Query, "order 18"));
     }
 
     #[test]

@@ -10,13 +10,15 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{Either, select};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::conclude::Opened;
 use super::handler::{Attempt, Handler};
 use super::ledger::{Superseded, unless_superseded};
 use super::meter::Meter;
+use super::progress::{self, Listener};
+use super::running::Running;
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{Failure, FailureCode, Outcome, Status};
 
@@ -29,38 +31,58 @@ pub(super) struct Runtime<H> {
     pub(super) timeout: Duration,
     pub(super) running_after: Duration,
     pub(super) streams: StreamLimits,
+    /// What runs now, to be stopped one by one.
+    pub(super) running: Arc<Running>,
     /// The grace period is over: what still runs is handed back.
     pub(super) interrupt: CancellationToken,
 }
+
+/// What a handler says while it runs is written down at most so often.
+const NEWS_EVERY: Duration = Duration::from_millis(500);
 
 /// How an attempt left its handler.
 enum Left {
     With(Outcome),
     Interrupted,
+    /// The task has its outcome: somebody has cancelled it.
+    Cancelled,
 }
 
 impl<H: Handler> Runtime<H> {
     /// Runs a task and settles it. While this future is polled the lease is renewed; a handler
     /// that blocks it falls silent, and the broker hands the task to somebody else.
     pub(super) async fn process(&self, delivery: &Delivery) {
-        let mut work = pin!(self.work(delivery));
+        let attempt = self.running.enter(&delivery.envelope.id);
+        let stop = attempt.stop();
+        let settle = tokio::select! {
+            settle = self.work(delivery, stop) => settle,
+            never = self.keep_alive(delivery, stop) => never,
+        };
+        if let Some(settle) = settle {
+            delivery.settle(settle).await;
+        }
+    }
+
+    /// Renews the lease, and looks whether the task has been cancelled meanwhile: the word to
+    /// stop is sent once, and could be lost with a connection.
+    async fn keep_alive(&self, delivery: &Delivery, stop: &CancellationToken) -> ! {
         let renew_after = self.streams.ack_wait / 3;
         let mut renewals = interval_at(Instant::now() + renew_after, renew_after);
         loop {
-            tokio::select! {
-                settle = &mut work => {
-                    if let Some(settle) = settle {
-                        delivery.settle(settle).await;
-                    }
-                    return;
-                }
-                _ = renewals.tick() => delivery.still_working().await,
+            renewals.tick().await;
+            delivery.still_working().await;
+            let envelope = &delivery.envelope;
+            let looking = self.broker.record_in(envelope.category, &envelope.id);
+            if let Ok(Ok(Some(stored))) = timeout(renew_after / 2, looking).await
+                && matches!(stored.record.status, Status::Cancelled { .. })
+            {
+                stop.cancel();
             }
         }
     }
 
     /// The whole attempt; answers how to settle, or that it is not ours to settle any more.
-    async fn work(&self, delivery: &Delivery) -> Option<Settle> {
+    async fn work(&self, delivery: &Delivery, stop: &CancellationToken) -> Option<Settle> {
         let opening = Opened::open(
             &self.broker,
             &self.streams,
@@ -74,62 +96,110 @@ impl<H: Handler> Runtime<H> {
         if let Some(failure) = opened.refusal() {
             return opened.bury(failure).await;
         }
+        if let Some(deadline) = opened.missed_deadline() {
+            return opened.expire(deadline).await;
+        }
+        let payload = match parse(&delivery.payload) {
+            Ok(payload) => payload,
+            Err(outcome) => return opened.conclude(outcome).await,
+        };
         opened.count_start();
-        match self.run(&mut opened).await {
+        match self.run(&mut opened, payload, stop).await {
             Ok(Left::With(outcome)) => opened.conclude(outcome).await,
             Ok(Left::Interrupted) => opened.hand_back().await,
+            Ok(Left::Cancelled) => Some(opened.settle_cancelled()),
             Err(superseded) => opened.settle_superseded(superseded),
         }
     }
 
-    async fn run(&self, opened: &mut Opened<'_>) -> Result<Left, Superseded> {
-        let delivery = opened.delivery();
-        let payload = match parse(&delivery.payload) {
-            Ok(payload) => payload,
-            Err(outcome) => return Ok(Left::With(outcome)),
-        };
+    /// The handler, beside what is recorded while it runs.
+    async fn run(
+        &self,
+        opened: &mut Opened<'_>,
+        payload: H::Payload,
+        stop: &CancellationToken,
+    ) -> Result<Left, Superseded> {
+        let (teller, mut listener) = progress::channel();
         let attempt = Attempt {
-            envelope: delivery.envelope.clone(),
+            envelope: opened.delivery().envelope.clone(),
             number: opened.number(),
+            checkpoint: opened.checkpoint().cloned(),
+            teller,
+            ended: CancellationToken::new(),
         };
-        let running = Status::Running {
-            started_at: opened.started_at(),
-        };
-        if delivery.is_redelivery {
+        // Told even if it runs elsewhere than in this future: its work is of no use any more.
+        let _ended = attempt.ended.clone().drop_guard();
+        let left = self
+            .run_recorded(opened, payload, &attempt, &mut listener, stop)
+            .await;
+        if let Some(told) = listener.take() {
+            opened.note(told);
+        }
+        left
+    }
+
+    async fn run_recorded(
+        &self,
+        opened: &mut Opened<'_>,
+        payload: H::Payload,
+        attempt: &Attempt,
+        listener: &mut Listener,
+        stop: &CancellationToken,
+    ) -> Result<Left, Superseded> {
+        if opened.has_predecessor() {
             // Recorded before it starts: this fences off an earlier attempt that still runs,
             // and lets the next one know of this one should its worker die.
-            unless_superseded(opened.record(running).await)?;
-            return Ok(self.guarded(payload, &attempt).await);
+            unless_superseded(opened.record_running().await)?;
         }
-        let mut handler = pin!(self.guarded(payload, &attempt));
-        if let Ok(left) = timeout(self.running_after, &mut handler).await {
+        let mut handler = pin!(self.guarded(payload, attempt, stop));
+        if !opened.has_predecessor()
+            && let Ok(left) = timeout(self.running_after, &mut handler).await
+        {
             return Ok(left);
         }
-        let recording = pin!(opened.record(running));
-        match select(handler, recording).await {
-            // A write under way is seen to its end: the next one has to know its revision.
-            Either::Left((left, recording)) => unless_superseded(recording.await).map(|()| left),
-            Either::Right((recorded, handler)) => {
-                unless_superseded(recorded)?;
-                Ok(handler.await)
+        loop {
+            if !opened.is_recorded() || opened.note_news(listener.take()) {
+                let recording = pin!(opened.record_running());
+                match select(handler.as_mut(), recording).await {
+                    // A write under way is seen to its end: the next one has to know its revision.
+                    Either::Left((left, recording)) => {
+                        return unless_superseded(recording.await).map(|()| left);
+                    }
+                    Either::Right((recorded, _)) => unless_superseded(recorded)?,
+                }
+            }
+            let news = async {
+                sleep(NEWS_EVERY).await;
+                listener.changed().await;
+            };
+            tokio::select! {
+                left = &mut handler => return Ok(left),
+                () = news => {}
             }
         }
     }
 
-    /// The handler within its bounds: time, panics, and the end of the process.
-    async fn guarded(&self, payload: H::Payload, attempt: &Attempt) -> Left {
+    /// The handler within its bounds: time, panics, its cancellation, and the end of the process.
+    async fn guarded(
+        &self,
+        payload: H::Payload,
+        attempt: &Attempt,
+        stop: &CancellationToken,
+    ) -> Left {
+        let time_max = attempt.envelope.options.timeout.unwrap_or(self.timeout);
         // The call is within the guard too: a handler may panic before it makes its future.
         let handling = async { self.handler.handle(payload, attempt).await };
         let handled = AssertUnwindSafe(handling).catch_unwind();
         tokio::select! {
-            done = timeout(self.timeout, handled) => Left::With(match done {
+            done = timeout(time_max, handled) => Left::With(match done {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => panicked(&*panic),
                 Err(_) => Outcome::retry(Failure::new(
                     FailureCode::TIMEOUT,
-                    format!("the attempt ran longer than {:?}", self.timeout),
+                    format!("the attempt ran longer than {time_max:?}"),
                 )),
             }),
+            () = stop.cancelled() => Left::Cancelled,
             () = self.interrupt.cancelled() => Left::Interrupted,
         }
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::ledger::{Ledger, Refused, Superseded, shortened, unless_superseded};
 use super::meter::Meter;
+use super::progress::Told;
 use super::retry::{Verdict, decide};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Outcome, Status};
@@ -22,6 +23,8 @@ pub(super) struct Opened<'a> {
     number: u32,
     started_at: Timestamp,
     clock: Instant,
+    /// The handler has said something since the last write.
+    has_news: bool,
 }
 
 impl<'a> Opened<'a> {
@@ -42,6 +45,7 @@ impl<'a> Opened<'a> {
             ledger,
             started_at: Timestamp::now(),
             clock: Instant::now(),
+            has_news: false,
         })
     }
 
@@ -51,10 +55,6 @@ impl<'a> Opened<'a> {
 
     pub(super) fn number(&self) -> u32 {
         self.number
-    }
-
-    pub(super) fn started_at(&self) -> Timestamp {
-        self.started_at
     }
 
     /// Why the task must not run at all.
@@ -80,7 +80,47 @@ impl<'a> Opened<'a> {
         }
     }
 
-    pub(super) async fn record(&mut self, status: Status) -> Result<(), Refused> {
+    /// When the task should have started, where that has passed.
+    pub(super) fn missed_deadline(&self) -> Option<Timestamp> {
+        let deadline = self.delivery.envelope.options.deadline?;
+        (deadline < self.started_at).then_some(deadline)
+    }
+
+    /// Whether somebody may have begun this task before.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.delivery.is_redelivery || self.is_recorded()
+    }
+
+    pub(super) fn is_recorded(&self) -> bool {
+        self.ledger.is_recorded()
+    }
+
+    pub(super) fn checkpoint(&self) -> Option<&Value> {
+        self.ledger.checkpoint()
+    }
+
+    /// Puts down what the handler has said, to be stored with the next write.
+    pub(super) fn note(&mut self, told: Told) {
+        self.has_news = true;
+        self.ledger.note(told);
+    }
+
+    /// The same; answers whether there was any.
+    pub(super) fn note_news(&mut self, told: Option<Told>) -> bool {
+        let is_news = told.is_some();
+        if let Some(told) = told {
+            self.note(told);
+        }
+        is_news
+    }
+
+    pub(super) async fn record_running(&mut self) -> Result<(), Refused> {
+        let started_at = self.started_at;
+        self.record(Status::Running { started_at }).await
+    }
+
+    async fn record(&mut self, status: Status) -> Result<(), Refused> {
+        self.has_news = false;
         self.ledger.write(self.number, status).await
     }
 
@@ -106,12 +146,34 @@ impl<'a> Opened<'a> {
 
     /// The process stops: the task goes back at once, and the attempt does not count.
     pub(super) async fn hand_back(mut self) -> Option<Settle> {
-        if self.ledger.is_recorded() {
+        if self.is_recorded() || self.has_news {
             let interrupted_at = Timestamp::now();
             let recorded = self.record(Status::Interrupted { interrupted_at }).await;
             unless_superseded(recorded).ok()?;
         }
         Some(Settle::Return(Duration::ZERO))
+    }
+
+    /// It was to start by then, and did not.
+    pub(super) async fn expire(mut self, deadline: Timestamp) -> Option<Settle> {
+        let expired_at = self.started_at;
+        let expired = Status::Expired {
+            expired_at,
+            deadline,
+        };
+        match unless_superseded(self.record(expired).await) {
+            Ok(()) => {
+                self.meter.expired(self.lane());
+                Some(Settle::Ack)
+            }
+            Err(superseded) => self.settle_superseded(superseded),
+        }
+    }
+
+    /// Whoever cancelled it has recorded that, and has counted it.
+    pub(super) fn settle_cancelled(&self) -> Settle {
+        tracing::info!(task_id = %self.delivery.envelope.id, "the task was cancelled while it ran");
+        Settle::Ack
     }
 
     /// Dead letter first, then the outcome, then the settlement: whatever is repeated after a

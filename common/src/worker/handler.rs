@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
+use super::progress::{CheckpointTooLarge, Teller};
 use crate::model::{Category, Envelope, Outcome, TaskId};
 
 /// The work of one category.
@@ -15,7 +18,7 @@ pub trait Handler: Send + Sync + 'static {
     type Payload: DeserializeOwned + Send + 'static;
 
     /// Does the work. It may run more than once for a task, and is dropped at an await when
-    /// its time is up or the process stops. Time between two awaits counts as silence:
+    /// its time is up, the task is cancelled, or the process stops. Time between two awaits counts as silence:
     /// blocking work belongs on `spawn_blocking`, or the broker takes the worker for dead.
     fn handle(
         &self,
@@ -43,6 +46,9 @@ impl<H: Handler> Handler for Arc<H> {
 pub struct Attempt {
     pub(super) envelope: Envelope,
     pub(super) number: u32,
+    pub(super) checkpoint: Option<Value>,
+    pub(super) teller: Teller,
+    pub(super) ended: CancellationToken,
 }
 
 impl Attempt {
@@ -53,5 +59,28 @@ impl Attempt {
     /// 1 for the first attempt.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// How far the work is, from 0 to 100, and in words; to be read by whoever looks the task
+    /// up. Cheap enough to be said often: it is written down at most twice a second.
+    pub fn progress(&self, percent: f64, message: &str) {
+        self.teller.progress(percent, message);
+    }
+
+    /// What the next attempt has to know, should this one not come to its end. Stored like
+    /// progress: a crash forgets what was said in the last half second.
+    pub fn save_checkpoint(&self, state: Value) -> Result<(), CheckpointTooLarge> {
+        self.teller.checkpoint(state)
+    }
+
+    /// What the attempts before this one have saved last.
+    pub fn checkpoint(&self) -> Option<&Value> {
+        self.checkpoint.as_ref()
+    }
+
+    /// Cancelled when the attempt is over, however it ended: for work on other threads, which
+    /// dropping the handler does not stop.
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::progress::Told;
 use crate::broker::{
     Broker, BrokerError, Delivery, Refusal, StoredRecord, StreamLimits, WriteError,
 };
@@ -45,8 +46,10 @@ pub(super) enum Refused {
 }
 
 impl<'a> Ledger<'a> {
-    /// Reads what there is to know; `None` where the task has its outcome already. A first
-    /// delivery has no record to read, which is what keeps the common path at one write.
+    /// Reads what there is to know; `None` where this delivery is a repetition: the task has
+    /// its outcome already, or another message of the same id is the task. The first delivery
+    /// of an id that nobody else can have has no record to read, which is what keeps the
+    /// common path at one write.
     pub(super) async fn open(
         broker: &'a Broker,
         streams: &'a StreamLimits,
@@ -64,7 +67,7 @@ impl<'a> Ledger<'a> {
             checkpoint: None,
             revision: 0,
         };
-        if !delivery.is_redelivery {
+        if !delivery.is_redelivery && envelope.id.is_unique() {
             return Some(ledger);
         }
         let (revision, record) = ledger.read().await;
@@ -72,7 +75,7 @@ impl<'a> Ledger<'a> {
         let Some(record) = record else {
             return Some(ledger);
         };
-        if record.status.is_final() {
+        if record.status.is_final() || ledger.is_of_another(&record).await {
             return None;
         }
         ledger.failed_attempts = record.failed_attempts;
@@ -84,6 +87,21 @@ impl<'a> Ledger<'a> {
                 .push(lost_attempt(record.attempt, record.worker, started_at));
         }
         Some(ledger)
+    }
+
+    /// Whether the record is of another message with the same id, which still is there and
+    /// will have the outcome. One that is gone, with its stream, leaves the task to us.
+    async fn is_of_another(&self, record: &Record) -> bool {
+        let (category, sequence) = (self.envelope.category, record.sequence);
+        if sequence == self.envelope.sequence {
+            return false;
+        }
+        loop {
+            match self.broker.task_at(category, sequence).await {
+                Ok(task) => return task.is_some_and(|task| task.id == self.envelope.id),
+                Err(error) => self.pause(&error).await,
+            }
+        }
     }
 
     /// The number of the attempt that comes now.
@@ -99,6 +117,17 @@ impl<'a> Ledger<'a> {
 
     pub(super) fn failed_attempts(&self) -> &[FailedAttempt] {
         &self.failed_attempts
+    }
+
+    /// What the last attempt left for this one.
+    pub(super) fn checkpoint(&self) -> Option<&Value> {
+        self.checkpoint.as_ref()
+    }
+
+    /// Puts down what the handler says, to be stored with the next write.
+    pub(super) fn note(&mut self, told: Told) {
+        self.progress = told.progress.or_else(|| self.progress.take());
+        self.checkpoint = told.checkpoint.or_else(|| self.checkpoint.take());
     }
 
     /// Whether anything about the task is recorded yet.
@@ -120,17 +149,20 @@ impl<'a> Ledger<'a> {
 
     /// Writes the record, for as long as it takes.
     pub(super) async fn write(&mut self, attempt: u32, status: Status) -> Result<(), Refused> {
+        // A checkpoint is of use to a next attempt only.
+        let checkpoint = self.checkpoint.clone().filter(|_| !status.is_final());
         let record = Record {
             task_id: self.envelope.id.clone(),
             category: self.envelope.category,
             priority: self.envelope.priority,
             status,
             submitted_at: self.envelope.submitted_at,
+            sequence: self.envelope.sequence,
             worker: self.worker.to_owned(),
             attempt,
             failed_attempts: self.failed_attempts.clone(),
             progress: self.progress.clone(),
-            checkpoint: self.checkpoint.clone(),
+            checkpoint,
             origin: self.envelope.origin.clone(),
         };
         loop {

@@ -19,6 +19,14 @@ impl Meter {
         self.with(|tally| tally.ended(lane, how, run));
     }
 
+    pub fn cancelled(&self, lane: Lane) {
+        self.with(|tally| tally.cancelled(lane));
+    }
+
+    pub fn expired(&self, lane: Lane) {
+        self.with(|tally| tally.expired(lane));
+    }
+
     /// What was counted; counting starts anew.
     pub(super) fn take(&self) -> Tally {
         self.with(std::mem::take)

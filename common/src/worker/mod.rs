@@ -8,13 +8,16 @@ mod dispatch;
 mod handler;
 mod ledger;
 mod meter;
+mod progress;
 mod report;
 mod retry;
 mod run;
+mod running;
 mod scheduler;
 
 pub use config::Config;
 pub use handler::{Attempt, Handler};
 pub use meter::Meter;
+pub use progress::{CHECKPOINT_BYTES_MAX, CheckpointTooLarge};
 pub use report::Reporter;
 pub use run::run;

@@ -7,10 +7,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::attempt::Runtime;
 use super::dispatch::Dispatch;
+use super::running::answer_calls;
 use super::{Config, Handler, Meter, Reporter};
 use crate::broker::{Broker, BrokerError, StreamLimits};
 use crate::model::{Instance, WorkerState};
@@ -41,8 +42,11 @@ pub async fn run<H: Handler>(
         timeout: config.timeout(category),
         running_after: config.running_after,
         streams: streams.clone(),
+        running: Arc::default(),
         interrupt: CancellationToken::new(),
     });
+    let answering = answer_calls(&broker, category, Arc::clone(&runtime.running)).await?;
+    let _answering = AbortOnDropHandle::new(tokio::spawn(answering));
     let state = move || {
         Some(WorkerState {
             category,

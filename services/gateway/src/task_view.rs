@@ -158,6 +158,7 @@ mod tests {
             priority: Priority::Normal,
             status,
             submitted_at: Timestamp::UNIX_EPOCH,
+            sequence: 1,
             worker: "w".to_owned(),
             attempt: 1,
             failed_attempts,

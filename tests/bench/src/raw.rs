@@ -161,6 +161,7 @@ fn sample() -> Record {
             result: serde_json::Value::Null,
         },
         submitted_at: now,
+        sequence: 1_764_000_000_000_000,
         worker: "query-01kaz0000000000000000000000".to_owned(),
         attempt: 1,
         failed_attempts: Vec::new(),

@@ -1,0 +1,166 @@
+//! Cancelling a task, wherever it is: the outcome is recorded first, so that whatever happens
+//! in between ends the same way; then its message is removed, and whoever runs it is told.
+
+use jiff::Timestamp;
+
+use super::subjects::{consumer, tasks_stream};
+use super::{Broker, BrokerError, WaitingTask, WriteError};
+use crate::model::{Envelope, Record, Status, TaskId, Was};
+
+/// A task that changes its state this often while we look is not waiting for us.
+const LOOKS_MAX: usize = 10;
+
+/// What came of cancelling a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cancelled {
+    /// It is cancelled; the record says what it was doing.
+    Now(Record),
+    /// It had its outcome before; that may be an earlier cancellation.
+    Finished(Record),
+    /// There is no such task.
+    Unknown,
+}
+
+impl Broker {
+    pub async fn cancel(&self, id: &TaskId) -> Result<Cancelled, BrokerError> {
+        for _ in 0..LOOKS_MAX {
+            let Some((found, revision)) = self.cancellable(id).await? else {
+                return Ok(Cancelled::Unknown);
+            };
+            if found.status.is_final() {
+                return Ok(Cancelled::Finished(found));
+            }
+            let record = Record {
+                status: Status::Cancelled {
+                    cancelled_at: Timestamp::now(),
+                    was: self.was(&found, revision).await?,
+                },
+                checkpoint: None,
+                ..found
+            };
+            match self.write_record(&record, revision).await {
+                Ok(_) => {
+                    self.withdraw(&record).await?;
+                    return Ok(Cancelled::Now(record));
+                }
+                // It has moved on since we looked.
+                Err(WriteError::Conflict) => {}
+                Err(WriteError::TooLarge(why)) => tracing::warn!(why, "cannot record"),
+                Err(WriteError::Broker(error)) => return Err(error),
+            }
+        }
+        Err(BrokerError::Unavailable {
+            doing: format!("cancelling task {id}, which keeps changing its state"),
+        })
+    }
+
+    /// The record with its revision; made up for a task that has none yet.
+    async fn cancellable(&self, id: &TaskId) -> Result<Option<(Record, u64)>, BrokerError> {
+        if let Some(stored) = self.record(id).await? {
+            return Ok(Some((stored.record, stored.revision)));
+        }
+        if let Some(task) = self.waiting(id).await? {
+            return Ok(Some((unrecorded(task), 0)));
+        }
+        // Finished between the two looks.
+        let stored = self.record(id).await?;
+        Ok(stored.map(|stored| (stored.record, stored.revision)))
+    }
+
+    async fn was(&self, found: &Record, revision: u64) -> Result<Was, BrokerError> {
+        Ok(match found.status {
+            Status::Retrying { .. } => Was::BackingOff,
+            Status::Deferred { .. } => Was::PutOff,
+            Status::Running { .. } if revision > 0 => Was::Running,
+            Status::Interrupted { .. } => Was::Waiting,
+            _ if self.runs_unrecorded(found).await? => Was::Running,
+            _ => Was::Waiting,
+        })
+    }
+
+    /// Whether a task without a record has been started all the same, a moment ago.
+    async fn runs_unrecorded(&self, found: &Record) -> Result<bool, BrokerError> {
+        let (category, priority) = (found.category, found.priority);
+        let failed = |error: async_nats::Error| {
+            BrokerError::other(format!("looking where task {} is", found.task_id), error)
+        };
+        let stream = self.jetstream.get_stream_no_info(tasks_stream(category));
+        let stream = stream.await.map_err(|e| failed(e.into()))?;
+        let info = stream.consumer_info(consumer(category, priority)).await;
+        let info = info.map_err(|e| failed(e.into()))?;
+        let is_handed_out = found.sequence <= info.delivered.stream_sequence;
+        Ok(is_handed_out && self.is_running(category, &found.task_id).await?)
+    }
+
+    /// Removes a task that has its outcome from wherever it waits or runs. What is left of it
+    /// by a crash in between is settled when it is delivered: it has an outcome.
+    pub(super) async fn withdraw(&self, record: &Record) -> Result<(), BrokerError> {
+        let (category, id) = (record.category, &record.task_id);
+        let stream = tasks_stream(category);
+        if self.task_at(category, record.sequence).await?.is_some() {
+            let failed = |error: async_nats::Error| {
+                BrokerError::other(format!("removing task {id} from {stream}"), error)
+            };
+            let handle = self.jetstream.get_stream_no_info(&stream).await;
+            let handle = handle.map_err(|e| failed(e.into()))?;
+            let deleted = handle.delete_message(record.sequence).await;
+            // Settled since: then it is gone as well.
+            if let Err(error) = deleted
+                && self.task_at(category, record.sequence).await?.is_some()
+            {
+                return Err(failed(error.into()));
+            }
+        }
+        self.tell_to_stop(category, id).await
+    }
+
+    /// Records that a waiting task has expired, where its deadline has passed and nobody has
+    /// started it. Whoever looks at it sees to that; otherwise the worker that gets it does.
+    pub async fn expire_if_due(&self, task: &WaitingTask) -> Result<Option<Record>, BrokerError> {
+        let now = Timestamp::now();
+        let due = task.options.deadline.filter(|deadline| *deadline < now);
+        let Some(deadline) = due else {
+            return Ok(None);
+        };
+        let waiting = unrecorded(task.clone());
+        // One that has begun in time may finish.
+        if self.runs_unrecorded(&waiting).await? {
+            return Ok(None);
+        }
+        let record = Record {
+            status: Status::Expired {
+                expired_at: now,
+                deadline,
+            },
+            ..waiting
+        };
+        match self.write_record(&record, 0).await {
+            Ok(_) => {
+                self.withdraw(&record).await?;
+                Ok(Some(record))
+            }
+            Err(WriteError::Conflict | WriteError::TooLarge(_)) => Ok(None),
+            Err(WriteError::Broker(error)) => Err(error),
+        }
+    }
+}
+
+/// The record that a task in its queue would have.
+fn unrecorded(task: Envelope) -> Record {
+    Record {
+        task_id: task.id,
+        category: task.category,
+        priority: task.priority,
+        status: Status::Running {
+            started_at: task.submitted_at,
+        },
+        submitted_at: task.submitted_at,
+        sequence: task.sequence,
+        worker: String::new(),
+        attempt: 0,
+        failed_attempts: Vec::new(),
+        progress: None,
+        checkpoint: None,
+        origin: task.origin,
+    }
+}

@@ -1,0 +1,79 @@
+//! The tasks that run in this process now, so that each can be asked for and stopped.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, BrokerError, WorkerCall, WorkerCalls};
+use crate::model::{Category, TaskId};
+
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    tasks: Mutex<HashMap<TaskId, CancellationToken>>,
+}
+
+/// One attempt among those that run; it leaves them when it is dropped.
+#[derive(Debug)]
+pub(super) struct Entered {
+    running: Arc<Running>,
+    id: TaskId,
+    stop: CancellationToken,
+}
+
+impl Running {
+    pub(super) fn enter(self: &Arc<Self>, id: &TaskId) -> Entered {
+        let stop = CancellationToken::new();
+        self.with(|tasks| tasks.insert(id.clone(), stop.clone()));
+        Entered {
+            running: Arc::clone(self),
+            id: id.clone(),
+            stop,
+        }
+    }
+
+    fn contains(&self, id: &TaskId) -> bool {
+        self.with(|tasks| tasks.contains_key(id))
+    }
+
+    fn stop(&self, id: &TaskId) {
+        if let Some(stop) = self.with(|tasks| tasks.get(id).cloned()) {
+            stop.cancel();
+        }
+    }
+
+    fn with<R>(&self, what: impl FnOnce(&mut HashMap<TaskId, CancellationToken>) -> R) -> R {
+        // A map is whole between two calls, whoever panicked.
+        what(&mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entered {
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.running.with(|tasks| tasks.remove(&self.id));
+    }
+}
+
+/// Answers those who look for a task or want it stopped, for as long as it is polled.
+pub(super) async fn answer_calls(
+    broker: &Broker,
+    category: Category,
+    running: Arc<Running>,
+) -> Result<impl Future<Output = ()> + Send + use<>, BrokerError> {
+    let mut calls: WorkerCalls = broker.worker_calls(category).await?;
+    Ok(async move {
+        while let Some(asked) = calls.next().await {
+            match &asked.call {
+                WorkerCall::IsRunning(id) if running.contains(id) => asked.say_yes().await,
+                WorkerCall::IsRunning(_) => {}
+                WorkerCall::Stop(id) => running.stop(id),
+            }
+        }
+    })
+}
