@@ -71,6 +71,8 @@ impl FailureCode {
     pub const TIMEOUT: Self = Self(Cow::Borrowed("execution_timeout"));
     /// The worker died, or lost its lease, while the attempt ran.
     pub const WORKER_LOST: Self = Self(Cow::Borrowed("worker_lost"));
+    /// A dependency that the task needs is out of order, so that it was not started.
+    pub const BREAKER_OPEN: Self = Self(Cow::Borrowed("breaker_open"));
     /// The result is larger than the broker takes.
     pub const RESULT_TOO_LARGE: Self = Self(Cow::Borrowed("result_too_large"));
 

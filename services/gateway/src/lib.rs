@@ -2,6 +2,7 @@
 //! come from the broker, and what the fleet does is asked of the stats service.
 
 mod body;
+mod cancel;
 mod config;
 mod fleet;
 mod problem;
@@ -12,6 +13,7 @@ mod submit;
 mod task_view;
 mod tasks;
 mod wait;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub use server::ListenError;
 struct Gateway {
     broker: Broker,
     config: Config,
+    /// What this gateway brings about itself: cancellations.
+    meter: Arc<Meter>,
     /// The categories that have to be there for the fleet to be healthy.
     expected: Vec<ExpectedWorker>,
     /// Cancelled when the gateway drains: whoever waits for an outcome is answered then.
@@ -51,16 +55,18 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let expected = expected_workers(&context)?;
     let broker = context.broker("gateway").await?;
     let listener = server::listen(&config.listen).await?;
+    let meter = Arc::new(Meter::default());
     let reporter = Reporter::start(
         broker.clone(),
         Instance::new("gateway"),
-        Arc::new(Meter::default()),
+        Arc::clone(&meter),
         || None,
     );
     context.readiness.mark();
     let gateway = Gateway {
         broker: broker.clone(),
         config,
+        meter,
         expected,
         stop: context.stop,
         requests: TaskTracker::new(),

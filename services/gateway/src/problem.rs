@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 pub(crate) enum Kind {
     UnknownPath,
     UnknownTask,
+    AlreadyFinished,
     MethodNotAllowed,
     Syntax,
     MediaType,
@@ -29,6 +30,7 @@ impl Kind {
     const fn status(self) -> StatusCode {
         match self {
             Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
+            Self::AlreadyFinished => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Syntax => StatusCode::BAD_REQUEST,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -47,6 +49,7 @@ impl Kind {
         match self {
             Self::UnknownPath => "urn:flotilla:problem:unknown-path",
             Self::UnknownTask => "urn:flotilla:problem:unknown-task",
+            Self::AlreadyFinished => "urn:flotilla:problem:already-finished",
             Self::MethodNotAllowed => "urn:flotilla:problem:method-not-allowed",
             Self::Syntax => "urn:flotilla:problem:syntax",
             Self::MediaType => "urn:flotilla:problem:media-type",
@@ -65,6 +68,7 @@ impl Kind {
         match self {
             Self::UnknownPath => "There is nothing at this path",
             Self::UnknownTask => "There is no such task",
+            Self::AlreadyFinished => "The task has its outcome already",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Syntax => "The request cannot be read",
             Self::MediaType => "The body's media type is not supported",

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::problem::{Kind, Problem};
-use crate::{Gateway, fleet, submit, tasks};
+use crate::{Gateway, cancel, fleet, submit, tasks};
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
@@ -20,6 +20,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/scrape", post(submit::scrape))
         .route("/scrape/batch", post(submit::scrape_batch))
         .route("/tasks/{task_id}", get(tasks::show))
+        .route("/tasks/{task_id}/cancel", post(cancel::cancel))
         .route("/health", get(fleet::health))
         .route("/workers", get(fleet::workers))
         .route("/queues", get(fleet::queues))
@@ -42,7 +43,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /health, /workers, /queues, /stats, /circuit-breakers")
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /health, /workers, /queues, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

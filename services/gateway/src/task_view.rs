@@ -1,12 +1,15 @@
 //! A task as `GET /tasks/{task_id}` shows it. The names are a contract with existing clients.
 
 use flotilla_common::broker::WaitingTask;
-use flotilla_common::model::{Category, FailedAttempt, Failure, Record, Status, TaskId, Was};
+use flotilla_common::model::{
+    Category, FailedAttempt, Failure, Origin, Progress, Record, Status, TaskId, Was,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::tasks::{Found, status_name};
+use crate::waiting::Waiting;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct TaskView {
@@ -30,6 +33,15 @@ pub(crate) struct TaskView {
     /// When the next attempt may start.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_at: Option<Timestamp>,
+    /// How far the handler said it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    /// Where the task came from, if not from a submission of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+    /// Why it does not run yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Waiting>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,7 +88,14 @@ impl TaskView {
             submitted_at: task.submitted_at,
             started_at: None,
             retry_at: None,
+            progress: None,
+            origin: task.origin,
+            waiting: None,
         }
+    }
+
+    pub(crate) fn with_waiting(self, waiting: Option<Waiting>) -> Self {
+        Self { waiting, ..self }
     }
 
     pub(crate) fn recorded(record: Record) -> Self {
@@ -97,6 +116,9 @@ impl TaskView {
             submitted_at: record.submitted_at,
             started_at,
             retry_at,
+            progress: record.progress,
+            origin: record.origin,
+            waiting: None,
         }
     }
 }

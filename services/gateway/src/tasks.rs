@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use flotilla_common::broker::{BrokerError, WaitingTask};
-use flotilla_common::model::{InvalidTaskId, Record, Status, TaskId};
+use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId};
 
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
@@ -57,10 +57,11 @@ pub(crate) async fn show(
         None => gateway.find(&id).await?,
         Some(wait) => gateway.find_outcome(&id, wait).await?,
     };
-    match found {
-        Some(found) => Ok(Json(TaskView::of(found))),
-        None => Err(unknown(&id)),
-    }
+    let Some(found) = found else {
+        return Err(unknown(&id));
+    };
+    let waiting = gateway.why_it_waits(&found).await;
+    Ok(Json(TaskView::of(found).with_waiting(waiting)))
 }
 
 impl Gateway {
@@ -69,7 +70,17 @@ impl Gateway {
             return Ok(Some(Found::Recorded(stored.record)));
         }
         if let Some(task) = self.broker.waiting(id).await? {
-            return Ok(Some(Found::Waiting(task)));
+            let expired = self.broker.expire_if_due(&task).await?;
+            return Ok(Some(match expired {
+                Some(record) => {
+                    self.meter.expired(Lane {
+                        category: record.category,
+                        priority: record.priority,
+                    });
+                    Found::Recorded(record)
+                }
+                None => Found::Waiting(task),
+            }));
         }
         // A task leaves its stream once its outcome is recorded: it may have done so between
         // the two looks.
@@ -103,13 +114,13 @@ impl Gateway {
     }
 }
 
-fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<TaskId, Problem> {
+pub(crate) fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<TaskId, Problem> {
     let Path(text) = id.map_err(|rejection| Problem::invalid("task_id", rejection.body_text()))?;
     text.parse()
         .map_err(|error: InvalidTaskId| Problem::invalid("task_id", error.to_string()))
 }
 
-fn unknown(id: &TaskId) -> Problem {
+pub(crate) fn unknown(id: &TaskId) -> Problem {
     Problem::new(
         Kind::UnknownTask,
         format!("task {id} is neither waiting nor finished"),

@@ -11,8 +11,11 @@ pub(super) struct Figures {
     total_tasks: u64,
     completed: u64,
     failed: u64,
+    cancelled: u64,
+    /// Tasks whose deadline passed before they could start.
+    expired: u64,
     retries: u64,
-    /// The share of completed tasks, 0 to 1, among those that have their outcome.
+    /// The share of completed tasks, 0 to 1, among those that completed or failed.
     success_rate: Option<f64>,
     /// How long the attempts ran.
     duration_seconds: Spread,
@@ -30,13 +33,15 @@ struct Spread {
 
 impl Figures {
     pub(super) fn of(counts: &Counts) -> Self {
-        let total_tasks = counts.completed + counts.failed;
+        let ran = counts.completed + counts.failed;
         Self {
-            total_tasks,
+            total_tasks: ran + counts.cancelled + counts.expired,
             completed: counts.completed,
             failed: counts.failed,
+            cancelled: counts.cancelled,
+            expired: counts.expired,
             retries: counts.retried,
-            success_rate: (total_tasks > 0).then(|| share(counts.completed, total_tasks)),
+            success_rate: (ran > 0).then(|| share(counts.completed, ran)),
             duration_seconds: Spread::of(&counts.run),
             wait_seconds: Spread::of(&counts.wait),
         }

@@ -21,7 +21,7 @@ pub(crate) enum SnapshotError {
 }
 
 impl Gateway {
-    pub(super) async fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
         // Without a connection the question would only wait for its time-out.
         if !self.broker.is_connected() {
             return Err(SnapshotError::Disconnected);
