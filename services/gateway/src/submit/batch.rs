@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use serde_json::Value;
 
 use super::batch_answer::{BatchAccepted, answer};
-use super::fields::{Terms, check_brand};
+use super::fields::{Key, Terms, check_brand};
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
@@ -21,8 +22,12 @@ const SHARED_BYTES_MAX: usize = 16 * 1_024;
 pub(crate) async fn scrape_batch(
     State(gateway): State<Arc<Gateway>>,
     Wait(wait): Wait,
+    headers: HeaderMap,
     fields: Fields,
 ) -> Result<Json<BatchAccepted>, Problem> {
+    if Key::of(&headers)?.is_some() {
+        return Err(one_by_one("idempotency_key"));
+    }
     if wait.is_some() {
         return Err(Problem::invalid("wait", "wait: a batch is not waited for")
             .remedy("look at each task's check_url, which takes ?wait="));
@@ -46,10 +51,10 @@ impl Batch {
         check_urls(&urls, urls_max)?;
         check_brand(&fields)?;
         let terms = Terms::take(Category::Scraping, &mut fields)?;
-        if fields.take::<Value>("task_id")?.is_some() {
-            let why = "task_id: each URL of a batch has a task of its own";
-            return Err(Problem::invalid("task_id", why)
-                .remedy("submit the URLs one by one to choose their ids"));
+        for field in ["task_id", "idempotency_key"] {
+            if fields.take::<Value>(field)?.is_some() {
+                return Err(one_by_one(field));
+            }
         }
         check_shared(&fields)?;
         let task = |url: &String| {
@@ -59,6 +64,11 @@ impl Batch {
         let tasks = urls.iter().map(task).collect();
         Ok(Self { terms, urls, tasks })
     }
+}
+
+fn one_by_one(field: &str) -> Problem {
+    let why = format!("{field}: each URL of a batch has a task of its own");
+    Problem::invalid(field, why).remedy("submit the URLs one by one to name their tasks")
 }
 
 fn check_urls(urls: &[String], max: usize) -> Result<(), Problem> {

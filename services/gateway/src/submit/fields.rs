@@ -1,6 +1,11 @@
 //! The fields that every kind of submission takes beside its payload.
 
-use flotilla_common::model::{Category, NewTask, Options, Priority, TaskId};
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use flotilla_common::model::{Category, Dependency, NewTask, Options, Priority, TaskId, duration};
+use jiff::Timestamp;
+use serde::Deserialize;
 
 use crate::body::Fields;
 use crate::problem::Problem;
@@ -42,22 +47,104 @@ fn take_options(fields: &mut Fields) -> Result<Options, Problem> {
         let why = format!("max_retries: {max_retries} is too many: use 0 to {max}");
         return Err(Problem::invalid("max_retries", why));
     }
+    let needs = fields.take::<Vec<Dependency>>("needs")?;
     Ok(Options {
         max_retries,
-        ..Options::default()
+        timeout: take_timeout(fields)?,
+        deadline: take_deadline(fields)?,
+        needs: needs.unwrap_or_default().into_iter().collect(),
     })
 }
 
-/// The caller's own id, where it has chosen one.
-pub(super) fn take_id(fields: &mut Fields) -> Result<Option<TaskId>, Problem> {
+fn take_timeout(fields: &mut Fields) -> Result<Option<Duration>, Problem> {
+    let Some(timeout) = fields.take::<Span>("timeout")? else {
+        return Ok(None);
+    };
+    let timeout = timeout
+        .duration()
+        .filter(|timeout| (Options::TIMEOUT_MIN..=Options::TIMEOUT_MAX).contains(timeout));
+    let why = "timeout: use seconds, like 90, or a number and a unit, from \"1ms\" to \"24h\"";
+    let invalid = || Problem::invalid("timeout", why);
+    timeout.map(Some).ok_or_else(invalid)
+}
+
+fn take_deadline(fields: &mut Fields) -> Result<Option<Timestamp>, Problem> {
+    let deadline = fields.take::<Timestamp>("deadline")?;
+    match deadline {
+        Some(deadline) if deadline <= Timestamp::now() => {
+            let why = format!("deadline: {deadline} has passed: the task could never start");
+            Err(Problem::invalid("deadline", why))
+        }
+        deadline => Ok(deadline),
+    }
+}
+
+/// A duration as clients write it: seconds, or a number and a unit.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "seconds (90) or a number and a unit (\"90s\")")]
+pub(super) enum Span {
+    Seconds(f64),
+    Text(String),
+}
+
+impl Span {
+    pub(super) fn duration(&self) -> Option<Duration> {
+        match self {
+            Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+            Self::Text(text) => duration::parse(text).ok(),
+        }
+    }
+}
+
+/// The task's id, where the caller names the task: by an id of its own, or by a key.
+pub(super) fn take_id(
+    category: Category,
+    fields: &mut Fields,
+    header: Option<Key>,
+) -> Result<Option<TaskId>, Problem> {
     let chosen = fields.take::<TaskId>("task_id")?;
-    match chosen {
-        Some(id) if id.is_reserved() => {
+    let key = fields
+        .take::<String>("idempotency_key")?
+        .map(Key::check)
+        .transpose()?;
+    match (chosen, key.or(header)) {
+        (Some(_), Some(_)) => {
+            let why = "idempotency_key: the task has a task_id, which does the same";
+            Err(Problem::invalid("idempotency_key", why).remedy("send one of the two"))
+        }
+        (Some(id), None) if id.is_reserved() => {
             let why = format!("task_id: {id} has the form of ids made of stream sequences");
             let problem = Problem::invalid("task_id", why);
             Err(problem.remedy("choose another id, or leave task_id out"))
         }
-        chosen => Ok(chosen),
+        (chosen, None) => Ok(chosen),
+        (None, Some(Key(key))) => Ok(Some(TaskId::from_key(category, &key))),
+    }
+}
+
+/// The header `Idempotency-Key`: whatever the caller has that names the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key(String);
+
+impl Key {
+    const CHARS_MAX: usize = 255;
+
+    fn check(text: String) -> Result<Self, Problem> {
+        if (1..=Self::CHARS_MAX).contains(&text.chars().count()) {
+            return Ok(Self(text));
+        }
+        let why = format!("idempotency_key: use 1 to {} characters", Self::CHARS_MAX);
+        Err(Problem::invalid("idempotency_key", why))
+    }
+
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let Some(value) = headers.get("idempotency-key") else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+            Problem::invalid("idempotency_key", "Idempotency-Key: use text in UTF-8")
+        })?;
+        Self::check(text.to_owned()).map(Some)
     }
 }
 
@@ -83,10 +170,15 @@ mod tests {
 
     #[test]
     fn terms_are_what_the_caller_says() {
-        let mut fields = fields(r#"{"priority":"low","max_retries":0,"url":"u"}"#);
+        let mut fields = fields(
+            r#"{"priority":"low","max_retries":0,"timeout":1.5,"deadline":"2999-01-01T00:00:00Z","needs":["openai"],"url":"u"}"#,
+        );
         let terms = Terms::take(Category::Scraping, &mut fields).unwrap();
         assert_eq!(terms.priority, Priority::Low);
         assert_eq!(terms.options.max_retries, 0);
+        assert_eq!(terms.options.timeout, Some(Duration::from_millis(1_500)));
+        assert!(terms.options.deadline.is_some());
+        assert_eq!(terms.options.needs.to_string(), "openai");
         assert_eq!(fields.to_payload(), r#"{"url":"u"}"#);
     }
 
@@ -97,6 +189,12 @@ mod tests {
             r#"{"priority":3}"#,
             r#"{"max_retries":21}"#,
             r#"{"max_retries":-1}"#,
+            r#"{"timeout":0}"#,
+            r#"{"timeout":"25h"}"#,
+            r#"{"timeout":"soon"}"#,
+            r#"{"deadline":"2020-01-01T00:00:00Z"}"#,
+            r#"{"deadline":"tomorrow"}"#,
+            r#"{"needs":["redis"]}"#,
         ] {
             assert!(
                 Terms::take(Category::Scraping, &mut fields(json)).is_err(),
@@ -107,12 +205,31 @@ mod tests {
 
     #[test]
     fn an_id_must_be_one_that_nobody_else_gets() {
-        let take = |id: &str| take_id(&mut fields(&format!(r#"{{"task_id":"{id}"}}"#)));
+        let take = |id: &str| {
+            let mut fields = fields(&format!(r#"{{"task_id":"{id}"}}"#));
+            take_id(Category::Scraping, &mut fields, None)
+        };
         let own = TaskId::generate(Category::Scraping);
         assert_eq!(take(own.as_str()).unwrap(), Some(own));
         assert!(take("order-17").unwrap().is_some());
         assert!(take("query_mine").unwrap().is_some());
         assert!(take("scrape_17").is_err());
         assert!(take("a.b").is_err());
+    }
+
+    #[test]
+    fn a_key_names_the_task_wherever_it_stands() {
+        let take = |json: &str, header: Option<&str>| {
+            let header = header.map(|key| Key(key.to_owned()));
+            take_id(Category::Scraping, &mut fields(json), header)
+        };
+        let id = TaskId::from_key(Category::Scraping, "a b");
+        assert_eq!(
+            take(r#"{"idempotency_key":"a b"}"#, None).unwrap(),
+            Some(id.clone())
+        );
+        assert_eq!(take("{}", Some("a b")).unwrap(), Some(id));
+        assert!(take(r#"{"task_id":"x"}"#, Some("a b")).is_err());
+        assert!(take(r#"{"idempotency_key":""}"#, None).is_err());
     }
 }

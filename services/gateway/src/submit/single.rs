@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use serde::Serialize;
 
-use super::fields::{Terms, check_brand, take_id};
+use super::fields::{Key, Terms, check_brand, take_id};
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
@@ -22,12 +23,14 @@ use crate::wait::Wait;
 pub(crate) async fn scrape(
     State(gateway): State<Arc<Gateway>>,
     Wait(wait): Wait,
+    headers: HeaderMap,
     fields: Fields,
 ) -> Result<Json<Answer>, Problem> {
+    let key = Key::of(&headers)?;
     let url = Fields::require("url", fields.read::<String>("url")?)?;
     url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))?;
     check_brand(&fields)?;
-    let submission = Submission::take(Category::Scraping, fields)?;
+    let submission = Submission::take(Category::Scraping, fields, key)?;
     gateway.submit(submission, wait).await.map(Json)
 }
 
@@ -63,9 +66,9 @@ pub(super) fn check_url(id: &TaskId) -> String {
 }
 
 impl Submission {
-    fn take(category: Category, mut fields: Fields) -> Result<Self, Problem> {
+    fn take(category: Category, mut fields: Fields, key: Option<Key>) -> Result<Self, Problem> {
         let terms = Terms::take(category, &mut fields)?;
-        let chosen = take_id(&mut fields)?;
+        let chosen = take_id(category, &mut fields, key)?;
         let id_is_chosen = chosen.is_some();
         let id = chosen.unwrap_or_else(|| TaskId::generate(category));
         Ok(Self {
@@ -87,17 +90,24 @@ impl Gateway {
             Some(wait) => Some((self.broker.watch_outcome(&task.id).await?, wait)),
             None => None,
         };
-        let stored = self.broker.submit(&task).await;
-        let stored = stored.map_err(|error| {
-            let problem = of_submission(&error, &task.id);
-            log(&error, &problem);
-            problem
-        })?;
-        // For an id of our own making it only means that a publish had to be repeated.
-        let duplicate = stored.duplicate && id_is_chosen;
-        let mut found = None;
-        if duplicate {
-            found = self.glance(&task.id).await;
+        // The broker tells repetitions for a few minutes only; the task's record for days.
+        let mut found = match id_is_chosen {
+            true => self.find(&task.id).await?,
+            false => None,
+        };
+        let mut duplicate = found.is_some();
+        if !duplicate {
+            let stored = self.broker.submit(&task).await;
+            let stored = stored.map_err(|error| {
+                let problem = of_submission(&error, &task.id);
+                log(&error, &problem);
+                problem
+            })?;
+            // For an id of our own making it only means that a publish had to be repeated.
+            duplicate = stored.duplicate && id_is_chosen;
+            if duplicate {
+                found = self.glance(&task.id).await;
+            }
         }
         if let Some((outcomes, wait)) = &mut waiting {
             // A task submitted before may have its outcome already; no push comes for it then.
@@ -138,7 +148,7 @@ mod tests {
 
     fn submission(json: &str) -> Submission {
         let fields = Fields::parse(json.as_bytes()).unwrap();
-        Submission::take(Category::Scraping, fields).unwrap()
+        Submission::take(Category::Scraping, fields, None).unwrap()
     }
 
     #[test]
