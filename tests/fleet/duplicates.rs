@@ -7,6 +7,7 @@ use flotilla_common::model::Priority;
 use flotilla_tests::{End, Script};
 use serde_json::Value;
 
+use crate::harness::fleet::Fleet;
 use crate::harness::{
     Client, Nats, Setup, Worker, body, broker, eventually, gate, say, task, test,
 };
@@ -53,6 +54,7 @@ fn an_outcome_outlives_a_repetition() {
 
         client.publish(SAME, body(&say("second"))).await;
         client.all_settled().await;
+        assert_eq!(worker.handler.runs_of("same"), 1, "it is known to be done");
         assert_eq!(client.record("same").await.unwrap(), outcome);
         worker.stop().await;
         assert_eq!(client.state("RESULTS").await.last_sequence, 1);
@@ -107,5 +109,104 @@ fn two_at_once_leave_one_outcome() {
         assert_eq!(outcome["status"], "completed");
         assert_eq!(client.record("same").await.unwrap(), outcome);
         worker.stop().await;
+    });
+}
+
+/// Without a `Nats-Msg-Id`, while the first one runs: the broker stores both.
+#[test]
+fn a_repetition_of_a_running_task_is_dropped() {
+    test(async |nats| {
+        let worker = Setup::slots(2)
+            .running_after(Duration::ZERO)
+            .start(nats)
+            .await;
+        let client = Client::connect(nats).await;
+        client.publish(SAME, body(&gate("go"))).await;
+        client.status("same", "running").await;
+        client.publish(SAME, body(&say("second"))).await;
+        eventually("the second is settled", async || {
+            client.state("TASKS_QUERY").await.messages == 1
+        })
+        .await;
+        assert_eq!(worker.handler.runs_of("same"), 1);
+        worker.handler.open("go");
+        assert_eq!(client.outcome("same").await["status"], "completed");
+        client.all_settled().await;
+        worker.stop().await;
+    });
+}
+
+/// The stream with the first one is gone: its record must not keep the second from running.
+#[test]
+fn a_repetition_of_a_lost_task_runs() {
+    test(async |nats| {
+        let worker = Setup::slots(1)
+            .running_after(Duration::ZERO)
+            .start(nats)
+            .await;
+        let client = Client::connect(nats).await;
+        client.publish(SAME, body(&gate("never"))).await;
+        let running = client.status("same", "running").await;
+        let sequence = running["sequence"].as_u64().unwrap();
+        worker.stop_at_once().await;
+        let stream = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
+        stream.delete_message(sequence).await.unwrap();
+
+        let worker = Setup::slots(1).start(nats).await;
+        client.publish(SAME, body(&say("second"))).await;
+        assert_eq!(client.outcome("same").await["result"], "second");
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_key_names_one_task_through_any_entrance() {
+    test(async |nats| {
+        broker(nats, &StreamLimits::default()).await;
+        let client = Client::connect(nats).await;
+        let key = [("flotilla-idempotency-key", "order 17")];
+        for _ in 0..2 {
+            client
+                .publish_with("tasks.query.normal", &key, body(&say("x")))
+                .await;
+        }
+        let worker = Setup::slots(1).start(nats).await;
+        client.all_settled().await;
+        // printf 'order 17' | sha256sum
+        let id = format!("query_key-{}", "0bcc920e3938c1b86e3483fc9888c6d6");
+        assert_eq!(client.record(&id).await.unwrap()["status"], "completed");
+        assert_eq!(worker.handler.started().len(), 1);
+        worker.stop().await;
+    });
+}
+
+/// Trap: the broker forgets an id after its window, and swallows it without a word before.
+#[test]
+fn a_key_outlives_the_window_of_the_broker() {
+    test(async |nats| {
+        let window = "streams.duplicate_window=100ms";
+        let fleet = Fleet::start_with(nats, &["gateway", "stats"], &[window]).await;
+        let client = Client::connect(nats).await;
+        let body = r#"{"url":"http://127.0.0.1/x","idempotency_key":"k"}"#;
+        let first = fleet.post("/scrape", body).await;
+        assert_eq!(
+            (first.status, &first.body["duplicate"]),
+            (200, &Value::Null)
+        );
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // In another queue, too.
+        let other = r#"{"url":"http://127.0.0.1/x","idempotency_key":"k","priority":"BULK"}"#;
+        for body in [body, other] {
+            let again = fleet.post("/scrape", body).await;
+            assert_eq!(again.body["task_id"], first.body["task_id"]);
+            assert_eq!(again.body["duplicate"], true);
+        }
+        assert_eq!(client.state("TASKS_SCRAPING").await.messages, 1);
+
+        let id = first.body["task_id"].as_str().unwrap();
+        fleet.post(&format!("/tasks/{id}/cancel"), "").await;
+        let again = fleet.post("/scrape?wait=5", body).await;
+        assert_eq!(again.body["status"], "cancelled", "its outcome, at once");
+        fleet.stop().await;
     });
 }

@@ -4,6 +4,7 @@
 mod harness;
 
 mod broker_restart;
+mod cancel;
 mod chaos;
 mod drain;
 mod duplicates;
@@ -13,11 +14,14 @@ mod lost_lease;
 mod poison;
 mod priorities;
 mod programs;
+mod progress;
 mod retries;
 mod secured;
 mod statistics;
 mod throughput;
+mod time_limits;
 mod topology;
 mod waiting;
 mod whole_fleet;
+mod why_waiting;
 mod worker_lost;

@@ -23,6 +23,12 @@ pub struct Script {
     /// The same, but blocks the thread, as a handler must not.
     pub blocking_gate: Option<String>,
     pub sleep_ms: u64,
+    /// How far the attempt says it is, before it comes to a gate.
+    pub percent: Option<f64>,
+    /// What it saves for the next attempt, before it comes to a gate.
+    pub checkpoint: Value,
+    /// The result is the checkpoint that the attempt before has left.
+    pub say_checkpoint: bool,
     /// So many attempts fail before one goes on.
     pub failures: u32,
     /// What they fail with, where it matters.
@@ -62,6 +68,7 @@ pub struct Scripted {
     started: Arc<Mutex<Vec<Started>>>,
     open_gates: Arc<watch::Sender<HashSet<String>>>,
     rejects_all: Arc<AtomicBool>,
+    told_to_end: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
@@ -76,6 +83,15 @@ impl Scripted {
     pub fn runs_of(&self, task_id: &str) -> usize {
         let started = self.started();
         started.iter().filter(|s| s.task_id == task_id).count()
+    }
+
+    /// Whether an attempt at the task was told that it is over.
+    pub fn was_told_to_end(&self, task_id: &str) -> bool {
+        let told = self
+            .told_to_end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        told.iter().any(|id| id == task_id)
     }
 
     /// Lets the tasks that wait at this gate go on, now and later.
@@ -99,7 +115,29 @@ impl Scripted {
             .await;
     }
 
-    async fn play(&self, script: Script, number: u32) -> Outcome {
+    async fn play(&self, mut script: Script, attempt: &Attempt) -> Outcome {
+        let number = attempt.number();
+        if let Some(percent) = script.percent {
+            attempt.progress(percent, "as scripted");
+        }
+        if !script.checkpoint.is_null() {
+            let saved = attempt.save_checkpoint(script.checkpoint.take());
+            if let Err(too_large) = saved {
+                return Outcome::Reject(Failure::new("scripted", too_large.to_string()));
+            }
+        }
+        if script.say_checkpoint {
+            script.say = attempt.checkpoint().cloned().unwrap_or_default();
+        }
+        // Told when the attempt is over, be it dropped.
+        let ended = (attempt.ended().clone(), attempt.task_id().to_string());
+        let told = Arc::clone(&self.told_to_end);
+        tokio::spawn(async move {
+            ended.0.cancelled().await;
+            told.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(ended.1);
+        });
         if let Some(gate) = &script.gate {
             self.pass(gate).await;
         }
@@ -148,8 +186,7 @@ impl Handler for Scripted {
                 attempt: attempt.number(),
             });
         assert!(script.end != End::PanicAtOnce, "scripted panic at once");
-        let number = attempt.number();
-        async move { self.play(script, number).await }
+        async move { self.play(script, attempt).await }
     }
 }
 

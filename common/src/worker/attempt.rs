@@ -158,7 +158,8 @@ impl<H: Handler> Runtime<H> {
             return Ok(left);
         }
         loop {
-            if !opened.is_recorded() || opened.note_news(listener.take()) {
+            let is_news = opened.note_news(listener.take());
+            if is_news || !opened.is_recorded() {
                 let recording = pin!(opened.record_running());
                 match select(handler.as_mut(), recording).await {
                     // A write under way is seen to its end: the next one has to know its revision.

@@ -72,6 +72,8 @@ impl Listener {
         if self.told.changed().await.is_err() {
             std::future::pending().await
         }
+        // It is news until it is taken.
+        self.told.mark_changed();
     }
 
     /// What there is to write down, if anything.

@@ -102,6 +102,12 @@ impl Worker {
         self.stop.cancel();
     }
 
+    /// Ends without a goodbye, as a crash does.
+    pub(crate) async fn stop_at_once(self) {
+        self.running.task.abort();
+        let _ = self.running.task.await;
+    }
+
     /// Waits until the worker has ended by itself.
     pub(crate) async fn ended(self) -> Result<(), BrokerError> {
         let bound = self.running.grace + STOP_TIME_MAX;
