@@ -11,6 +11,7 @@ mod duplicates;
 mod entrances;
 mod health;
 mod lost_lease;
+mod pause;
 mod poison;
 mod priorities;
 mod programs;

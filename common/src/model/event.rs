@@ -63,6 +63,13 @@ pub struct WorkerState {
     pub category: Category,
     pub slots: usize,
     pub busy: usize,
+    /// False for one that hears nothing of the tasks that wait for it.
+    #[serde(default = "yes")]
+    pub is_receiving: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ impl Readiness {
         self.ready.send_modify(|count| *count += 1);
     }
 
+    fn unmark(&self) {
+        self.ready
+            .send_modify(|count| *count = count.saturating_sub(1));
+    }
+
     /// Until so many services are ready.
     pub async fn wait(&self, services: usize) {
         // The sender is ours, so that it cannot be gone.
@@ -73,6 +78,37 @@ impl Readiness {
             .subscribe()
             .wait_for(|count| *count >= services)
             .await;
+    }
+}
+
+/// A service that may stop being ready and become it again; it is not when this is dropped.
+#[derive(Debug)]
+pub(super) struct Counted<'a> {
+    readiness: &'a Readiness,
+    is_ready: bool,
+}
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(readiness: &'a Readiness) -> Self {
+        Self {
+            readiness,
+            is_ready: false,
+        }
+    }
+
+    pub(super) fn set(&mut self, is_ready: bool) {
+        match (self.is_ready, is_ready) {
+            (false, true) => self.readiness.mark(),
+            (true, false) => self.readiness.unmark(),
+            (true, true) | (false, false) => {}
+        }
+        self.is_ready = is_ready;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Context;
+use super::context::Counted;
 use crate::broker::BrokerError;
 use crate::worker::{self, Handler};
 
@@ -21,11 +22,8 @@ pub async fn serve<H: Handler>(context: Context, handler: H) -> anyhow::Result<(
             // Whatever ended the connection must not end the next one too.
             broker.quarantine(H::CATEGORY, "quarantine").await?;
         }
-        let ready = || {
-            if is_first {
-                context.readiness.mark();
-            }
-        };
+        let mut counted = Counted::new(&context.readiness);
+        let ready = |is_ready| counted.set(is_ready);
         let (handler, stop) = (Arc::clone(&handler), context.stop.clone());
         match worker::run(handler, broker, &worker, &streams, stop, ready).await {
             Err(error @ BrokerError::Closed { .. }) => tracing::error!(%error, "connecting anew"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::scheduler::Rules;
 use crate::broker::StreamLimits;
 use crate::model::{Category, duration};
 
@@ -15,6 +16,15 @@ pub struct Config {
     pub slots: BTreeMap<Category, usize>,
     /// How long an attempt may run, by category, where not the default.
     pub timeout: BTreeMap<Category, Timeout>,
+    /// Slots that only critical and high tasks may take, by category; none where not set.
+    pub reserved: BTreeMap<Category, usize>,
+    /// After so many tasks of higher priorities it is the turn of one that waits; 0 is strict
+    /// priority, where it never is.
+    pub overtakes_max: u32,
+    /// A worker that hears nothing for so long, while tasks wait that it has room for, makes
+    /// its requests anew and is not ready until it works.
+    #[serde(with = "duration")]
+    pub deaf_after: Duration,
     /// How long running tasks may go on after a stop was asked for; then they are interrupted
     /// and handed back, which costs them no attempt.
     #[serde(with = "duration")]
@@ -34,6 +44,9 @@ impl Default for Config {
         Self {
             slots: BTreeMap::new(),
             timeout: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            overtakes_max: 100,
+            deaf_after: Duration::from_secs(20),
             drain_grace: Duration::from_secs(25),
             running_after: Duration::from_millis(500),
         }
@@ -41,7 +54,19 @@ impl Default for Config {
 }
 
 impl Config {
-    const SLOTS_MAX: usize = 1_024;
+    pub const SLOTS_MAX: usize = 1_024;
+
+    pub(super) fn rules(&self, category: Category) -> Rules {
+        Rules {
+            slots: self.slots(category),
+            reserved: self.reserved(category),
+            overtakes_max: self.overtakes_max,
+        }
+    }
+
+    fn reserved(&self, category: Category) -> usize {
+        self.reserved.get(&category).copied().unwrap_or(0)
+    }
 
     pub fn slots(&self, category: Category) -> usize {
         self.slots
@@ -65,9 +90,18 @@ impl Config {
                     Self::SLOTS_MAX
                 ));
             }
+            let reserved = self.reserved(category);
+            if reserved >= slots {
+                return Err(format!(
+                    "worker.reserved.{category} is {reserved} of {slots} slots: leave at least one to the other priorities"
+                ));
+            }
             if self.timeout(category).is_zero() {
                 return Err(format!("worker.timeout.{category} must be longer than 0"));
             }
+        }
+        if self.deaf_after < Duration::from_millis(100) {
+            return Err("worker.deaf_after must be 100ms or longer".to_owned());
         }
         if self.running_after >= streams.ack_wait {
             return Err("worker.running_after must be shorter than streams.ack_wait, or a task could change hands unrecorded".to_owned());

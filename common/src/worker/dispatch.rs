@@ -10,65 +10,103 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::scheduler::{HOLD_MAX, Order, Scheduler};
+use super::hearing::{Finding, Hearing};
+use super::scheduler::{HOLD_MAX, Order, Rules, Scheduler};
 use crate::broker::{Broker, BrokerError, Delivery, LaneEvent, PullLane, Settle, StreamLimits};
-use crate::model::{Category, Priority};
+use crate::model::{Category, Control, Priority, WorkerState};
 
 /// A request that the broker refused is made again after so long.
 const LOST_PAUSE: Duration = Duration::from_millis(200);
 /// What was asked for before a stop has arrived after so long, or never does.
 const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// A look at the queue that takes longer says nothing.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
+
 pub(super) struct Dispatch {
     broker: Broker,
     category: Category,
     worker: String,
     streams: StreamLimits,
+    /// Of every process, where operators have set nothing else.
+    configured_slots: usize,
     scheduler: Scheduler<Box<Delivery>>,
     lanes: Vec<PullLane>,
     /// Priorities whose request was lost, to be made again at the given time.
     lost: Vec<(Priority, Instant)>,
     held_since: Option<Instant>,
+    hearing: Hearing,
     connections: watch::Receiver<u64>,
-    busy: watch::Sender<usize>,
+    control: watch::Receiver<Control>,
+    state: watch::Sender<WorkerState>,
 }
 
+/// What a dispatch is made with.
+pub(super) struct Setup<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) category: Category,
+    pub(super) worker: &'a str,
+    pub(super) rules: Rules,
+    /// How long a worker may hear nothing while tasks wait.
+    pub(super) patience: Duration,
+    pub(super) streams: &'a StreamLimits,
+    pub(super) control: watch::Receiver<Control>,
+}
+
+/// A slot was left by a task of this priority that ran for so long.
+pub(super) type Freed = (Priority, Duration);
+
 /// Starts a task in a slot; says on the channel when it has left it, and how long it ran.
-pub(super) type Start<'a> =
-    &'a mut (dyn FnMut(Box<Delivery>, mpsc::UnboundedSender<Duration>) + Send);
+pub(super) type Start<'a> = &'a mut (dyn FnMut(Box<Delivery>, mpsc::UnboundedSender<Freed>) + Send);
 
 enum Event {
     Lane(Priority, LaneEvent),
-    Freed(Duration),
+    Freed(Freed),
     Timer,
     Reconnected,
+    Controlled,
     Stop,
 }
 
 impl Dispatch {
-    pub(super) async fn new(
-        broker: &Broker,
-        category: Category,
-        worker: &str,
-        slots: usize,
-        streams: &StreamLimits,
-        busy: watch::Sender<usize>,
-    ) -> Result<Self, BrokerError> {
+    pub(super) async fn new(setup: Setup<'_>) -> Result<Self, BrokerError> {
+        let Setup {
+            broker,
+            category,
+            rules,
+            ..
+        } = setup;
         let lanes = Priority::ALL.map(|priority| broker.pull_lane(category, priority));
         let mut connections = broker.connections();
         connections.mark_unchanged();
-        Ok(Self {
+        let state = WorkerState {
+            category,
+            slots: rules.slots,
+            busy: 0,
+            is_receiving: true,
+        };
+        let mut dispatch = Self {
             broker: broker.clone(),
             category,
-            worker: worker.to_owned(),
-            streams: streams.clone(),
-            scheduler: Scheduler::new(slots),
+            worker: setup.worker.to_owned(),
+            streams: setup.streams.clone(),
+            configured_slots: rules.slots,
+            scheduler: Scheduler::new(rules),
             lanes: try_join_all(lanes).await?,
             lost: Vec::new(),
             held_since: None,
+            hearing: Hearing::new(setup.patience),
             connections,
-            busy,
-        })
+            control: setup.control,
+            state: watch::Sender::new(state),
+        };
+        dispatch.obey().await;
+        Ok(dispatch)
+    }
+
+    /// How the worker is, as it changes.
+    pub(super) fn state(&self) -> watch::Receiver<WorkerState> {
+        self.state.subscribe()
     }
 
     /// Runs until the stop, then hands back what has no slot. Running tasks are not its concern.
@@ -82,18 +120,19 @@ impl Dispatch {
         loop {
             self.carry_out_orders(start, &freed).await;
             match self.next_event(&mut left_slots, stop).await {
-                Event::Lane(priority, event) => self.take(priority, event)?,
-                Event::Freed(ran) => self.scheduler.freed(ran),
+                Event::Lane(priority, event) => self.take(priority, event).await?,
+                Event::Freed((priority, ran)) => self.scheduler.freed(priority, ran),
                 Event::Timer => self.tick().await,
                 Event::Reconnected => {
                     self.reset_all().await;
                     self.quarantine().await;
                 }
+                Event::Controlled => self.obey().await,
                 Event::Stop => break,
             }
             // Whatever else is there already is taken in first, so that one decision covers it.
-            while let Ok(ran) = left_slots.try_recv() {
-                self.scheduler.freed(ran);
+            while let Ok((priority, ran)) = left_slots.try_recv() {
+                self.scheduler.freed(priority, ran);
             }
         }
         self.give_back().await;
@@ -101,11 +140,7 @@ impl Dispatch {
         Ok(())
     }
 
-    async fn carry_out_orders(
-        &mut self,
-        start: Start<'_>,
-        freed: &mpsc::UnboundedSender<Duration>,
-    ) {
+    async fn carry_out_orders(&mut self, start: Start<'_>, freed: &mpsc::UnboundedSender<Freed>) {
         while let Some(order) = self.scheduler.next() {
             match order {
                 Order::Run(task) => start(task, freed.clone()),
@@ -116,16 +151,48 @@ impl Dispatch {
                 }
             }
         }
-        self.busy.send_replace(self.scheduler.busy());
+        self.show();
         self.held_since = match (self.scheduler.is_holding(), self.held_since) {
             (false, _) => None,
             (true, since) => since.or_else(|| Some(Instant::now())),
         };
     }
 
+    fn show(&self) {
+        let now = WorkerState {
+            category: self.category,
+            slots: self.scheduler.slots(),
+            busy: self.scheduler.busy(),
+            is_receiving: self.hearing.is_fine(),
+        };
+        self.state.send_if_modified(|state| {
+            let is_new = *state != now;
+            *state = now;
+            is_new
+        });
+    }
+
+    /// Does what operators have set: pauses, resumes, and changes the slots.
+    async fn obey(&mut self) {
+        let control = self.control.borrow_and_update().clone();
+        self.scheduler
+            .set_slots(control.slots.unwrap_or(self.configured_slots));
+        for priority in Priority::ALL {
+            let is_paused = control.is_paused(priority);
+            if is_paused == self.scheduler.is_paused(priority) {
+                continue;
+            }
+            for delivery in self.scheduler.set_paused(priority, is_paused) {
+                delivery.settle(Settle::Return(Duration::ZERO)).await;
+            }
+            // Withdraws the request that stands; a task that is on its way comes again.
+            self.reset(priority).await;
+        }
+    }
+
     async fn next_event(
         &mut self,
-        freed: &mut mpsc::UnboundedReceiver<Duration>,
+        freed: &mut mpsc::UnboundedReceiver<Freed>,
         stop: &CancellationToken,
     ) -> Event {
         let timer = self.next_timer();
@@ -133,17 +200,27 @@ impl Dispatch {
         tokio::select! {
             biased;
             () = stop.cancelled() => Event::Stop,
-            Some(ran) = freed.recv() => Event::Freed(ran),
+            Some(left) = freed.recv() => Event::Freed(left),
             (priority, event) = next_lane_event(lanes) => Event::Lane(priority, event),
             _ = self.connections.changed() => Event::Reconnected,
+            Ok(()) = self.control.changed() => Event::Controlled,
             () = tokio::time::sleep_until(timer) => Event::Timer,
         }
     }
 
-    fn take(&mut self, priority: Priority, event: LaneEvent) -> Result<(), BrokerError> {
+    async fn take(&mut self, priority: Priority, event: LaneEvent) -> Result<(), BrokerError> {
         match event {
-            LaneEvent::Task(delivery, behind) => self.scheduler.arrived(priority, delivery, behind),
-            LaneEvent::Empty => self.scheduler.empty(priority),
+            LaneEvent::Task(delivery, behind) => {
+                self.hearing.heard_task();
+                let paused = self.scheduler.arrived(priority, delivery, behind);
+                if let Some(delivery) = paused {
+                    delivery.settle(Settle::Return(Duration::ZERO)).await;
+                }
+            }
+            LaneEvent::Empty => {
+                self.hearing.heard_answer();
+                self.scheduler.empty(priority);
+            }
             LaneEvent::Lost(reason) => self.note_lost(priority, &reason),
             LaneEvent::Closed => {
                 return Err(BrokerError::Closed {
@@ -164,12 +241,9 @@ impl Dispatch {
         let held = self.held_since.map(|since| since + HOLD_MAX);
         let silent = self.lanes.iter().filter_map(PullLane::silent_at);
         let lost = self.lost.iter().map(|(_, at)| *at);
-        let idle = Instant::now() + Duration::from_secs(60);
-        held.into_iter()
-            .chain(silent)
-            .chain(lost)
-            .min()
-            .unwrap_or(idle)
+        let first = held.into_iter().chain(silent).chain(lost).min();
+        let look = self.hearing.next_look();
+        first.map_or(look, |first| first.min(look))
     }
 
     async fn tick(&mut self) {
@@ -191,9 +265,36 @@ impl Dispatch {
                 .is_some_and(|at| at <= now)
             {
                 tracing::warn!(%priority, "no answer to a request for tasks: asking anew");
+                self.hearing.silence();
                 self.reset(priority).await;
             }
         }
+        if self.hearing.next_look() <= now {
+            self.listen().await;
+        }
+    }
+
+    /// No task has come for a while: looks whether there is none, or whether we are deaf.
+    async fn listen(&mut self) {
+        let do_tasks_wait = self.do_tasks_wait_for_us().await;
+        if self.hearing.looked(do_tasks_wait) == Finding::Deaf {
+            tracing::warn!(category = %self.category, "tasks wait, there is room for them, and none comes: making all requests anew");
+            self.repair().await;
+            self.reset_all().await;
+        }
+    }
+
+    async fn do_tasks_wait_for_us(&self) -> bool {
+        let has_room = |priority: &Priority| self.scheduler.has_room(*priority);
+        if !self.broker.is_connected() || !Priority::ALL.iter().any(has_room) {
+            return false;
+        }
+        let looking = self.broker.backlog(self.category);
+        let Ok(Ok(backlog)) = tokio::time::timeout(LOOK_TIME_MAX, looking).await else {
+            return false;
+        };
+        let mut depths = backlog.priorities.iter();
+        depths.any(|depth| depth.waiting > 0 && has_room(&depth.priority))
     }
 
     /// A consumer may have been deleted under us: then it is made anew.

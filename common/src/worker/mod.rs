@@ -4,8 +4,10 @@
 mod attempt;
 mod conclude;
 mod config;
+mod controls;
 mod dispatch;
 mod handler;
+mod hearing;
 mod ledger;
 mod meter;
 mod progress;

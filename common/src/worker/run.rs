@@ -10,30 +10,40 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::attempt::Runtime;
-use super::dispatch::Dispatch;
+use super::controls::Controls;
+use super::dispatch::{Dispatch, Freed, Setup};
 use super::running::answer_calls;
 use super::{Config, Handler, Meter, Reporter};
-use crate::broker::{Broker, BrokerError, StreamLimits};
-use crate::model::{Instance, WorkerState};
+use crate::broker::{Broker, BrokerError, Delivery, StreamLimits};
+use crate::model::{Instance, Priority, WorkerState};
 
 /// What is left of the work when the interruption itself is slow: the leases see to the rest.
 const HAND_BACK_TIME: Duration = Duration::from_secs(2);
 
 /// Works until `stop`, then drains: no new tasks, the running ones get the grace period, and
-/// what still runs then is handed back. `ready` is called once the consumers are bound.
+/// what still runs then is handed back. `ready` is called with true once the consumers are
+/// bound, and whenever that ends or begins again.
 pub async fn run<H: Handler>(
     handler: H,
     broker: Broker,
     config: &Config,
     streams: &StreamLimits,
     stop: CancellationToken,
-    ready: impl FnOnce(),
+    ready: impl FnMut(bool) + Send,
 ) -> Result<(), BrokerError> {
     let category = H::CATEGORY;
-    let slots = config.slots(category);
     let instance = Instance::new(category.name());
-    let (busy, busy_now) = watch::channel(0);
-    let dispatch = Dispatch::new(&broker, category, &instance.id, slots, streams, busy).await?;
+    let controls = Controls::follow(&broker, category).await?;
+    let dispatch = Dispatch::new(Setup {
+        broker: &broker,
+        category,
+        worker: &instance.id,
+        rules: config.rules(category),
+        patience: config.deaf_after / 2,
+        streams,
+        control: controls.control.clone(),
+    })
+    .await?;
     let runtime = Arc::new(Runtime {
         handler,
         broker: broker.clone(),
@@ -47,24 +57,19 @@ pub async fn run<H: Handler>(
     });
     let answering = answer_calls(&broker, category, Arc::clone(&runtime.running)).await?;
     let _answering = AbortOnDropHandle::new(tokio::spawn(answering));
-    let state = move || {
-        Some(WorkerState {
-            category,
-            slots,
-            busy: *busy_now.borrow(),
-        })
-    };
+    let (now, changes) = (dispatch.state(), dispatch.state());
+    let state = move || Some(*now.borrow());
     let reporter = Reporter::start(broker.clone(), instance, Arc::clone(&runtime.meter), state);
-    ready();
-    tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
+    tracing::info!(%category, slots = changes.borrow().slots, worker = runtime.worker, "ready for tasks");
 
     let running = TaskTracker::new();
     // Nothing outlives its worker, not even an attempt that waits for a broker that is gone.
     let abandon = CancellationToken::new();
     let _abandon_at_the_end = abandon.clone().drop_guard();
-    let mut start = |delivery: Box<_>, freed| {
+    let mut start = |delivery: Box<Delivery>, freed| {
         let runtime = Arc::clone(&runtime);
         let slot = Slot {
+            priority: delivery.envelope.priority,
             taken_at: Instant::now(),
             freed,
         };
@@ -76,7 +81,10 @@ pub async fn run<H: Handler>(
                 .await;
         });
     };
-    let ended = dispatch.run(&mut start, &stop).await;
+    let ended = tokio::select! {
+        ended = dispatch.run(&mut start, &stop) => ended,
+        never = tell_readiness(changes, ready) => never,
+    };
     // Without a connection nothing can be recorded, so that there is nothing to wait for.
     let grace = ended
         .as_ref()
@@ -87,16 +95,32 @@ pub async fn run<H: Handler>(
     ended
 }
 
+/// Says that the worker is ready, and whenever it hears nothing any more, or hears again.
+async fn tell_readiness(mut state: watch::Receiver<WorkerState>, mut ready: impl FnMut(bool)) -> ! {
+    let mut is_ready = true;
+    ready(true);
+    loop {
+        let changed = state.wait_for(|state| state.is_receiving != is_ready);
+        let is_over = changed.await.is_err();
+        if is_over {
+            std::future::pending::<()>().await;
+        }
+        is_ready = !is_ready;
+        ready(is_ready);
+    }
+}
+
 /// A slot while it is taken. Freed however the attempt ends, be it by a bug of ours.
 struct Slot {
+    priority: Priority,
     taken_at: Instant,
-    freed: UnboundedSender<Duration>,
+    freed: UnboundedSender<Freed>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         // Nobody listens any more while draining.
-        let _ = self.freed.send(self.taken_at.elapsed());
+        let _ = self.freed.send((self.priority, self.taken_at.elapsed()));
     }
 }
 

@@ -1,10 +1,17 @@
 //! Which task runs next, and what to ask the broker for: a pure state machine over the five
 //! priorities of one process. `worker::dispatch` feeds it and carries out its orders.
 //!
-//! What it guarantees: a free slot goes to the highest priority that waits (a lower task does
-//! not start while a request for a higher one is still unanswered); nothing is polled (an empty
-//! priority has one standing request); and at most one task per priority is held without a
-//! slot, for no longer than the dispatcher lets it.
+//! What it guarantees: a free slot goes to the highest priority that waits and may take it (a
+//! lower task does not start while a request for a higher one is still unanswered); nothing is
+//! polled (an empty priority has one standing request); and at most one task per priority is
+//! held without a slot, for no longer than the dispatcher lets it.
+//!
+//! Two rules bend the order. Reserved slots are for critical and high tasks only. And nobody
+//! starves: when `overtakes_max` tasks of higher priorities have started since a priority had
+//! its last turn, the next slot that it may take is kept for one of its tasks. With a broker
+//! that answers at once, a priority with tasks waiting sees at most `overtakes_max` + slots + 3
+//! such starts between two of its own, in each process: beside the maximum, those in slots that
+//! are free as well, and the turns of the other priorities.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,13 +32,24 @@ pub(super) enum Order<T> {
     Pull(Priority, PullRequest),
 }
 
+/// How the slots of a process are given away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) slots: usize,
+    /// Slots that only critical and high tasks may take.
+    pub(super) reserved: usize,
+    /// After so many tasks of higher priorities it is a waiting task's turn; 0: it never is.
+    pub(super) overtakes_max: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Scheduler<T> {
-    slots: usize,
+    rules: Rules,
+    /// Taken slots.
     busy: usize,
+    /// Those of them that are taken by tasks which may not take reserved ones.
+    busy_unreserved: usize,
     mean_run: Duration,
-    /// A held task has found no slot in time: nothing more is fetched ahead until one is free.
-    is_congested: bool,
     lanes: [Lane<T>; 5],
 }
 
@@ -40,6 +58,38 @@ struct Lane<T> {
     held: VecDeque<T>,
     pull: Option<Pull>,
     waiting: Waiting,
+    is_paused: bool,
+    /// Whether its tasks may take the reserved slots.
+    is_urgent: bool,
+    /// Starts of higher priorities since this one had its last turn, or had nothing waiting.
+    overtaken: u32,
+    /// A held task has found no slot in time: nothing more is fetched ahead until one is free.
+    is_congested: bool,
+}
+
+/// Slots that are left to give away, while the lanes are gone through.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    any: usize,
+    unreserved: usize,
+}
+
+impl Room {
+    fn of<T>(self, lane: &Lane<T>) -> usize {
+        if lane.is_urgent {
+            self.any
+        } else {
+            self.any.min(self.unreserved)
+        }
+    }
+
+    fn take<T>(&mut self, lane: &Lane<T>, slots: usize) {
+        let slots = slots.min(self.of(lane));
+        self.any -= slots;
+        if !lane.is_urgent {
+            self.unreserved -= slots;
+        }
+    }
 }
 
 /// What is known of the tasks of a priority that still are with the broker.
@@ -58,25 +108,55 @@ enum Pull {
 }
 
 impl<T> Scheduler<T> {
-    pub(super) fn new(slots: usize) -> Self {
-        let lane = |_| Lane {
+    pub(super) fn new(rules: Rules) -> Self {
+        let lane = |priority| Lane {
             held: VecDeque::new(),
             pull: None,
             waiting: Waiting::Unknown,
+            is_paused: false,
+            is_urgent: priority <= Priority::High,
+            overtaken: 0,
+            is_congested: false,
         };
         Self {
-            slots,
+            rules,
             busy: 0,
+            busy_unreserved: 0,
             mean_run: Duration::ZERO,
-            is_congested: false,
             lanes: Priority::ALL.map(lane),
         }
     }
 
-    /// A task has arrived; `behind` more wait at the broker.
-    pub(super) fn arrived(&mut self, priority: Priority, task: T, behind: u64) {
+    /// Changes the number of slots; tasks that run in slots too many finish.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.rules.slots = slots;
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.rules.slots
+    }
+
+    /// Pauses or resumes a priority; answers what it held, which is to be handed back.
+    pub(super) fn set_paused(&mut self, priority: Priority, is_paused: bool) -> Vec<T> {
         let lane = &mut self.lanes[priority.index()];
-        lane.held.push_back(task);
+        lane.is_paused = is_paused;
+        lane.overtaken = 0;
+        if is_paused {
+            lane.waiting = Waiting::Unknown;
+            lane.held.drain(..).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn is_paused(&self, priority: Priority) -> bool {
+        self.lanes[priority.index()].is_paused
+    }
+
+    /// A task has arrived; `behind` more wait at the broker. Answers the task again where its
+    /// priority is paused: it is to be handed back.
+    pub(super) fn arrived(&mut self, priority: Priority, task: T, behind: u64) -> Option<T> {
+        let lane = &mut self.lanes[priority.index()];
         lane.waiting = if behind == 0 {
             Waiting::None
         } else {
@@ -86,11 +166,18 @@ impl<T> Scheduler<T> {
             Some(Pull::Immediate(due)) if due > 1 => Some(Pull::Immediate(due - 1)),
             _ => None,
         };
+        if lane.is_paused {
+            lane.waiting = Waiting::Unknown;
+            return Some(task);
+        }
+        lane.held.push_back(task);
+        None
     }
 
     /// The request has ended, and nothing waits.
     pub(super) fn empty(&mut self, priority: Priority) {
         self.ended(priority, Waiting::None);
+        self.lanes[priority.index()].overtaken = 0;
     }
 
     /// The request is lost, for a reason that says nothing about what waits.
@@ -104,10 +191,19 @@ impl<T> Scheduler<T> {
         lane.waiting = waiting;
     }
 
-    /// A task has left its slot after running for so long.
-    pub(super) fn freed(&mut self, ran: Duration) {
+    /// A task of this priority has left its slot after running for so long.
+    pub(super) fn freed(&mut self, priority: Priority, ran: Duration) {
+        let is_urgent = self.lanes[priority.index()].is_urgent;
         self.busy = self.busy.saturating_sub(1);
-        self.is_congested = false;
+        if !is_urgent {
+            self.busy_unreserved = self.busy_unreserved.saturating_sub(1);
+        }
+        let is_useless_to_others = is_urgent && self.rules.reserved > 0;
+        for lane in &mut self.lanes {
+            if lane.is_urgent || !is_useless_to_others {
+                lane.is_congested = false;
+            }
+        }
         self.mean_run = self.mean_run.mul_f64(1.0 - MEAN_WEIGHT) + ran.mul_f64(MEAN_WEIGHT);
     }
 
@@ -117,10 +213,10 @@ impl<T> Scheduler<T> {
         for lane in &mut self.lanes {
             if !lane.held.is_empty() {
                 lane.waiting = Waiting::Unknown;
+                lane.is_congested = true;
             }
             given.extend(lane.held.drain(..));
         }
-        self.is_congested = !given.is_empty();
         given
     }
 
@@ -132,10 +228,15 @@ impl<T> Scheduler<T> {
         self.lanes.iter().any(|lane| !lane.held.is_empty())
     }
 
+    /// Whether a task of this priority would start at once.
+    pub(super) fn has_room(&self, priority: Priority) -> bool {
+        let lane = &self.lanes[priority.index()];
+        !lane.is_paused && self.room().of(lane) > 0
+    }
+
     /// The next thing to do; to be asked until it is `None`.
     pub(super) fn next(&mut self) -> Option<Order<T>> {
-        let run = self.next_run().map(Order::Run);
-        let next = run.or_else(|| self.next_pull());
+        let next = self.next_run().or_else(|| self.next_pull());
         if next.is_none() {
             self.forget();
         }
@@ -151,39 +252,93 @@ impl<T> Scheduler<T> {
         }
     }
 
-    fn next_run(&mut self) -> Option<T> {
-        let free = self.slots.saturating_sub(self.busy);
-        // Slots that tasks of a higher priority, asked for and not yet here, have a claim on.
-        let mut claimed = 0;
-        for lane in &mut self.lanes {
-            if free <= claimed {
+    fn room(&self) -> Room {
+        let Rules {
+            slots, reserved, ..
+        } = self.rules;
+        // With fewer slots than are reserved, one stays for everybody.
+        let reserved = reserved.min(slots.saturating_sub(1));
+        Room {
+            any: slots.saturating_sub(self.busy),
+            unreserved: (slots - reserved).saturating_sub(self.busy_unreserved),
+        }
+    }
+
+    /// Those whose turn it is, then all by priority.
+    fn turns(&self) -> [Priority; 5] {
+        let mut turns = Priority::ALL;
+        turns.sort_by_key(|priority| !self.is_aged(*priority));
+        turns
+    }
+
+    fn is_aged(&self, priority: Priority) -> bool {
+        let max = self.rules.overtakes_max;
+        max > 0 && self.lanes[priority.index()].overtaken >= max
+    }
+
+    fn next_run(&mut self) -> Option<Order<T>> {
+        let mut room = self.room();
+        for priority in self.turns() {
+            let turn = if self.is_aged(priority) {
+                1
+            } else {
+                usize::MAX
+            };
+            let lane = &mut self.lanes[priority.index()];
+            if room.any == 0 {
                 return None;
             }
-            if let Some(task) = lane.held.pop_front() {
-                self.busy += 1;
-                return Some(task);
+            if lane.is_paused || room.of(lane) == 0 {
+                continue;
             }
-            claimed = claimed.saturating_add(lane.promised());
+            if let Some(task) = lane.held.pop_front() {
+                self.started(priority);
+                return Some(Order::Run(task));
+            }
+            // Slots that its tasks, asked for and not yet here, have a claim on.
+            room.take(lane, lane.promised().min(turn));
         }
         None
     }
 
+    fn started(&mut self, priority: Priority) {
+        self.busy += 1;
+        if !self.lanes[priority.index()].is_urgent {
+            self.busy_unreserved += 1;
+        }
+        let (_, from_it_on) = self.lanes.split_at_mut(priority.index());
+        if let [lane, lower @ ..] = from_it_on {
+            lane.overtaken = 0;
+            for lane in lower.iter_mut().filter(|lane| lane.may_wait()) {
+                lane.overtaken = lane.overtaken.saturating_add(1);
+            }
+        }
+    }
+
     fn next_pull(&mut self) -> Option<Order<T>> {
-        let free = self.slots.saturating_sub(self.busy);
-        let may_look_ahead = self.mean_run < HOLD_MAX && !self.is_congested;
-        let mut claimed = 0;
-        for (priority, lane) in Priority::ALL.into_iter().zip(&mut self.lanes) {
-            let room = free.saturating_sub(claimed);
-            if let Some(request) = lane.wanted(room, may_look_ahead) {
+        let is_short = self.mean_run < HOLD_MAX;
+        let mut room = self.room();
+        for priority in self.turns() {
+            let turn = if self.is_aged(priority) {
+                1
+            } else {
+                usize::MAX
+            };
+            let lane = &mut self.lanes[priority.index()];
+            if lane.is_paused {
+                continue;
+            }
+            let free = room.of(lane);
+            if let Some(request) = lane.wanted(free.min(turn), is_short && !lane.is_congested) {
                 lane.pull = Some(match request {
                     PullRequest::Standing => Pull::Standing,
                     PullRequest::Immediate(due) => Pull::Immediate(due),
                 });
                 return Some(Order::Pull(priority, request));
             }
-            claimed += lane.claim();
+            room.take(lane, lane.claim());
             // A priority with more waiting than there is room for leaves none to the lower ones.
-            if claimed >= free && lane.waiting != Waiting::None {
+            if room.of(lane) == 0 && lane.waiting != Waiting::None && turn == usize::MAX {
                 return None;
             }
         }
@@ -192,6 +347,10 @@ impl<T> Scheduler<T> {
 }
 
 impl<T> Lane<T> {
+    fn may_wait(&self) -> bool {
+        !self.is_paused && (self.waiting != Waiting::None || !self.held.is_empty())
+    }
+
     fn due(&self) -> usize {
         match self.pull {
             Some(Pull::Immediate(due)) => due,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -56,6 +57,28 @@ impl Fields {
         Ok(value)
     }
 
+    /// The same, where `null` is a value of its own; `None` where nothing is given.
+    pub(crate) fn take_given<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Option<T>>, Problem> {
+        if !self.0.contains_key(name) {
+            return Ok(None);
+        }
+        self.take(name).map(Some)
+    }
+
+    /// For bodies that carry no payload: what is left over is a mistake.
+    pub(crate) fn nothing_else(&self) -> Result<(), Problem> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Problem::invalid(
+                name,
+                format!("{name}: there is no such field"),
+            )),
+        }
+    }
+
     pub(crate) fn require<T>(name: &str, value: Option<T>) -> Result<T, Problem> {
         value.ok_or_else(|| Problem::invalid(name, format!("{name} is missing")))
     }
@@ -88,6 +111,22 @@ impl FromRequest<Arc<Gateway>> for Fields {
                 ),
             )),
         }
+    }
+}
+
+/// A body that may be left out.
+#[derive(Debug)]
+pub(crate) struct MaybeFields(pub(crate) Fields);
+
+impl FromRequest<Arc<Gateway>> for MaybeFields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        let is_empty = request.body().size_hint().exact() == Some(0);
+        if is_empty {
+            return Ok(Self(Fields::default()));
+        }
+        Fields::from_request(request, gateway).await.map(Self)
     }
 }
 

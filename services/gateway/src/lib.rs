@@ -4,6 +4,7 @@
 mod body;
 mod cancel;
 mod config;
+mod control;
 mod fleet;
 mod problem;
 mod refusal;

@@ -7,10 +7,10 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::problem::{Kind, Problem};
-use crate::{Gateway, cancel, fleet, submit, tasks};
+use crate::{Gateway, cancel, control, fleet, submit, tasks};
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
@@ -24,6 +24,9 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/health", get(fleet::health))
         .route("/workers", get(fleet::workers))
         .route("/queues", get(fleet::queues))
+        .route("/queues/{category}/pause", post(control::pause))
+        .route("/queues/{category}/resume", post(control::resume))
+        .route("/queues/{category}/slots", put(control::set_slots))
         .route("/stats", get(fleet::stats))
         .route("/circuit-breakers", get(fleet::circuit_breakers));
     Router::new()
@@ -43,7 +46,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /health, /workers, /queues, /stats, /circuit-breakers")
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

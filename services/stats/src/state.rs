@@ -184,6 +184,7 @@ mod tests {
             category: Category::Scraping,
             slots: 6,
             busy: 0,
+            is_receiving: true,
         });
         let body = EventBody::Report(Report {
             number,

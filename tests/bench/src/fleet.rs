@@ -33,8 +33,9 @@ impl Worker {
             let stop = stop.clone();
             let config: worker::Config = toml::from_str(&format!("slots.query = {slots}"))?;
             async move {
-                let ready = move || {
-                    let _ = bound.send(());
+                let mut bound = Some(bound);
+                let ready = move |_| {
+                    let _ = bound.take().map(|bound| bound.send(()));
                 };
                 let ended = worker::run(
                     Empty,

@@ -104,6 +104,10 @@ impl Fleet {
         http::post(&self.address, &format!("/api/hp{path}"), body).await
     }
 
+    pub(crate) async fn request(&self, method: &str, path: &str, body: &str) -> http::Answer {
+        http::request(&self.address, method, &format!("/api/hp{path}"), body).await
+    }
+
     /// Waits until the statistics have counted so many finished tasks.
     pub(crate) async fn counted(&self, finished: u64) {
         eventually(&format!("{finished} tasks are counted"), async || {

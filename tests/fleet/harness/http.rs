@@ -16,7 +16,11 @@ pub(crate) async fn get(address: &str, path: &str) -> Answer {
 }
 
 pub(crate) async fn post(address: &str, path: &str, body: &str) -> Answer {
-    let head = format!("POST {path} HTTP/1.1\r\ncontent-type: application/json\r\n");
+    request(address, "POST", path, body).await
+}
+
+pub(crate) async fn request(address: &str, method: &str, path: &str, body: &str) -> Answer {
+    let head = format!("{method} {path} HTTP/1.1\r\ncontent-type: application/json\r\n");
     send(address, &head, body).await
 }
 

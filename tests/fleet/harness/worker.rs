@@ -64,8 +64,9 @@ impl Setup {
         let running = {
             let (handler, stop, grace) = (handler.clone(), stop.clone(), config.drain_grace);
             let task = tokio::spawn(async move {
-                let ready = || {
-                    let _ = bound.send(());
+                let mut bound = Some(bound);
+                let ready = |_| {
+                    let _ = bound.take().map(|bound| bound.send(()));
                 };
                 worker::run(handler, broker, &config, &streams, stop, ready).await
             });

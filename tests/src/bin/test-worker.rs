@@ -37,6 +37,6 @@ async fn main() -> anyhow::Result<()> {
     let broker = Broker::connect(&config, "test-worker").await?;
     broker.ensure_topology(&streams).await?;
     let stop = CancellationToken::new();
-    worker::run(Scripted::default(), broker, &worker, &streams, stop, || {}).await?;
+    worker::run(Scripted::default(), broker, &worker, &streams, stop, |_| {}).await?;
     Ok(())
 }

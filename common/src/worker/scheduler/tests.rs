@@ -22,6 +22,8 @@ struct Model {
     running: Vec<Task>,
     started: Vec<Task>,
     published: usize,
+    /// Starts of higher priorities since each had its last, while it had tasks waiting.
+    passed: [u32; 5],
 }
 
 #[derive(Debug, Clone)]
@@ -31,13 +33,18 @@ enum Step {
     Finish { ran: Duration },
     GiveBack,
     Lose(Priority),
+    Pause(Priority, bool),
 }
 
 impl Model {
     fn new(slots: usize, answers_at_once: bool) -> Self {
+        Self::with(rules(slots, 0, 0), answers_at_once)
+    }
+
+    fn with(rules: Rules, answers_at_once: bool) -> Self {
         let mut model = Self {
-            scheduler: Scheduler::new(slots),
-            slots,
+            scheduler: Scheduler::new(rules),
+            slots: rules.slots,
             waiting: Default::default(),
             standing: [false; 5],
             asked: VecDeque::new(),
@@ -45,6 +52,7 @@ impl Model {
             running: Vec::new(),
             started: Vec::new(),
             published: 0,
+            passed: [0; 5],
         };
         model.carry_out_orders();
         model
@@ -57,6 +65,7 @@ impl Model {
             Step::Finish { ran } => self.finish(*ran),
             Step::GiveBack => self.give_back(),
             Step::Lose(priority) => self.lose(*priority),
+            Step::Pause(priority, is_paused) => self.pause(*priority, *is_paused),
         }
         self.carry_out_orders();
     }
@@ -84,13 +93,16 @@ impl Model {
     fn deliver(&mut self, priority: Priority) {
         let lane = &mut self.waiting[priority.index()];
         if let Some(task) = lane.pop_front() {
-            self.scheduler.arrived(priority, task, lane.len() as u64);
+            let refused = self.scheduler.arrived(priority, task, lane.len() as u64);
+            if let Some(task) = refused {
+                self.waiting[priority.index()].push_front(task);
+            }
         }
     }
 
     fn finish(&mut self, ran: Duration) {
-        if self.running.pop().is_some() {
-            self.scheduler.freed(ran);
+        if let Some((priority, _)) = self.running.pop() {
+            self.scheduler.freed(priority, ran);
         }
     }
 
@@ -118,10 +130,12 @@ impl Model {
 
     fn carry_out_orders(&mut self) {
         loop {
-            while let Some(order) = self.scheduler.next() {
-                match order {
-                    Order::Run(task) => self.start(task),
-                    Order::Pull(priority, request) => self.ask(priority, request),
+            loop {
+                let aged = Priority::ALL.map(|priority| self.scheduler.is_aged(priority));
+                match self.scheduler.next() {
+                    Some(Order::Run(task)) => self.start(task, aged[task.0.index()]),
+                    Some(Order::Pull(priority, request)) => self.ask(priority, request),
+                    None => break,
                 }
             }
             if !self.answers_at_once || self.asked.is_empty() {
@@ -131,17 +145,48 @@ impl Model {
         }
     }
 
-    fn start(&mut self, task: Task) {
-        if self.answers_at_once {
+    fn start(&mut self, task: Task, is_aged: bool) {
+        let rank = task.0.index();
+        if self.answers_at_once && !is_aged {
             let passed_over = Priority::ALL
                 .iter()
-                .take(task.0.index())
-                .any(|p| !self.waiting[p.index()].is_empty());
+                .take(rank)
+                .any(|p| !self.scheduler.is_paused(*p) && !self.waiting[p.index()].is_empty());
             assert!(!passed_over, "{task:?} started while a higher one waited");
         }
         self.running.push(task);
         self.started.push(task);
         assert!(self.running.len() <= self.slots, "more tasks than slots");
+        let waits = |p: Priority| self.waits(p);
+        self.passed = Priority::ALL.map(|p| match p.index() {
+            lower if lower > rank && waits(p) => self.passed[lower] + 1,
+            higher if higher < rank => self.passed[higher],
+            _ => 0,
+        });
+    }
+
+    /// Whether tasks of a priority have not started, be they at the broker or held.
+    fn waits(&self, priority: Priority) -> bool {
+        let is_held = !self.scheduler.lanes[priority.index()].held.is_empty();
+        is_held || !self.waiting[priority.index()].is_empty()
+    }
+
+    fn pause(&mut self, priority: Priority, is_paused: bool) {
+        for task in self
+            .scheduler
+            .set_paused(priority, is_paused)
+            .into_iter()
+            .rev()
+        {
+            self.waiting[priority.index()].push_front(task);
+        }
+        // The dispatcher withdraws the request, and says so.
+        self.lose(priority);
+    }
+
+    fn running_unreserved(&self) -> usize {
+        let may_not = |task: &&Task| task.0 > Priority::High;
+        self.running.iter().filter(may_not).count()
     }
 
     fn ask(&mut self, priority: Priority, request: PullRequest) {
@@ -193,11 +238,95 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn step_or_pause() -> impl Strategy<Value = Step> {
+    let pause = (priority(), any::<bool>()).prop_map(|(p, is_paused)| Step::Pause(p, is_paused));
+    prop_oneof![6 => step(), 1 => pause]
+}
+
 fn history() -> impl Strategy<Value = (usize, Vec<Step>)> {
     (1_usize..8, prop::collection::vec(step(), 0..300))
 }
 
+fn rules(slots: usize, reserved: usize, overtakes_max: u32) -> Rules {
+    Rules {
+        slots,
+        reserved,
+        overtakes_max,
+    }
+}
+
 proptest! {
+    /// Aging lets nobody starve, and strictness lets the higher ones always win (asserted where
+    /// the model starts a task). More tasks of high priorities come than slots are freed.
+    #[test]
+    fn nobody_is_passed_over_for_ever(
+        slots in 1_usize..6,
+        overtakes_max in 1_u32..12,
+        steps in prop::collection::vec(step(), 0..600),
+    ) {
+        let mut model = Model::with(rules(slots, 0, overtakes_max), true);
+        let bound = overtakes_max + slots as u32 + 3;
+        for step in &steps {
+            model.step(step);
+            model.step(&Step::Publish(Priority::Critical));
+            let worst = model.passed.iter().max().unwrap();
+            prop_assert!(*worst <= bound, "{:?} above {bound}", model.passed);
+        }
+    }
+
+    /// Reserved slots stay free of what may not take them, and nothing else stays free.
+    #[test]
+    fn reserved_slots_are_for_the_urgent(
+        slots in 2_usize..8,
+        reserved in 0_usize..8,
+        steps in prop::collection::vec(step(), 0..300),
+    ) {
+        let reserved = reserved.min(slots - 1);
+        let mut model = Model::with(rules(slots, reserved, 0), false);
+        for step in &steps {
+            model.step(step);
+            prop_assert!(model.running_unreserved() <= slots - reserved);
+        }
+        model.answer_all();
+        let [urgent, others] = [0..2, 2..5].map(|ranks: std::ops::Range<usize>| {
+            Priority::ALL[ranks].iter().any(|p| model.waits(*p))
+        });
+        if model.running.len() < slots {
+            prop_assert!(!urgent, "a slot is free, and an urgent task waits");
+            if model.running_unreserved() < slots - reserved {
+                prop_assert!(!others, "a slot is free, and a task that may take it waits");
+            }
+        }
+    }
+
+    /// Nothing of a paused priority starts or is held, and all of it runs once it is resumed.
+    #[test]
+    fn paused_priorities_rest(
+        slots in 1_usize..6,
+        steps in prop::collection::vec(step_or_pause(), 0..300),
+    ) {
+        let mut model = Model::with(rules(slots, 0, 3), true);
+        for step in &steps {
+            let before = model.started.len();
+            model.step(step);
+            for (priority, _) in &model.started[before..] {
+                prop_assert!(!model.scheduler.is_paused(*priority));
+            }
+            for priority in Priority::ALL {
+                let lane = &model.scheduler.lanes[priority.index()];
+                prop_assert!(!lane.is_paused || lane.held.is_empty());
+            }
+        }
+        for priority in Priority::ALL {
+            model.step(&Step::Pause(priority, false));
+        }
+        while model.started.len() < model.published {
+            let before = model.started.len();
+            model.step(&Step::Finish { ran: LONG });
+            prop_assert!(model.started.len() > before || !model.running.is_empty(), "stuck");
+        }
+    }
+
     /// No slot stays free while a task waits, once what was asked for has been answered.
     #[test]
     fn slots_are_not_idle_while_tasks_wait((slots, steps) in history()) {
@@ -273,4 +402,27 @@ fn short_tasks_are_fetched_one_ahead() {
     }
     model.step(&Step::Finish { ran: SHORT });
     assert_eq!((model.held(), model.running.len()), (1, 1));
+}
+
+#[test]
+fn slots_change_while_tasks_run() {
+    let mut model = Model::new(1, true);
+    for _ in 0..6 {
+        model.step(&Step::Publish(Priority::Normal));
+    }
+    model.slots = 3;
+    model.scheduler.set_slots(3);
+    model.carry_out_orders();
+    assert_eq!(model.running.len(), 3);
+    model.scheduler.set_slots(1);
+    model.step(&Step::Finish { ran: LONG });
+    assert_eq!(
+        model.running.len(),
+        2,
+        "those too many finish, and none starts"
+    );
+    for _ in 0..2 {
+        model.step(&Step::Finish { ran: LONG });
+    }
+    assert_eq!(model.running.len(), 1);
 }

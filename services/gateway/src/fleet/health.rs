@@ -42,6 +42,8 @@ struct BrokerHealth {
 enum Presence {
     Alive,
     Missing,
+    /// Connected, and yet it receives none of the tasks that wait.
+    Deaf,
     /// Nobody is there to tell.
     Unknown,
 }
@@ -85,7 +87,16 @@ fn presence(
         let seen = || of_service(snapshot, service);
         let alive = seen().filter(|instance| instance.is_alive).count();
         let silent = seen().count() - alive;
-        let presence = if alive > 0 {
+        let is_deaf = |seen: &&SeenInstance| {
+            seen.is_alive && seen.worker.is_some_and(|worker| !worker.is_receiving)
+        };
+        let deaf = seen().filter(is_deaf).count();
+        if deaf > 0 {
+            problems.push(format!("{deaf} of {alive} {service} processes receive no tasks, though some wait; look at the broker's consumers and their logs"));
+        }
+        let presence = if deaf > 0 && deaf == alive {
+            Presence::Deaf
+        } else if alive > 0 {
             Presence::Alive
         } else {
             Presence::Missing
@@ -147,11 +158,14 @@ impl Slots {
     }
 }
 
-/// The slots of the live instances, and of all.
+/// The slots of the live instances that receive tasks, and of all.
 fn seen_slots(snapshot: &Snapshot, category: Category) -> (usize, usize) {
     let slots = |seen: &SeenInstance| seen.worker.map_or(0, |worker| worker.slots);
     let all = || of_service(snapshot, category.name());
-    let alive = all().filter(|seen| seen.is_alive).map(slots).sum();
+    let works = |seen: &&SeenInstance| {
+        seen.is_alive && seen.worker.is_none_or(|worker| worker.is_receiving)
+    };
+    let alive = all().filter(works).map(slots).sum();
     (alive, all().map(slots).sum())
 }
 

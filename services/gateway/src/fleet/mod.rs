@@ -53,7 +53,10 @@ pub(crate) async fn workers(State(gateway): State<Arc<Gateway>>) -> Result<Json<
 
 pub(crate) async fn queues(State(gateway): State<Arc<Gateway>>) -> Result<Json<Queues>, Problem> {
     let backlogs = Category::ALL.map(|category| gateway.broker.backlog(category));
-    Ok(Json(Queues::of(&try_join_all(backlogs).await?)))
+    let controls = Category::ALL.map(|category| gateway.broker.category_control(category));
+    let (backlogs, controls) = tokio::try_join!(try_join_all(backlogs), try_join_all(controls))?;
+    let controls: Vec<_> = controls.into_iter().map(|shared| shared.value).collect();
+    Ok(Json(Queues::of(&backlogs, &controls)))
 }
 
 pub(crate) async fn stats(State(gateway): State<Arc<Gateway>>) -> Result<Json<Stats>, Problem> {

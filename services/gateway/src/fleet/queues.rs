@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_common::broker::Backlog;
+use flotilla_common::model::Control;
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -19,6 +20,11 @@ struct Queue {
     in_flight: u64,
     /// The size, by priority.
     by_priority: BTreeMap<&'static str, u64>,
+    /// The priorities that an operator has paused.
+    paused: Vec<&'static str>,
+    /// Slots of every worker process, where an operator has set them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<usize>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,10 +34,13 @@ struct Total {
 }
 
 impl Queues {
-    pub(super) fn of(backlogs: &[Backlog]) -> Self {
-        let queue = |backlog: &Backlog| (backlog.category.queue_name(), Queue::of(backlog));
+    /// Of backlogs and controls in the same order of categories.
+    pub(super) fn of(backlogs: &[Backlog], controls: &[Control]) -> Self {
+        let queue = |(backlog, control): (&Backlog, &Control)| {
+            (backlog.category.queue_name(), Queue::of(backlog, control))
+        };
         Self {
-            queues: backlogs.iter().map(queue).collect(),
+            queues: backlogs.iter().zip(controls).map(queue).collect(),
             total: Total {
                 size: backlogs.iter().map(Backlog::waiting).sum(),
                 in_flight: backlogs.iter().map(Backlog::in_flight).sum(),
@@ -41,7 +50,7 @@ impl Queues {
 }
 
 impl Queue {
-    fn of(backlog: &Backlog) -> Self {
+    fn of(backlog: &Backlog, control: &Control) -> Self {
         let depths = backlog.priorities.iter();
         Self {
             size: backlog.waiting(),
@@ -49,6 +58,8 @@ impl Queue {
             by_priority: depths
                 .map(|depth| (depth.priority.api_name(), depth.waiting))
                 .collect(),
+            paused: control.paused.iter().map(|p| p.api_name()).collect(),
+            slots: control.slots,
         }
     }
 }
@@ -72,14 +83,19 @@ mod tests {
             category: Category::Scraping,
             priorities: vec![depth(Priority::Critical, 2), depth(Priority::Bulk, 3)],
         };
+        let control = Control {
+            paused: [Priority::Bulk].into(),
+            ..Control::untouched(Category::Scraping)
+        };
         let expected = json!({
             "queues": {"scraping_queue": {
                 "size": 5, "in_flight": 2, "by_priority": {"CRITICAL": 2, "BULK": 3},
+                "paused": ["BULK"],
             }},
             "total": {"size": 5, "in_flight": 2},
         });
         assert_eq!(
-            serde_json::to_value(Queues::of(&[backlog])).unwrap(),
+            serde_json::to_value(Queues::of(&[backlog], &[control])).unwrap(),
             expected
         );
     }

@@ -36,6 +36,7 @@ pub(super) fn worker(category: Category, slots: usize, is_alive: bool) -> SeenIn
             category,
             slots,
             busy: 0,
+            is_receiving: true,
         }),
         ..service(category.name(), is_alive)
     }

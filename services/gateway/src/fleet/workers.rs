@@ -34,6 +34,8 @@ struct Slots {
 struct Worker {
     id: String,
     alive: bool,
+    /// False for one that hears nothing of the tasks that wait for it.
+    receiving: bool,
     slots: usize,
     busy: usize,
     last_seen: Timestamp,
@@ -73,6 +75,7 @@ impl Worker {
         Self {
             id: seen.instance.id.clone(),
             alive: seen.is_alive,
+            receiving: state.is_receiving,
             slots: state.slots,
             busy: state.busy,
             last_seen: seen.last_seen,
