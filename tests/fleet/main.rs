@@ -6,6 +6,7 @@ mod harness;
 mod broker_restart;
 mod cancel;
 mod chaos;
+mod deaf;
 mod drain;
 mod duplicates;
 mod entrances;

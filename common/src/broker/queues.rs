@@ -43,6 +43,18 @@ impl Broker {
         })
     }
 
+    /// Tasks that are in a category's stream, whether a consumer knows of them or not.
+    pub async fn stored_tasks(&self, category: Category) -> Result<u64, BrokerError> {
+        let stream = self.jetstream.get_stream(tasks_stream(category)).await;
+        let stream = stream.map_err(|error| {
+            BrokerError::other(
+                format!("asking how many tasks of {category} are stored"),
+                error,
+            )
+        })?;
+        Ok(stream.cached_info().state.messages)
+    }
+
     async fn depth(
         &self,
         category: Category,

@@ -65,6 +65,11 @@ impl Readiness {
         self.ready.send_modify(|count| *count += 1);
     }
 
+    /// How many services are ready now.
+    pub fn count(&self) -> usize {
+        *self.ready.borrow()
+    }
+
     fn unmark(&self) {
         self.ready
             .send_modify(|count| *count = count.saturating_sub(1));

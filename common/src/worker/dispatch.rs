@@ -182,11 +182,12 @@ impl Dispatch {
             if is_paused == self.scheduler.is_paused(priority) {
                 continue;
             }
+            // A request that stands is left to itself: what it still brings is handed back as
+            // well, where a task on its way to a request that was withdrawn would be lost until
+            // its lease ends.
             for delivery in self.scheduler.set_paused(priority, is_paused) {
                 delivery.settle(Settle::Return(Duration::ZERO)).await;
             }
-            // Withdraws the request that stands; a task that is on its way comes again.
-            self.reset(priority).await;
         }
     }
 
@@ -279,8 +280,9 @@ impl Dispatch {
         let do_tasks_wait = self.do_tasks_wait_for_us().await;
         if self.hearing.looked(do_tasks_wait) == Finding::Deaf {
             tracing::warn!(category = %self.category, "tasks wait, there is room for them, and none comes: making all requests anew");
-            self.repair().await;
+            // First the old requests: what a repaired consumer brings must not go to them.
             self.reset_all().await;
+            self.repair().await;
         }
     }
 
@@ -289,12 +291,19 @@ impl Dispatch {
         if !self.broker.is_connected() || !Priority::ALL.iter().any(has_room) {
             return false;
         }
-        let looking = self.broker.backlog(self.category);
-        let Ok(Ok(backlog)) = tokio::time::timeout(LOOK_TIME_MAX, looking).await else {
+        let looking = async {
+            tokio::try_join!(
+                self.broker.stored_tasks(self.category),
+                self.broker.backlog(self.category)
+            )
+        };
+        let Ok(Ok((stored, backlog))) = tokio::time::timeout(LOOK_TIME_MAX, looking).await else {
             return false;
         };
+        // What no consumer knows of is nobody's, until the consumers are repaired.
+        let is_orphaned = stored > backlog.waiting() + backlog.in_flight();
         let mut depths = backlog.priorities.iter();
-        depths.any(|depth| depth.waiting > 0 && has_room(&depth.priority))
+        is_orphaned || depths.any(|depth| depth.waiting > 0 && has_room(&depth.priority))
     }
 
     /// A consumer may have been deleted under us: then it is made anew.

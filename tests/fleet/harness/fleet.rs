@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_common::service::{Context, Settings};
+use flotilla_common::service::{Context, Readiness, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ pub(crate) struct Fleet {
 }
 
 struct Service {
+    readiness: Readiness,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -73,7 +74,16 @@ impl Fleet {
             _ => panic!("there is no service {name}"),
         };
         readiness.wait(1).await;
-        self.services.insert(name, Service { stop, task });
+        let service = Service {
+            readiness,
+            stop,
+            task,
+        };
+        self.services.insert(name, service);
+    }
+
+    pub(crate) fn is_ready(&self, name: &str) -> bool {
+        self.services[name].readiness.count() > 0
     }
 
     /// Drains a service, as SIGTERM does.

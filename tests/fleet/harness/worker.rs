@@ -50,6 +50,23 @@ impl Setup {
         self
     }
 
+    /// A turn for whoever was passed over so often; 0: strict priority.
+    pub(crate) fn overtakes_max(mut self, overtakes_max: u32) -> Self {
+        self.config.overtakes_max = overtakes_max;
+        self
+    }
+
+    /// Slots that only critical and high tasks may take.
+    pub(crate) fn reserved(mut self, reserved: usize) -> Self {
+        self.config.reserved = BTreeMap::from([(Category::Query, reserved)]);
+        self
+    }
+
+    pub(crate) fn deaf_after(mut self, deaf_after: Duration) -> Self {
+        self.config.deaf_after = deaf_after;
+        self
+    }
+
     /// A worker on a connection of its own, ready for tasks.
     pub(crate) async fn start(self, nats: &Nats) -> Worker {
         let Self {

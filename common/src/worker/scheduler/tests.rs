@@ -180,8 +180,6 @@ impl Model {
         {
             self.waiting[priority.index()].push_front(task);
         }
-        // The dispatcher withdraws the request, and says so.
-        self.lose(priority);
     }
 
     fn running_unreserved(&self) -> usize {
