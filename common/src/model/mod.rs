@@ -3,6 +3,7 @@
 mod breaker;
 mod category;
 mod control;
+mod cron;
 pub mod duration;
 mod event;
 mod histogram;
@@ -20,6 +21,7 @@ pub use breaker::{
 };
 pub use category::Category;
 pub use control::Control;
+pub use cron::{AHEAD_MAX, Cron, InvalidCron};
 pub use event::{Body as EventBody, Event, Instance, Report, WorkerState};
 pub use histogram::Histogram;
 pub use outcome::{Failure, FailureCode, Outcome};
