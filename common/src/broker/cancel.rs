@@ -62,7 +62,10 @@ impl Broker {
         if let Some(task) = self.waiting(id).await? {
             return Ok(Some((unrecorded(task), 0)));
         }
-        // Finished between the two looks.
+        if let Some(scheduled) = self.scheduled(id).await? {
+            return Ok(Some((unrecorded(scheduled.envelope), 0)));
+        }
+        // Finished between the looks.
         let stored = self.record(id).await?;
         Ok(stored.map(|stored| (stored.record, stored.revision)))
     }
@@ -73,6 +76,7 @@ impl Broker {
             Status::Deferred { .. } => Was::PutOff,
             Status::Running { .. } if revision > 0 => Was::Running,
             Status::Interrupted { .. } => Was::Waiting,
+            _ if found.sequence == 0 => Was::Scheduled,
             _ if self.runs_unrecorded(found).await? => Was::Running,
             _ => Was::Waiting,
         })
@@ -97,16 +101,21 @@ impl Broker {
     pub(super) async fn withdraw(&self, record: &Record) -> Result<(), BrokerError> {
         let (category, id) = (record.category, &record.task_id);
         let stream = tasks_stream(category);
-        if self.task_at(category, record.sequence).await?.is_some() {
+        let mut sequence = record.sequence;
+        if sequence == 0 && !self.unschedule(id).await? {
+            // It was queued while we looked.
+            sequence = self.waiting(id).await?.map_or(0, |task| task.sequence);
+        }
+        if sequence > 0 && self.task_at(category, sequence).await?.is_some() {
             let failed = |error: async_nats::Error| {
                 BrokerError::other(format!("removing task {id} from {stream}"), error)
             };
             let handle = self.jetstream.get_stream_no_info(&stream).await;
             let handle = handle.map_err(|e| failed(e.into()))?;
-            let deleted = handle.delete_message(record.sequence).await;
+            let deleted = handle.delete_message(sequence).await;
             // Settled since: then it is gone as well.
             if let Err(error) = deleted
-                && self.task_at(category, record.sequence).await?.is_some()
+                && self.task_at(category, sequence).await?.is_some()
             {
                 return Err(failed(error.into()));
             }

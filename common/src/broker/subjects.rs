@@ -16,6 +16,14 @@ pub(super) const EVENTS_STREAM: &str = "EVENTS";
 pub(super) const STATS_STREAM: &str = "STATS";
 /// What operators set, and the breakers that the fleet shares: one message per subject.
 pub(super) const CONTROL_STREAM: &str = "CONTROL";
+/// Tasks for later: schedules, and what has fired and is on its way into its queue.
+pub(super) const SCHED_STREAM: &str = "SCHED";
+pub(super) const SCHED_SUBJECTS: [&str; 4] = [
+    "schedules.once.*",
+    "schedules.recurring.*",
+    "due.*.*",
+    "due.*.*.*",
+];
 /// The one subject of the STATS stream.
 pub(super) const STATS_SNAPSHOT: &str = "stats.snapshot";
 
@@ -51,6 +59,31 @@ pub(super) fn task_subject(category: Category, priority: Priority, id: &TaskId) 
     format!("tasks.{category}.{priority}.{id}")
 }
 
+/// What the broker is to queue at a time.
+pub(super) fn once_schedule(id: &TaskId) -> String {
+    format!("schedules.once.{id}")
+}
+
+/// What the broker is to queue again and again.
+pub(super) fn recurring_schedule(id: &str) -> String {
+    format!("schedules.recurring.{id}")
+}
+
+/// Where a schedule fires a task of this id.
+pub(super) fn due_task(category: Category, priority: Priority, id: &TaskId) -> String {
+    format!("due.{category}.{priority}.{id}")
+}
+
+/// Where a schedule fires tasks that get an id each.
+pub(super) fn due_lane(category: Category, priority: Priority) -> String {
+    format!("due.{category}.{priority}")
+}
+
+/// The parts of what a schedule fires at.
+pub(super) fn parse_due(subject: &str) -> Option<(Category, Priority, Option<&str>)> {
+    parse_lane(subject.strip_prefix("due.")?)
+}
+
 /// Where a task's record is stored.
 pub(super) fn result(category: Category, id: &TaskId) -> String {
     format!("results.{category}.{id}")
@@ -83,10 +116,11 @@ pub(super) fn circuit(dependency: Dependency) -> String {
 
 /// The parts of a task subject: category, priority and, where it has one, the id's token.
 pub(super) fn parse_task(subject: &str) -> Option<(Category, Priority, Option<&str>)> {
-    let mut tokens = subject.split('.');
-    if tokens.next()? != "tasks" {
-        return None;
-    }
+    parse_lane(subject.strip_prefix("tasks.")?)
+}
+
+fn parse_lane(rest: &str) -> Option<(Category, Priority, Option<&str>)> {
+    let mut tokens = rest.split('.');
     let category = tokens.next()?;
     let category = Category::ALL.into_iter().find(|c| c.name() == category)?;
     let priority = tokens.next()?;

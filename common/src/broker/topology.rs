@@ -7,15 +7,16 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, AckPolicy};
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, Republish, RetentionPolicy, StorageType,
+    Config, DiscardPolicy, Republish, RetentionPolicy, Source, StorageType, SubjectTransform,
 };
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::subjects::{
-    CONTROL_STREAM, DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, STATS_SNAPSHOT,
-    STATS_STREAM, consumer, lane_subjects, lanes, outcome, tasks_stream,
+    CONTROL_STREAM, DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, SCHED_STREAM,
+    SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer, lane_subjects, lanes, outcome,
+    tasks_stream,
 };
 use super::{Broker, BrokerError};
 use crate::model::duration;
@@ -39,6 +40,8 @@ pub struct StreamLimits {
     /// The largest task, headers included. Under the server's max_payload, so that a dead
     /// letter, which adds the history, still fits.
     pub task_bytes_max: i32,
+    /// Tasks that may be scheduled for later, and schedules that recur, together.
+    pub schedules_max: u64,
     /// How long outcomes can be looked up, and how much room they have; the oldest go first.
     #[serde(with = "duration")]
     pub results_age_max: Duration,
@@ -64,6 +67,7 @@ impl Default for StreamLimits {
             tasks_max: 2_000_000,
             tasks_bytes_max: 512 * MIB,
             task_bytes_max: 960 * 1_024,
+            schedules_max: 1_000_000,
             results_age_max: 7 * 24 * HOUR,
             results_bytes_max: 1_024 * MIB,
             dead_age_max: 30 * 24 * HOUR,
@@ -103,12 +107,19 @@ pub struct Drift {
 impl Broker {
     /// Creates what is missing, changes what differs, and reports what cannot be changed.
     pub async fn ensure_topology(&self, limits: &StreamLimits) -> Result<Vec<Drift>, BrokerError> {
+        // What the others take from has to be there before them.
+        let first = self.ensure_stream(&schedules(limits)).await?;
         let streams = streams(limits);
         let drifts = try_join_all(streams.iter().map(|stream| self.ensure_stream(stream))).await?;
         let consumers =
             lanes().map(|(category, priority)| self.ensure_consumer(category, priority, limits));
         let more = try_join_all(consumers).await?;
-        let drifts: Vec<Drift> = drifts.into_iter().chain(more).flatten().collect();
+        let drifts: Vec<Drift> = drifts
+            .into_iter()
+            .chain(more)
+            .chain([first])
+            .flatten()
+            .collect();
         for drift in &drifts {
             tracing::warn!("{drift}");
         }
@@ -232,6 +243,7 @@ fn tasks(category: Category, limits: &StreamLimits) -> Config {
         max_bytes: limits.tasks_bytes_max,
         max_message_size: limits.task_bytes_max,
         duplicate_window: limits.duplicate_window,
+        sources: Some(vec![fired(category)]),
         // The time in microseconds (below 2^53, safe as a JSON number): a stream made anew
         // continues above all earlier sequences, so that ids made of them never repeat.
         first_sequence: u64::try_from(Timestamp::now().as_microsecond()).ok(),
@@ -286,6 +298,31 @@ fn control(limits: &StreamLimits) -> Config {
     }
 }
 
+/// No limit of count, bytes or age: they would delete schedules that have yet to fire, and the
+/// server takes no schedules where a full stream refuses. Whoever schedules looks for room.
+fn schedules(limits: &StreamLimits) -> Config {
+    let subjects = SCHED_SUBJECTS.map(str::to_owned).to_vec();
+    Config {
+        // What has fired leaves with the queue that takes it.
+        retention: RetentionPolicy::WorkQueue,
+        allow_message_schedules: true,
+        duplicate_window: limits.duplicate_window,
+        ..base(SCHED_STREAM, subjects, limits)
+    }
+}
+
+/// What fires for a category goes into its queue; while that is full, it waits in SCHED.
+fn fired(category: Category) -> Source {
+    Source {
+        name: SCHED_STREAM.to_owned(),
+        subject_transforms: vec![SubjectTransform {
+            source: format!("due.{category}.>"),
+            destination: format!("tasks.{category}.>"),
+        }],
+        ..Source::default()
+    }
+}
+
 fn consumer_config(
     category: Category,
     priority: Priority,
@@ -332,8 +369,22 @@ fn merged(existing: &Config, wanted: &Config) -> Config {
         },
         republish: wanted.republish,
         allow_direct: wanted.allow_direct,
+        sources: merged_sources(existing, wanted.sources),
+        // Once given, the server does not take it back.
+        allow_message_schedules: existing.allow_message_schedules || wanted.allow_message_schedules,
         ..existing.clone()
     }
+}
+
+/// Ours first, and the operator's own after them.
+fn merged_sources(existing: &Config, wanted: Option<Vec<Source>>) -> Option<Vec<Source>> {
+    let Some(mut sources) = wanted else {
+        return existing.sources.clone();
+    };
+    let existing = existing.sources.iter().flatten();
+    let others = existing.filter(|source| source.name != SCHED_STREAM);
+    sources.extend(others.cloned());
+    Some(sources)
 }
 
 /// The server stores "no limit" as −1, whatever it was given as.

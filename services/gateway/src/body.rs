@@ -40,6 +40,10 @@ impl Fields {
         }
     }
 
+    pub(crate) fn of(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
     /// A field's value, left where it is. `null` is the same as nothing.
     pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
         match self.0.get(name) {

@@ -9,6 +9,7 @@ mod fleet;
 mod problem;
 mod refusal;
 mod routes;
+mod schedules;
 mod server;
 mod submit;
 mod task_view;
@@ -36,6 +37,8 @@ struct Gateway {
     config: Config,
     /// What this gateway brings about itself: cancellations.
     meter: Arc<Meter>,
+    /// Tasks and schedules that may lie ahead.
+    schedules_max: u64,
     /// The categories that have to be there for the fleet to be healthy.
     expected: Vec<ExpectedWorker>,
     /// Cancelled when the gateway drains: whoever waits for an outcome is answered then.
@@ -54,6 +57,7 @@ struct ExpectedWorker {
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     config.validate().map_err(StartError::Invalid)?;
     let expected = expected_workers(&context)?;
+    let schedules_max = context.streams()?.schedules_max;
     let broker = context.broker("gateway").await?;
     let listener = server::listen(&config.listen).await?;
     let meter = Arc::new(Meter::default());
@@ -68,6 +72,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         broker: broker.clone(),
         config,
         meter,
+        schedules_max,
         expected,
         stop: context.stop,
         requests: TaskTracker::new(),

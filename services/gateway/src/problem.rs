@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     UnknownPath,
     UnknownTask,
     AlreadyFinished,
+    UnknownSchedule,
+    Conflict,
     MethodNotAllowed,
     Syntax,
     MediaType,
@@ -29,8 +31,8 @@ pub(crate) enum Kind {
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
-            Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
-            Self::AlreadyFinished => StatusCode::CONFLICT,
+            Self::UnknownPath | Self::UnknownTask | Self::UnknownSchedule => StatusCode::NOT_FOUND,
+            Self::AlreadyFinished | Self::Conflict => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Syntax => StatusCode::BAD_REQUEST,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -49,6 +51,8 @@ impl Kind {
         match self {
             Self::UnknownPath => "urn:flotilla:problem:unknown-path",
             Self::UnknownTask => "urn:flotilla:problem:unknown-task",
+            Self::UnknownSchedule => "urn:flotilla:problem:unknown-schedule",
+            Self::Conflict => "urn:flotilla:problem:conflict",
             Self::AlreadyFinished => "urn:flotilla:problem:already-finished",
             Self::MethodNotAllowed => "urn:flotilla:problem:method-not-allowed",
             Self::Syntax => "urn:flotilla:problem:syntax",
@@ -68,6 +72,8 @@ impl Kind {
         match self {
             Self::UnknownPath => "There is nothing at this path",
             Self::UnknownTask => "There is no such task",
+            Self::UnknownSchedule => "There is no such schedule",
+            Self::Conflict => "It exists already",
             Self::AlreadyFinished => "The task has its outcome already",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Syntax => "The request cannot be read",

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 
 use crate::problem::{Kind, Problem};
-use crate::{Gateway, cancel, control, fleet, submit, tasks};
+use crate::{Gateway, cancel, control, fleet, schedules, submit, tasks};
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
@@ -21,6 +21,13 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/scrape/batch", post(submit::scrape_batch))
         .route("/tasks/{task_id}", get(tasks::show))
         .route("/tasks/{task_id}/cancel", post(cancel::cancel))
+        .route("/schedules", get(schedules::list).post(schedules::create))
+        .route(
+            "/schedules/{id}",
+            get(schedules::show)
+                .put(schedules::replace)
+                .delete(schedules::remove),
+        )
         .route("/health", get(fleet::health))
         .route("/workers", get(fleet::workers))
         .route("/queues", get(fleet::queues))
@@ -46,7 +53,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

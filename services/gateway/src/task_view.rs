@@ -33,6 +33,9 @@ pub(crate) struct TaskView {
     /// When the next attempt may start.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_at: Option<Timestamp>,
+    /// When it will be queued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<Timestamp>,
     /// How far the handler said it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
@@ -69,15 +72,19 @@ enum Ended {
 impl TaskView {
     pub(crate) fn of(found: Found) -> Self {
         match found {
-            Found::Waiting(task) => Self::waiting(task),
+            Found::Waiting(task) => Self::waiting(task, "queued"),
+            Found::Scheduled(task) => Self {
+                run_at: Some(task.at),
+                ..Self::waiting(task.envelope, "scheduled")
+            },
             Found::Recorded(record) => Self::recorded(record),
         }
     }
 
-    fn waiting(task: WaitingTask) -> Self {
+    fn waiting(task: WaitingTask, status: &'static str) -> Self {
         Self {
             task_id: task.id,
-            status: "queued",
+            status,
             category: task.category,
             priority: task.priority.api_name(),
             ended: Ended::Not {},
@@ -88,6 +95,7 @@ impl TaskView {
             submitted_at: task.submitted_at,
             started_at: None,
             retry_at: None,
+            run_at: None,
             progress: None,
             origin: task.origin,
             waiting: None,
@@ -116,6 +124,7 @@ impl TaskView {
             submitted_at: record.submitted_at,
             started_at,
             retry_at,
+            run_at: None,
             progress: record.progress,
             origin: record.origin,
             waiting: None,

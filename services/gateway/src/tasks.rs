@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use flotilla_common::broker::{BrokerError, WaitingTask};
+use flotilla_common::broker::{BrokerError, ScheduledTask, WaitingTask};
 use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId};
 
 use crate::Gateway;
@@ -22,6 +22,8 @@ const GLANCE_TIME: Duration = Duration::from_secs(1);
 pub(crate) enum Found {
     /// In its stream, without a record yet.
     Waiting(WaitingTask),
+    /// To be queued later.
+    Scheduled(ScheduledTask),
     Recorded(Record),
 }
 
@@ -34,6 +36,7 @@ impl Found {
     pub(crate) fn status(&self) -> &'static str {
         match self {
             Self::Waiting(_) => "queued",
+            Self::Scheduled(_) => "scheduled",
             Self::Recorded(record) => status_name(&record.status),
         }
     }
@@ -65,10 +68,13 @@ pub(crate) async fn show(
 }
 
 impl Gateway {
+    /// Looks where a task may be, in the order in which it moves; a finished one first, as most
+    /// are.
     pub(crate) async fn find(&self, id: &TaskId) -> Result<Option<Found>, BrokerError> {
         if let Some(stored) = self.broker.record(id).await? {
             return Ok(Some(Found::Recorded(stored.record)));
         }
+        let scheduled = self.broker.scheduled(id).await?;
         if let Some(task) = self.broker.waiting(id).await? {
             let expired = self.broker.expire_if_due(&task).await?;
             return Ok(Some(match expired {
@@ -81,6 +87,9 @@ impl Gateway {
                 }
                 None => Found::Waiting(task),
             }));
+        }
+        if let Some(scheduled) = scheduled {
+            return Ok(Some(Found::Scheduled(scheduled)));
         }
         // A task leaves its stream once its outcome is recorded: it may have done so between
         // the two looks.

@@ -30,6 +30,8 @@ pub(crate) enum Cause {
     Paused,
     /// Nobody serves the category.
     NoLiveWorker,
+    /// It is to be queued later.
+    Scheduled,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +72,13 @@ impl Gateway {
                 }
                 None => None,
             },
+            Found::Scheduled(task) => Some(Waiting {
+                cause: Cause::Scheduled,
+                message: format!("scheduled for {}", task.at),
+                until: Some(task.at),
+                position: None,
+                estimated_start_at: Some(task.at),
+            }),
             Found::Waiting(task) => {
                 let (category, priority) = (task.category, task.priority);
                 Some(self.queued(category, priority, Some(task), now).await)

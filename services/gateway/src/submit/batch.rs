@@ -6,10 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use flotilla_common::model::{Category, NewTask, TaskId};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::batch_answer::{BatchAccepted, answer};
 use super::fields::{Key, Terms, check_brand};
+use super::later::take_run_at;
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
@@ -33,13 +35,17 @@ pub(crate) async fn scrape_batch(
             .remedy("look at each task's check_url, which takes ?wait="));
     }
     let batch = Batch::take(fields, gateway.config.batch_urls_max)?;
-    let stored = gateway.broker.submit_all(&batch.tasks).await;
+    let stored = match batch.run_at {
+        None => gateway.broker.submit_all(&batch.tasks).await,
+        Some(at) => gateway.schedule_all(&batch.tasks, at).await,
+    };
     answer(batch, stored).map(Json)
 }
 
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) terms: Terms,
+    pub(super) run_at: Option<Timestamp>,
     pub(super) urls: Vec<String>,
     /// One per URL, in the same order.
     pub(super) tasks: Vec<NewTask>,
@@ -51,6 +57,7 @@ impl Batch {
         check_urls(&urls, urls_max)?;
         check_brand(&fields)?;
         let terms = Terms::take(Category::Scraping, &mut fields)?;
+        let run_at = take_run_at(&mut fields)?;
         for field in ["task_id", "idempotency_key"] {
             if fields.take::<Value>(field)?.is_some() {
                 return Err(one_by_one(field));
@@ -62,7 +69,12 @@ impl Batch {
             terms.task(TaskId::generate(terms.category), fields.to_payload())
         };
         let tasks = urls.iter().map(task).collect();
-        Ok(Self { terms, urls, tasks })
+        Ok(Self {
+            terms,
+            run_at,
+            urls,
+            tasks,
+        })
     }
 }
 

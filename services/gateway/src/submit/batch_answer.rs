@@ -41,11 +41,12 @@ pub(super) fn answer(
     batch: Batch,
     stored: Vec<Result<broker::Accepted, BrokerError>>,
 ) -> Result<BatchAccepted, Problem> {
+    let status = batch.run_at.map_or("queued", |_| "scheduled");
     let (mut accepted, mut failed, mut first) = (Vec::new(), Vec::new(), None);
     let submitted = batch.urls.into_iter().zip(batch.tasks).zip(stored);
     for (index, ((url, task), stored)) in submitted.enumerate() {
         match stored {
-            Ok(_) => accepted.push(AcceptedUrl::new(task.id, url)),
+            Ok(_) => accepted.push(AcceptedUrl::new(task.id, url, status)),
             Err(error) => {
                 let problem = of_submission(&error, &task.id);
                 failed.push(FailedUrl::new(index, url, task.id, &problem));
@@ -58,7 +59,7 @@ pub(super) fn answer(
         }
     }
     match first {
-        None => Ok(BatchAccepted::new(batch.terms, accepted)),
+        None => Ok(BatchAccepted::new(batch.terms, accepted, status)),
         Some(first) => Err(incomplete(first, &accepted, &failed)),
     }
 }
@@ -81,9 +82,9 @@ fn incomplete(first: Problem, accepted: &[AcceptedUrl], failed: &[FailedUrl]) ->
 }
 
 impl BatchAccepted {
-    fn new(terms: Terms, tasks: Vec<AcceptedUrl>) -> Self {
+    fn new(terms: Terms, tasks: Vec<AcceptedUrl>, status: &'static str) -> Self {
         Self {
-            status: "queued",
+            status,
             category: terms.category,
             priority: terms.priority.api_name(),
             count: tasks.len(),
@@ -94,12 +95,12 @@ impl BatchAccepted {
 }
 
 impl AcceptedUrl {
-    fn new(task_id: TaskId, url: String) -> Self {
+    fn new(task_id: TaskId, url: String, status: &'static str) -> Self {
         Self {
             check_url: check_url(&task_id),
             task_id,
             url,
-            status: "queued",
+            status,
         }
     }
 }

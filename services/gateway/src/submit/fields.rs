@@ -12,14 +12,14 @@ use crate::problem::Problem;
 
 /// How the tasks of a submission are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) category: Category,
-    pub(super) priority: Priority,
-    pub(super) options: Options,
+pub(crate) struct Terms {
+    pub(crate) category: Category,
+    pub(crate) priority: Priority,
+    pub(crate) options: Options,
 }
 
 impl Terms {
-    pub(super) fn take(category: Category, fields: &mut Fields) -> Result<Self, Problem> {
+    pub(crate) fn take(category: Category, fields: &mut Fields) -> Result<Self, Problem> {
         let priority: Option<Priority> = fields.take("priority")?;
         Ok(Self {
             category,

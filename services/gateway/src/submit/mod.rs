@@ -3,8 +3,10 @@
 mod batch;
 mod batch_answer;
 mod fields;
+mod later;
 mod single;
 mod url;
 
 pub(crate) use batch::scrape_batch;
-pub(crate) use single::scrape;
+pub(crate) use fields::Terms;
+pub(crate) use single::{check_payload, scrape};

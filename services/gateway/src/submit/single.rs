@@ -7,9 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use flotilla_common::model::{Category, NewTask, TaskId};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::fields::{Key, Terms, check_brand, take_id};
+use super::later::take_run_at;
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
@@ -27,11 +29,18 @@ pub(crate) async fn scrape(
     fields: Fields,
 ) -> Result<Json<Answer>, Problem> {
     let key = Key::of(&headers)?;
-    let url = Fields::require("url", fields.read::<String>("url")?)?;
-    url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))?;
-    check_brand(&fields)?;
+    check_payload(Category::Scraping, &fields)?;
     let submission = Submission::take(Category::Scraping, fields, key)?;
     gateway.submit(submission, wait).await.map(Json)
+}
+
+/// What can be told of a payload before a worker has it; the worker checks all of it.
+pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), Problem> {
+    if category == Category::Scraping {
+        let url = Fields::require("url", fields.read::<String>("url")?)?;
+        url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))?;
+    }
+    check_brand(fields)
 }
 
 /// A task as its caller wants it.
@@ -39,6 +48,7 @@ pub(crate) async fn scrape(
 struct Submission {
     task: NewTask,
     id_is_chosen: bool,
+    run_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,6 +66,9 @@ pub(crate) struct Accepted {
     category: Category,
     check_url: String,
     priority: &'static str,
+    /// When it will be queued, if not at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<Timestamp>,
     /// The task was submitted before, and was not stored again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     duplicate: bool,
@@ -68,12 +81,14 @@ pub(super) fn check_url(id: &TaskId) -> String {
 impl Submission {
     fn take(category: Category, mut fields: Fields, key: Option<Key>) -> Result<Self, Problem> {
         let terms = Terms::take(category, &mut fields)?;
+        let run_at = take_run_at(&mut fields)?;
         let chosen = take_id(category, &mut fields, key)?;
         let id_is_chosen = chosen.is_some();
         let id = chosen.unwrap_or_else(|| TaskId::generate(category));
         Ok(Self {
             task: terms.task(id, fields.to_payload()),
             id_is_chosen,
+            run_at,
         })
     }
 }
@@ -84,7 +99,11 @@ impl Gateway {
         submission: Submission,
         wait: Option<Duration>,
     ) -> Result<Answer, Problem> {
-        let Submission { task, id_is_chosen } = submission;
+        let Submission {
+            task,
+            id_is_chosen,
+            run_at,
+        } = submission;
         // Subscribed before the task is submitted: its outcome can come before the PubAck.
         let mut waiting = match wait {
             Some(wait) => Some((self.broker.watch_outcome(&task.id).await?, wait)),
@@ -97,7 +116,7 @@ impl Gateway {
         };
         let mut duplicate = found.is_some();
         if !duplicate {
-            let stored = self.broker.submit(&task).await;
+            let stored = self.submit_when(&task, run_at).await;
             let stored = stored.map_err(|error| {
                 let problem = of_submission(&error, &task.id);
                 log(&error, &problem);
@@ -121,19 +140,29 @@ impl Gateway {
                 return Ok(Answer::Outcome(Box::new(TaskView::of(found))));
             }
         }
-        let status = found.as_ref().map_or("queued", Found::status);
-        Ok(Answer::Accepted(Accepted::new(&task, status, duplicate)))
+        let submitted = run_at.map_or("queued", |_| "scheduled");
+        let status = found.as_ref().map_or(submitted, Found::status);
+        let run_at = run_at.filter(|_| !duplicate);
+        Ok(Answer::Accepted(Accepted::new(
+            &task, status, duplicate, run_at,
+        )))
     }
 }
 
 impl Accepted {
-    fn new(task: &NewTask, status: &'static str, duplicate: bool) -> Self {
+    fn new(
+        task: &NewTask,
+        status: &'static str,
+        duplicate: bool,
+        run_at: Option<Timestamp>,
+    ) -> Self {
         Self {
             check_url: check_url(&task.id),
             task_id: task.id.clone(),
             status,
             category: task.category,
             priority: task.priority.api_name(),
+            run_at,
             duplicate,
         }
     }
@@ -154,7 +183,7 @@ mod tests {
     #[test]
     fn an_accepted_task_has_the_shape_of_the_contract() {
         let submission = submission(r#"{"url":"http://a/","task_id":"mine"}"#);
-        let accepted = Accepted::new(&submission.task, "queued", false);
+        let accepted = Accepted::new(&submission.task, "queued", false, None);
         let expected = json!({
             "task_id": "mine", "status": "queued", "category": "scraping",
             "check_url": "/api/hp/tasks/mine", "priority": "NORMAL",
@@ -165,7 +194,9 @@ mod tests {
     #[test]
     fn the_payload_is_the_body_without_what_is_ours() {
         let body = r#"{"url":"http://a/","brand":"b","render":"auto","priority":"HIGH","max_retries":1,"task_id":"mine"}"#;
-        let Submission { task, id_is_chosen } = submission(body);
+        let Submission {
+            task, id_is_chosen, ..
+        } = submission(body);
         assert_eq!(
             task.payload,
             r#"{"brand":"b","render":"auto","url":"http://a/"}"#

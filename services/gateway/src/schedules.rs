@@ -1,0 +1,245 @@
+//! Recurring tasks: made, listed, changed and removed. The broker keeps and fires them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use flotilla_common::broker::{BrokerError, Recurring, StoredSchedule, WriteError};
+use flotilla_common::model::{Category, Cron, ScheduleId, TaskId};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Gateway;
+use crate::body::Fields;
+use crate::problem::{Kind, Problem};
+use crate::submit::{Terms, check_payload};
+
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 500;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ScheduleView {
+    id: ScheduleId,
+    category: Category,
+    priority: &'static str,
+    cron: String,
+    time_zone: String,
+    /// By our reading of the expression; the broker fires within a quarter of a second of it.
+    next_run_at: Option<Timestamp>,
+    payload: Value,
+    max_retries: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_seconds: Option<f64>,
+    changed_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    schedules: Vec<ScheduleView>,
+    /// What to send as `after` for the next page; none is left where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PageQuery {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+type IdPath = Result<Path<String>, PathRejection>;
+
+pub(crate) async fn create(
+    State(gateway): State<Arc<Gateway>>,
+    mut fields: Fields,
+) -> Result<(StatusCode, Json<ScheduleView>), Problem> {
+    let chosen = fields.take::<ScheduleId>("id")?;
+    let made = |category| chosen.unwrap_or_else(|| TaskId::generate(category));
+    let recurring = parse(fields, made)?;
+    let schedules_max = gateway.schedules_max;
+    match gateway
+        .broker
+        .create_schedule(&recurring, schedules_max)
+        .await
+    {
+        Ok(()) => Ok((StatusCode::CREATED, Json(gateway.stored(recurring).await?))),
+        Err(WriteError::Conflict) => {
+            let detail = format!("schedule {} exists", recurring.id);
+            Err(Problem::new(Kind::Conflict, detail)
+                .remedy("PUT it to change it, or choose another id"))
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+pub(crate) async fn replace(
+    State(gateway): State<Arc<Gateway>>,
+    id: IdPath,
+    mut fields: Fields,
+) -> Result<Json<ScheduleView>, Problem> {
+    let id = parse_id(id)?;
+    if fields
+        .take::<ScheduleId>("id")?
+        .is_some_and(|given| given != id)
+    {
+        return Err(Problem::invalid(
+            "id",
+            "id: it differs from the one in the path",
+        ));
+    }
+    let recurring = parse(fields, |_| id)?;
+    gateway
+        .broker
+        .replace_schedule(&recurring, gateway.schedules_max)
+        .await
+        .map_err(|error| refused(WriteError::Broker(error)))?;
+    gateway.stored(recurring).await.map(Json)
+}
+
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    id: IdPath,
+) -> Result<Json<ScheduleView>, Problem> {
+    let id = parse_id(id)?;
+    let found = gateway.broker.schedule(&id).await?;
+    found
+        .map(|stored| Json(view(stored)))
+        .ok_or_else(|| unknown(&id))
+}
+
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Result<Json<Page>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Problem::invalid(
+            "limit",
+            format!("limit: use 1 to {PAGE_MAX}"),
+        ));
+    }
+    let from = query.after.map_or(1, |after| after.saturating_add(1));
+    let found = gateway.broker.schedules(from, limit).await?;
+    let is_full = found.len() == limit;
+    Ok(Json(Page {
+        next: found.last().filter(|_| is_full).map(|last| last.sequence),
+        schedules: found.into_iter().map(view).collect(),
+    }))
+}
+
+pub(crate) async fn remove(
+    State(gateway): State<Arc<Gateway>>,
+    id: IdPath,
+) -> Result<StatusCode, Problem> {
+    let id = parse_id(id)?;
+    match gateway.broker.remove_schedule(&id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(unknown(&id)),
+    }
+}
+
+impl Gateway {
+    async fn stored(&self, recurring: Recurring) -> Result<ScheduleView, Problem> {
+        // Removed again by somebody already: then as it was asked for.
+        let stored = self.broker.schedule(&recurring.id).await?;
+        Ok(view(stored.unwrap_or(StoredSchedule {
+            recurring,
+            changed_at: Timestamp::now(),
+            sequence: 0,
+        })))
+    }
+}
+
+fn parse(
+    mut fields: Fields,
+    id: impl FnOnce(Category) -> ScheduleId,
+) -> Result<Recurring, Problem> {
+    let category = Fields::require("category", fields.take::<Category>("category")?)?;
+    let text = Fields::require("cron", fields.take::<String>("cron")?)?;
+    let cron: Cron = text
+        .parse()
+        .map_err(|error| Problem::invalid("cron", format!("cron: {error}")))?;
+    let time_zone = fields
+        .take::<String>("time_zone")?
+        .unwrap_or_else(|| "UTC".to_owned());
+    TimeZone::get(&time_zone).map_err(|_| {
+        let why = format!("time_zone: {time_zone:?} is not known");
+        Problem::invalid("time_zone", why).remedy("use an IANA name, like Europe/Berlin or UTC")
+    })?;
+    if fields.take::<Value>("deadline")?.is_some() {
+        let why = "deadline: runs of a schedule have no common deadline";
+        return Err(Problem::invalid("deadline", why).remedy("use timeout to bound a run"));
+    }
+    let terms = Terms::take(category, &mut fields)?;
+    let payload = fields.take::<Map<String, Value>>("payload")?;
+    let payload = Fields::of(Fields::require("payload", payload)?);
+    fields.nothing_else()?;
+    check_payload(category, &payload)?;
+    Ok(Recurring {
+        id: id(category),
+        category,
+        priority: terms.priority,
+        options: terms.options,
+        payload: payload.to_payload(),
+        pattern: cron.to_string(),
+        cron: text,
+        time_zone,
+    })
+}
+
+fn view(stored: StoredSchedule) -> ScheduleView {
+    let StoredSchedule {
+        recurring,
+        changed_at,
+        ..
+    } = stored;
+    let cron = recurring.pattern.parse::<Cron>().ok();
+    let zone = TimeZone::get(&recurring.time_zone).unwrap_or(TimeZone::UTC);
+    ScheduleView {
+        next_run_at: cron.and_then(|cron| cron.next_after(Timestamp::now(), &zone)),
+        id: recurring.id,
+        category: recurring.category,
+        priority: recurring.priority.api_name(),
+        cron: recurring.cron,
+        time_zone: recurring.time_zone,
+        // Published by somebody else, it need not be JSON.
+        payload: serde_json::from_slice(&recurring.payload).unwrap_or_default(),
+        max_retries: recurring.options.max_retries,
+        timeout_seconds: recurring
+            .options
+            .timeout
+            .map(|timeout| timeout.as_secs_f64()),
+        changed_at,
+    }
+}
+
+fn refused(error: WriteError) -> Problem {
+    match error {
+        WriteError::Broker(error) => error.into(),
+        WriteError::TooLarge(why) => Problem::new(Kind::TooLarge, why),
+        WriteError::Conflict => BrokerError::Unavailable {
+            doing: "storing a schedule".to_owned(),
+        }
+        .into(),
+    }
+}
+
+fn parse_id(id: IdPath) -> Result<ScheduleId, Problem> {
+    let Path(text) = id.map_err(|rejection| Problem::invalid("id", rejection.body_text()))?;
+    text.parse().map_err(|_| {
+        Problem::invalid(
+            "id",
+            format!("id: {text:?} is not valid: use 1 to 128 characters of A-Z a-z 0-9 _ -"),
+        )
+    })
+}
+
+fn unknown(id: &ScheduleId) -> Problem {
+    Problem::new(Kind::UnknownSchedule, format!("there is no schedule {id}"))
+        .remedy("GET /api/hp/schedules lists those that there are")
+}
