@@ -2,6 +2,7 @@
 //! [`model`] (data and rules, no I/O) ← [`broker`] (the only code that talks to NATS)
 //! ← [`worker`] (pulls, schedules and runs tasks) ← [`service`] (configuration, life cycle).
 
+pub mod breaker;
 pub mod broker;
 pub mod model;
 pub mod service;

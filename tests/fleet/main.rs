@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod breakers;
 mod broker_restart;
 mod cancel;
 mod chaos;
@@ -18,6 +19,7 @@ mod priorities;
 mod programs;
 mod progress;
 mod retries;
+mod schedules;
 mod secured;
 mod statistics;
 mod throughput;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flotilla_common::model::{Category, Failure, Outcome};
+use flotilla_common::model::{Category, Dependency, Failure, Needs, Outcome};
 use flotilla_common::worker::{Attempt, Handler};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -35,6 +35,10 @@ pub struct Script {
     pub failure_message: Option<String>,
     /// The wish of the dependency that failed them.
     pub retry_after_ms: Option<u64>,
+    /// Dependencies that the task says it needs.
+    pub needs: Vec<Dependency>,
+    /// A dependency that it calls, and that works while the test says so.
+    pub call: Option<Dependency>,
     pub end: End,
     /// The result of a task that ends well.
     pub say: Value,
@@ -69,6 +73,9 @@ pub struct Scripted {
     open_gates: Arc<watch::Sender<HashSet<String>>>,
     rejects_all: Arc<AtomicBool>,
     told_to_end: Arc<Mutex<Vec<String>>>,
+    /// Calls to the dependency of the tests, by task.
+    calls: Arc<Mutex<Vec<String>>>,
+    is_out_of_order: Arc<AtomicBool>,
 }
 
 impl Scripted {
@@ -83,6 +90,45 @@ impl Scripted {
     pub fn runs_of(&self, task_id: &str) -> usize {
         let started = self.started();
         started.iter().filter(|s| s.task_id == task_id).count()
+    }
+
+    /// The tasks that have called the dependency, once for each call.
+    pub fn calls(&self) -> Vec<String> {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Breaks the dependency, or mends it.
+    pub fn break_dependency(&self, is_out_of_order: bool) {
+        self.is_out_of_order
+            .store(is_out_of_order, Ordering::Relaxed);
+    }
+
+    /// A call through the breaker, as handlers make them. Its gate comes before its answer.
+    async fn call(
+        &self,
+        dependency: Dependency,
+        script: &Script,
+        attempt: &Attempt,
+    ) -> Result<(), Outcome> {
+        let permit = attempt.guard(dependency).await?;
+        let id = attempt.task_id().to_string();
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id);
+        if let Some(gate) = &script.gate {
+            self.pass(gate).await;
+        }
+        if self.is_out_of_order.load(Ordering::Relaxed) {
+            permit.failed("out of order");
+            let failure = Failure::new("out_of_order", "the dependency is out of order");
+            return Err(Outcome::retry(failure));
+        }
+        permit.succeeded();
+        Ok(())
     }
 
     /// Whether an attempt at the task was told that it is over.
@@ -138,7 +184,11 @@ impl Scripted {
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(ended.1);
         });
-        if let Some(gate) = &script.gate {
+        if let Some(dependency) = script.call {
+            if let Err(outcome) = self.call(dependency, &script, attempt).await {
+                return outcome;
+            }
+        } else if let Some(gate) = &script.gate {
             self.pass(gate).await;
         }
         if let Some(gate) = &script.blocking_gate {
@@ -172,6 +222,10 @@ impl Scripted {
 impl Handler for Scripted {
     const CATEGORY: Category = Category::Query;
     type Payload = Script;
+
+    fn needs(&self, script: &Script) -> Needs {
+        script.needs.iter().copied().collect()
+    }
 
     #[allow(
         clippy::manual_async_fn,

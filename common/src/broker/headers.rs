@@ -24,8 +24,6 @@ const NEEDS: &str = "Flotilla-Needs";
 pub(super) const REQUEUE_OF: &str = "Flotilla-Requeue-Of";
 /// The recurring schedule that this task is a run of.
 pub(super) const SCHEDULE: &str = "Flotilla-Schedule";
-/// The broker's own; it means nothing on a subject of tasks, which would run at once.
-const NATS_SCHEDULE: &str = "Nats-Schedule";
 
 /// A header with a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,10 +38,6 @@ pub enum InvalidHeader {
     Needs(#[from] crate::model::UnknownName),
     #[error("header {REQUEUE_OF} or {SCHEDULE}: {0}")]
     Origin(#[from] crate::model::InvalidTaskId),
-    #[error(
-        "header {NATS_SCHEDULE} does nothing on a task's subject: submit to the schedules of the API, or leave it out"
-    )]
-    Schedule,
 }
 
 /// The options and the origin; where a header is wrong, the defaults and what is wrong.
@@ -61,9 +55,6 @@ pub(super) fn read(
 }
 
 fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), InvalidHeader> {
-    if header(headers, NATS_SCHEDULE).is_some() {
-        return Err(InvalidHeader::Schedule);
-    }
     let mut options = Options::default();
     if let Some(text) = header(headers, MAX_RETRIES) {
         let parsed = text.trim().parse().ok();
@@ -208,7 +199,6 @@ mod tests {
             (DEADLINE, "tomorrow"),
             (NEEDS, "redis"),
             (REQUEUE_OF, "a.b"),
-            (NATS_SCHEDULE, "@at 2030-01-31T12:00:00Z"),
         ] {
             let (options, _, fault) = read(Some(&headers(&[(name, value)])));
             let fault = fault

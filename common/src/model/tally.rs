@@ -64,7 +64,10 @@ impl Tally {
 
     pub fn ended(&mut self, lane: Lane, how: Ended, run: Duration) {
         let counts = self.lanes.entry(lane).or_default();
-        counts.run.record(run);
+        // What is put off has not run, or hardly.
+        if how != Ended::Deferred {
+            counts.run.record(run);
+        }
         match how {
             Ended::Completed => counts.completed += 1,
             Ended::Failed => counts.failed += 1,

@@ -19,6 +19,7 @@ use super::ledger::{Superseded, unless_superseded};
 use super::meter::Meter;
 use super::progress::{self, Listener};
 use super::running::Running;
+use crate::breaker::{Admission, Breakers};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{Failure, FailureCode, Outcome, Status};
 
@@ -31,6 +32,7 @@ pub(super) struct Runtime<H> {
     pub(super) timeout: Duration,
     pub(super) running_after: Duration,
     pub(super) streams: StreamLimits,
+    pub(super) breakers: Breakers,
     /// What runs now, to be stopped one by one.
     pub(super) running: Arc<Running>,
     /// The grace period is over: what still runs is handed back.
@@ -103,8 +105,14 @@ impl<H: Handler> Runtime<H> {
             Ok(payload) => payload,
             Err(outcome) => return opened.conclude(outcome).await,
         };
+        let needs = self.handler.needs(&payload);
+        let needs = needs.and(delivery.envelope.options.needs);
+        let admission = match self.breakers.admit(needs).await {
+            Ok(admission) => admission,
+            Err(open) => return opened.conclude(open.into()).await,
+        };
         opened.count_start();
-        match self.run(&mut opened, payload, stop).await {
+        match self.run(&mut opened, payload, admission, stop).await {
             Ok(Left::With(outcome)) => opened.conclude(outcome).await,
             Ok(Left::Interrupted) => opened.hand_back().await,
             Ok(Left::Cancelled) => Some(opened.settle_cancelled()),
@@ -117,6 +125,7 @@ impl<H: Handler> Runtime<H> {
         &self,
         opened: &mut Opened<'_>,
         payload: H::Payload,
+        admission: Admission,
         stop: &CancellationToken,
     ) -> Result<Left, Superseded> {
         let (teller, mut listener) = progress::channel();
@@ -125,6 +134,8 @@ impl<H: Handler> Runtime<H> {
             number: opened.number(),
             checkpoint: opened.checkpoint().cloned(),
             teller,
+            breakers: self.breakers.clone(),
+            admission: Arc::new(admission),
             ended: CancellationToken::new(),
         };
         // Told even if it runs elsewhere than in this future: its work is of no use any more.

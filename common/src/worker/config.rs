@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::scheduler::Rules;
+use crate::breaker;
 use crate::broker::StreamLimits;
-use crate::model::{Category, duration};
+use crate::model::{Category, Dependency, duration};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +26,8 @@ pub struct Config {
     /// its requests anew and is not ready until it works.
     #[serde(with = "duration")]
     pub deaf_after: Duration,
+    /// The rules of the breakers, where not those that the dependencies come with.
+    pub breakers: BTreeMap<Dependency, breaker::Config>,
     /// How long running tasks may go on after a stop was asked for; then they are interrupted
     /// and handed back, which costs them no attempt.
     #[serde(with = "duration")]
@@ -47,6 +50,7 @@ impl Default for Config {
             reserved: BTreeMap::new(),
             overtakes_max: 100,
             deaf_after: Duration::from_secs(20),
+            breakers: BTreeMap::new(),
             drain_grace: Duration::from_secs(25),
             running_after: Duration::from_millis(500),
         }
@@ -99,6 +103,9 @@ impl Config {
             if self.timeout(category).is_zero() {
                 return Err(format!("worker.timeout.{category} must be longer than 0"));
             }
+        }
+        for (dependency, breaker) in &self.breakers {
+            breaker.validate(*dependency)?;
         }
         if self.deaf_after < Duration::from_millis(100) {
             return Err("worker.deaf_after must be 100ms or longer".to_owned());

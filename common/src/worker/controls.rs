@@ -1,5 +1,5 @@
-//! What operators set for the category, as this worker follows it: known before the first
-//! task, and changed while it runs.
+//! What the fleet shares, as this worker follows it: what operators set for the category, known
+//! before the first task, and the state of the breakers.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use futures::StreamExt;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::breaker::Breakers;
 use crate::broker::{Broker, BrokerError, Change};
 use crate::model::{Category, Control};
 
@@ -20,10 +21,14 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    pub(super) async fn follow(broker: &Broker, category: Category) -> Result<Self, BrokerError> {
+    pub(super) async fn follow(
+        broker: &Broker,
+        category: Category,
+        breakers: Breakers,
+    ) -> Result<Self, BrokerError> {
         let known = broker.category_control(category).await?;
         let (sender, control) = watch::channel(known.value);
-        let following = follow(broker.clone(), category, sender, known.revision);
+        let following = follow(broker.clone(), category, breakers, sender, known.revision);
         Ok(Self {
             control,
             _following: AbortOnDropHandle::new(tokio::spawn(following)),
@@ -34,6 +39,7 @@ impl Controls {
 async fn follow(
     broker: Broker,
     category: Category,
+    breakers: Breakers,
     control: watch::Sender<Control>,
     mut revision: u64,
 ) {
@@ -41,12 +47,14 @@ async fn follow(
         match broker.follow_controls(Some(category)).await {
             Ok(mut changes) => {
                 while let Some(Ok(change)) = changes.next().await {
-                    if let Change::Category(shared) = change
-                        && shared.revision != revision
-                    {
-                        revision = shared.revision;
-                        tracing::info!(%category, control = ?shared.value, "an operator has changed how the category runs");
-                        control.send_replace(shared.value);
+                    match change {
+                        Change::Circuit(shared) => breakers.adopt(&shared),
+                        Change::Category(shared) if shared.revision == revision => {}
+                        Change::Category(shared) => {
+                            revision = shared.revision;
+                            tracing::info!(%category, control = ?shared.value, "an operator has changed how the category runs");
+                            control.send_replace(shared.value);
+                        }
                     }
                 }
             }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{CheckpointTooLarge, Teller};
-use crate::model::{Category, Envelope, Outcome, TaskId};
+use crate::breaker::{Admission, BreakerOpen, Breakers, Permit};
+use crate::model::{Category, Dependency, Envelope, Needs, Outcome, TaskId};
 
 /// The work of one category.
 pub trait Handler: Send + Sync + 'static {
@@ -16,6 +17,12 @@ pub trait Handler: Send + Sync + 'static {
     /// What a task's body is parsed into. A body that does not parse is rejected before
     /// the handler sees it, with the parser's words as the reason.
     type Payload: DeserializeOwned + Send + 'static;
+
+    /// The dependencies without which this task need not start: while the breaker of one lets
+    /// nothing through, it waits, at no cost of an attempt.
+    fn needs(&self, _payload: &Self::Payload) -> Needs {
+        Needs::default()
+    }
 
     /// Does the work. It may run more than once for a task, and is dropped at an await when
     /// its time is up, the task is cancelled, or the process stops. Time between two awaits counts as silence:
@@ -31,6 +38,10 @@ pub trait Handler: Send + Sync + 'static {
 impl<H: Handler> Handler for Arc<H> {
     const CATEGORY: Category = H::CATEGORY;
     type Payload = H::Payload;
+
+    fn needs(&self, payload: &Self::Payload) -> Needs {
+        H::needs(self, payload)
+    }
 
     fn handle(
         &self,
@@ -48,6 +59,8 @@ pub struct Attempt {
     pub(super) number: u32,
     pub(super) checkpoint: Option<Value>,
     pub(super) teller: Teller,
+    pub(super) breakers: Breakers,
+    pub(super) admission: Arc<Admission>,
     pub(super) ended: CancellationToken,
 }
 
@@ -76,6 +89,15 @@ impl Attempt {
     /// What the attempts before this one have saved last.
     pub fn checkpoint(&self) -> Option<&Value> {
         self.checkpoint.as_ref()
+    }
+
+    /// Leave for one call to a dependency. Where its breaker lets nothing through, the error
+    /// becomes an outcome that has the task wait.
+    pub async fn guard(&self, dependency: Dependency) -> Result<Permit, BreakerOpen> {
+        match self.admission.take(dependency) {
+            Some(probe) => Ok(probe),
+            None => self.breakers.guard(dependency).await,
+        }
     }
 
     /// Cancelled when the attempt is over, however it ended: for work on other threads, which

@@ -14,6 +14,7 @@ use super::controls::Controls;
 use super::dispatch::{Dispatch, Freed, Setup};
 use super::running::answer_calls;
 use super::{Config, Handler, Meter, Reporter};
+use crate::breaker::Breakers;
 use crate::broker::{Broker, BrokerError, Delivery, StreamLimits};
 use crate::model::{Instance, Priority, WorkerState};
 
@@ -33,7 +34,9 @@ pub async fn run<H: Handler>(
 ) -> Result<(), BrokerError> {
     let category = H::CATEGORY;
     let instance = Instance::new(category.name());
-    let controls = Controls::follow(&broker, category).await?;
+    let started = Breakers::start(&broker, instance.clone(), &config.breakers).await?;
+    let (breakers, _writing) = started;
+    let controls = Controls::follow(&broker, category, breakers.clone()).await?;
     let dispatch = Dispatch::new(Setup {
         broker: &broker,
         category,
@@ -52,6 +55,7 @@ pub async fn run<H: Handler>(
         timeout: config.timeout(category),
         running_after: config.running_after,
         streams: streams.clone(),
+        breakers,
         running: Arc::default(),
         interrupt: CancellationToken::new(),
     });

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flotilla_common::broker::{BrokerError, StreamLimits};
-use flotilla_common::model::Category;
+use flotilla_common::model::{Category, Dependency};
 use flotilla_common::worker;
 use flotilla_tests::Scripted;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,14 @@ impl Setup {
     /// Slots that only critical and high tasks may take.
     pub(crate) fn reserved(mut self, reserved: usize) -> Self {
         self.config.reserved = BTreeMap::from([(Category::Query, reserved)]);
+        self
+    }
+
+    /// A breaker that opens after two failures, for so long.
+    pub(crate) fn breaker(mut self, dependency: Dependency, open_for: &str) -> Self {
+        let rules = json!({"failures": 2, "open_for": open_for, "probe_timeout": "2s"});
+        let rules = serde_json::from_value(rules).unwrap();
+        self.config.breakers.insert(dependency, rules);
         self
     }
 
