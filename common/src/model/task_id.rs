@@ -36,6 +36,11 @@ impl TaskId {
         Self(format!("{}_{sequence}", category.id_prefix()))
     }
 
+    /// The id of the second life of a task, by the sequence of its dead letter.
+    pub fn again(category: Category, letter: u64) -> Self {
+        Self(format!("{}_again-{letter}", category.id_prefix()))
+    }
+
     /// The id of every task that is submitted to a category under an idempotency key:
     /// `<prefix>_key-<the first 32 hex digits of the key's SHA-256>`.
     pub fn from_key(category: Category, key: &str) -> Self {

@@ -5,6 +5,7 @@ mod body;
 mod cancel;
 mod config;
 mod control;
+mod dead_letters;
 mod fleet;
 mod problem;
 mod refusal;

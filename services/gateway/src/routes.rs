@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 
 use crate::problem::{Kind, Problem};
-use crate::{Gateway, cancel, control, fleet, schedules, submit, tasks};
+use crate::{Gateway, cancel, control, dead_letters, fleet, schedules, submit, tasks};
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
@@ -27,6 +27,16 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             get(schedules::show)
                 .put(schedules::replace)
                 .delete(schedules::remove),
+        )
+        .route("/dead-letters", get(dead_letters::browse))
+        .route("/dead-letters/requeue", post(dead_letters::requeue_many))
+        .route(
+            "/dead-letters/{task_id}",
+            get(dead_letters::show).delete(dead_letters::discard),
+        )
+        .route(
+            "/dead-letters/{task_id}/requeue",
+            post(dead_letters::requeue),
         )
         .route("/health", get(fleet::health))
         .route("/workers", get(fleet::workers))
@@ -53,7 +63,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

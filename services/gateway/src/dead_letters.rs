@@ -1,0 +1,331 @@
+//! Dead letters over HTTP: browsed, shown, run again one by one or many at a rate, thrown away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use flotilla_common::broker::{LetterFilter, Requeue, StoredLetter};
+use flotilla_common::model::{Category, DeadLetter, Options, Priority, TaskId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Gateway;
+use crate::body::{Fields, MaybeFields};
+use crate::problem::{Kind, Problem};
+use crate::routes::BASE;
+use crate::tasks::parse_id;
+
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 500;
+/// Letters that one request runs again.
+const REQUEUE_MAX: usize = 10_000;
+/// A slower rate would plan further ahead than anybody means to.
+const RATE_MIN: f64 = 0.01;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Browse {
+    category: Option<Category>,
+    code: Option<String>,
+    text: Option<String>,
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct FilterFields {
+    category: Option<Category>,
+    code: Option<String>,
+    text: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    dead_letters: Vec<DeadLetter>,
+    /// What to send as `after` for the next page; nothing more is there where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    #[serde(flatten)]
+    letter: DeadLetter,
+    headers: Vec<(String, String)>,
+    /// As JSON, where it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Requeued {
+    /// The second life; the outcome of the first one stands.
+    task_id: TaskId,
+    requeue_of: TaskId,
+    check_url: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ManyRequeued {
+    dry_run: bool,
+    count: usize,
+    /// When the last one is queued, where they are spread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_at: Option<Timestamp>,
+    /// Whether there may be more that match: then ask again.
+    more: bool,
+    task_ids: Vec<TaskId>,
+}
+
+type IdPath = Result<Path<String>, PathRejection>;
+
+pub(crate) async fn browse(
+    State(gateway): State<Arc<Gateway>>,
+    query: Result<Query<Browse>, QueryRejection>,
+) -> Result<Json<Page>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Problem::invalid(
+            "limit",
+            format!("limit: use 1 to {PAGE_MAX}"),
+        ));
+    }
+    let filter = LetterFilter {
+        category: query.category,
+        code: query.code,
+        text: query.text,
+    };
+    let from = query.after.map_or(1, |after| after.saturating_add(1));
+    let page = gateway.broker.letters(&filter, from, limit).await?;
+    Ok(Json(Page {
+        dead_letters: page.letters.into_iter().map(|found| found.letter).collect(),
+        next: page.next.map(|next| next - 1),
+    }))
+}
+
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    id: IdPath,
+) -> Result<Json<Shown>, Problem> {
+    let stored = gateway.letter(&parse_id(id)?).await?;
+    let payload = serde_json::from_slice(&stored.payload).ok();
+    Ok(Json(Shown {
+        payload_base64: payload
+            .is_none()
+            .then(|| BASE64_STANDARD.encode(&stored.payload)),
+        payload,
+        letter: stored.letter,
+        headers: stored.headers,
+    }))
+}
+
+pub(crate) async fn discard(
+    State(gateway): State<Arc<Gateway>>,
+    id: IdPath,
+) -> Result<StatusCode, Problem> {
+    let stored = gateway.letter(&parse_id(id)?).await?;
+    gateway.broker.discard_letter(&stored).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn requeue(
+    State(gateway): State<Arc<Gateway>>,
+    id: IdPath,
+    MaybeFields(mut fields): MaybeFields,
+) -> Result<Json<Requeued>, Problem> {
+    let stored = gateway.letter(&parse_id(id)?).await?;
+    let mut how = take_how(&mut fields, gateway.schedules_max)?;
+    how.payload = take_payload(&mut fields, &stored)?;
+    fields.nothing_else()?;
+    let task_id = gateway.broker.requeue(&stored, &how).await?;
+    Ok(Json(Requeued {
+        check_url: format!("{BASE}/tasks/{task_id}"),
+        task_id,
+        requeue_of: stored.letter.task_id,
+    }))
+}
+
+pub(crate) async fn requeue_many(
+    State(gateway): State<Arc<Gateway>>,
+    mut fields: Fields,
+) -> Result<Json<ManyRequeued>, Problem> {
+    let filter = fields.take::<FilterFields>("filter")?;
+    let filter = Fields::require("filter", filter)
+        .map_err(|problem| problem.remedy("send {\"filter\": {}} to mean all of them"))?;
+    let filter = LetterFilter {
+        category: filter.category,
+        code: filter.code,
+        text: filter.text,
+    };
+    let limit = fields.take::<usize>("limit")?.unwrap_or(REQUEUE_MAX);
+    if !(1..=REQUEUE_MAX).contains(&limit) {
+        return Err(Problem::invalid(
+            "limit",
+            format!("limit: use 1 to {REQUEUE_MAX}"),
+        ));
+    }
+    let rate = fields.take::<f64>("rate_per_second")?;
+    if rate.is_some_and(|rate| rate < RATE_MIN) {
+        let why = format!("rate_per_second: use {RATE_MIN} or more");
+        return Err(Problem::invalid("rate_per_second", why));
+    }
+    let dry_run = fields.take::<bool>("dry_run")?.unwrap_or(false);
+    let how = take_how(&mut fields, gateway.schedules_max)?;
+    fields.nothing_else()?;
+    gateway
+        .requeue_matching(&filter, limit, rate, dry_run, how)
+        .await
+        .map(Json)
+}
+
+impl Gateway {
+    async fn letter(&self, id: &TaskId) -> Result<StoredLetter, Problem> {
+        let found = self.broker.letter(id).await?;
+        found.ok_or_else(|| {
+            Problem::new(Kind::UnknownTask, format!("task {id} has no dead letter"))
+                .remedy("GET /api/hp/dead-letters lists those that there are, and GET /api/hp/tasks/{task_id} tells of a task")
+        })
+    }
+
+    async fn requeue_matching(
+        &self,
+        filter: &LetterFilter,
+        limit: usize,
+        rate: Option<f64>,
+        dry_run: bool,
+        how: Requeue,
+    ) -> Result<ManyRequeued, Problem> {
+        let start = Timestamp::now();
+        let (mut task_ids, mut next, mut last_at) = (Vec::new(), Some(1), None);
+        while let Some(from) = next
+            && task_ids.len() < limit
+        {
+            let room = (limit - task_ids.len()).min(PAGE_MAX);
+            let page = self.broker.letters(filter, from, room).await?;
+            next = page.next;
+            for stored in &page.letters {
+                if dry_run {
+                    task_ids.push(stored.letter.task_id.clone());
+                    continue;
+                }
+                let at = rate.map(|rate| start + spread(task_ids.len(), rate));
+                let how = Requeue {
+                    at: at.filter(|at| *at > Timestamp::now()),
+                    ..how.clone()
+                };
+                task_ids.push(self.broker.requeue(stored, &how).await?);
+                last_at = at.or(last_at);
+            }
+        }
+        Ok(ManyRequeued {
+            dry_run,
+            count: task_ids.len(),
+            last_at,
+            more: next.is_some(),
+            task_ids,
+        })
+    }
+}
+
+/// How long after the first the n-th one follows.
+fn spread(n: usize, rate: f64) -> Duration {
+    Duration::try_from_secs_f64(n as f64 / rate).unwrap_or_default()
+}
+
+fn take_how(fields: &mut Fields, schedules_max: u64) -> Result<Requeue, Problem> {
+    let max_retries = fields.take::<u32>("max_retries")?;
+    let max = Options::MAX_RETRIES_MAX;
+    if max_retries.is_some_and(|retries| retries > max) {
+        return Err(Problem::invalid(
+            "max_retries",
+            format!("max_retries: use 0 to {max}"),
+        ));
+    }
+    Ok(Requeue {
+        priority: fields.take::<Priority>("priority")?,
+        max_retries,
+        payload: None,
+        at: None,
+        schedules_max,
+    })
+}
+
+/// `payload` in the place of the old one, or `patch` for a part of it (RFC 7396).
+fn take_payload(fields: &mut Fields, stored: &StoredLetter) -> Result<Option<Bytes>, Problem> {
+    let payload = fields.take::<Value>("payload")?;
+    let patch = fields.take::<Map<String, Value>>("patch")?;
+    let new = match (payload, patch) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            let why = "patch: payload is given as well";
+            return Err(Problem::invalid("patch", why).remedy("send one of the two"));
+        }
+        (Some(payload), None) => payload,
+        (None, Some(patch)) => {
+            let mut old = serde_json::from_slice(&stored.payload).map_err(|_| {
+                Problem::invalid(
+                    "patch",
+                    "patch: the payload that the task died with is no JSON",
+                )
+                .remedy("send a whole payload instead")
+            })?;
+            merge(&mut old, Value::Object(patch));
+            old
+        }
+    };
+    Ok(Some(new.to_string().into()))
+}
+
+/// JSON Merge Patch, RFC 7396: `null` removes, objects merge, all else replaces.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    if let Value::Object(fields) = target {
+        for (name, value) in patch {
+            if value.is_null() {
+                fields.remove(&name);
+            } else {
+                merge(fields.entry(name).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_merges() {
+        let mut value = json!({"a": 1, "b": {"c": 2, "d": 3}, "e": [1]});
+        merge(
+            &mut value,
+            json!({"a": null, "b": {"c": null, "x": {"y": null, "z": 1}}, "e": 5}),
+        );
+        assert_eq!(value, json!({"b": {"d": 3, "x": {"z": 1}}, "e": 5}));
+    }
+
+    #[test]
+    fn a_rate_spreads() {
+        assert_eq!(spread(0, 2.0), Duration::ZERO);
+        assert_eq!(spread(5, 2.0), Duration::from_millis(2_500));
+    }
+}
