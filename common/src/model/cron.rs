@@ -262,7 +262,7 @@ impl Grammar {
 
     fn value(&self, text: &str) -> Option<u8> {
         let by_name = |name: &&str| name.eq_ignore_ascii_case(text);
-        if let Some(place) = self.names.iter().position(|name| by_name(&name)) {
+        if let Some(place) = self.names.iter().position(by_name) {
             return u8::try_from(place).ok().map(|place| place + self.min);
         }
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -11,94 +11,33 @@ fn next(cron: &str, zone: &str, now: &str) -> String {
     next.map_or("never".to_owned(), |next| next.to_string())
 }
 
+/// An expression, its zone, a time, and the next run after that.
+#[rustfmt::skip]
+const NEXT_TIMES: &[[&str; 4]] = &[
+        ["30 3 * * *", "UTC", "2026-11-24T08:00:00Z", "2026-11-25T03:30:00Z"],
+        ["*/15 * * * * *", "UTC", "2026-11-24T08:00:15Z", "2026-11-24T08:00:30Z"],
+        ["0 9 * * MON-FRI", "UTC", "2026-11-27T09:00:00Z", "2026-11-30T09:00:00Z"],
+        ["0 0 29 2 *", "UTC", "2026-11-24T00:00:00Z", "2028-02-29T00:00:00Z"],
+        // Either day counts where both are given.
+        ["0 0 1 * SUN", "UTC", "2026-11-24T00:00:00Z", "2026-11-29T00:00:00Z"],
+        ["0 0 */2 * 1", "UTC", "2026-11-24T00:00:00Z", "2026-12-07T00:00:00Z"],
+        ["5/20 12 * * *", "UTC", "2026-11-24T12:06:00Z", "2026-11-24T12:25:00Z"],
+        ["@monthly", "UTC", "2026-11-24T08:00:00Z", "2026-12-01T00:00:00Z"],
+        ["0 3 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z", "2026-07-01T01:00:00Z"],
+        ["0 3 * * *", "America/New_York", "2026-01-01T00:00:00Z", "2026-01-01T08:00:00Z"],
+        // 02:30 is jumped over on the night when summer time begins,
+        ["30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-30T00:30:00Z"],
+        // and comes once where it comes twice.
+        ["30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"],
+        ["30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
+];
+
 #[test]
 fn next_times() {
-    for (cron, zone, now, expected) in [
-        (
-            "30 3 * * *",
-            "UTC",
-            "2026-11-24T08:00:00Z",
-            "2026-11-25T03:30:00Z",
-        ),
-        (
-            "*/15 * * * * *",
-            "UTC",
-            "2026-11-24T08:00:15Z",
-            "2026-11-24T08:00:30Z",
-        ),
-        (
-            "0 9 * * MON-FRI",
-            "UTC",
-            "2026-11-27T09:00:00Z",
-            "2026-11-30T09:00:00Z",
-        ),
-        (
-            "0 0 29 2 *",
-            "UTC",
-            "2026-11-24T00:00:00Z",
-            "2028-02-29T00:00:00Z",
-        ),
-        // Either day counts where both are given.
-        (
-            "0 0 1 * SUN",
-            "UTC",
-            "2026-11-24T00:00:00Z",
-            "2026-11-29T00:00:00Z",
-        ),
-        (
-            "0 0 */2 * 1",
-            "UTC",
-            "2026-11-24T00:00:00Z",
-            "2026-12-07T00:00:00Z",
-        ),
-        (
-            "5/20 12 * * *",
-            "UTC",
-            "2026-11-24T12:06:00Z",
-            "2026-11-24T12:25:00Z",
-        ),
-        (
-            "@monthly",
-            "UTC",
-            "2026-11-24T08:00:00Z",
-            "2026-12-01T00:00:00Z",
-        ),
-        (
-            "0 3 * * *",
-            "Europe/Berlin",
-            "2026-07-01T00:00:00Z",
-            "2026-07-01T01:00:00Z",
-        ),
-        (
-            "0 3 * * *",
-            "America/New_York",
-            "2026-01-01T00:00:00Z",
-            "2026-01-01T08:00:00Z",
-        ),
-        // 02:30 is jumped over on the night when summer time begins,
-        (
-            "30 2 * * *",
-            "Europe/Berlin",
-            "2026-03-28T12:00:00Z",
-            "2026-03-30T00:30:00Z",
-        ),
-        // and comes once where it comes twice.
-        (
-            "30 2 * * *",
-            "Europe/Berlin",
-            "2026-10-24T12:00:00Z",
-            "2026-10-25T00:30:00Z",
-        ),
-        (
-            "30 2 * * *",
-            "Europe/Berlin",
-            "2026-10-25T00:30:00Z",
-            "2026-10-26T01:30:00Z",
-        ),
-    ] {
+    for [cron, zone, now, expected] in NEXT_TIMES {
         assert_eq!(
             next(cron, zone, now),
-            expected,
+            *expected,
             "{cron} in {zone} after {now}"
         );
     }

@@ -1,0 +1,232 @@
+//! The streams and consumers that the fleet needs, as data.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{self, AckPolicy};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Republish, RetentionPolicy, Source, StorageType, SubjectTransform,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::subjects::{
+    CONTROL_STREAM, DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, SCHED_STREAM,
+    SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer, lane_subjects, outcome, tasks_stream,
+};
+use crate::model::{Category, Priority, duration};
+
+/// Section `[streams]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamLimits {
+    /// Copies of every stream: 1, 3 or 5, at most the number of servers.
+    pub replicas: usize,
+    /// The lease: a task whose worker shows no life for so long is handed out again.
+    #[serde(with = "duration")]
+    pub ack_wait: Duration,
+    /// How long a task id is remembered, so that submitting it again stores nothing.
+    #[serde(with = "duration")]
+    pub duplicate_window: Duration,
+    /// Tasks, and bytes of tasks, that one category may have waiting and running.
+    pub tasks_max: i64,
+    pub tasks_bytes_max: i64,
+    /// The largest task, headers included. Under the server's max_payload, so that a dead
+    /// letter, which adds the history, still fits.
+    pub task_bytes_max: i32,
+    /// Tasks that may be scheduled for later, and schedules that recur, together.
+    pub schedules_max: u64,
+    /// How long outcomes can be looked up, and how much room they have; the oldest go first.
+    #[serde(with = "duration")]
+    pub results_age_max: Duration,
+    pub results_bytes_max: i64,
+    #[serde(with = "duration")]
+    pub dead_age_max: Duration,
+    pub dead_bytes_max: i64,
+    /// The log behind the statistics, which themselves are kept for ever.
+    #[serde(with = "duration")]
+    pub events_age_max: Duration,
+    pub events_bytes_max: i64,
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MIB: i64 = 1_024 * 1_024;
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            ack_wait: Duration::from_secs(30),
+            duplicate_window: Duration::from_secs(120),
+            tasks_max: 2_000_000,
+            tasks_bytes_max: 512 * MIB,
+            task_bytes_max: 960 * 1_024,
+            schedules_max: 1_000_000,
+            results_age_max: 7 * 24 * HOUR,
+            results_bytes_max: 1_024 * MIB,
+            dead_age_max: 30 * 24 * HOUR,
+            dead_bytes_max: 256 * MIB,
+            events_age_max: 24 * HOUR,
+            events_bytes_max: 128 * MIB,
+        }
+    }
+}
+
+impl StreamLimits {
+    pub fn validate(&self) -> Result<(), String> {
+        if ![1, 3, 5].contains(&self.replicas) {
+            return Err(format!(
+                "streams.replicas is {}: use 1, 3 or 5",
+                self.replicas
+            ));
+        }
+        if self.ack_wait < Duration::from_secs(1) {
+            return Err(
+                "streams.ack_wait must be 1s or longer: workers renew it three times within"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn streams(limits: &StreamLimits) -> Vec<Config> {
+    let mut streams: Vec<Config> = Category::ALL
+        .iter()
+        .map(|category| tasks(*category, limits))
+        .collect();
+    streams.extend([
+        results(limits),
+        dead_letters(limits),
+        events(limits),
+        stats(limits),
+        control(limits),
+    ]);
+    streams
+}
+
+fn base(name: impl Into<String>, subjects: Vec<String>, limits: &StreamLimits) -> Config {
+    Config {
+        name: name.into(),
+        subjects,
+        storage: StorageType::File,
+        num_replicas: limits.replicas,
+        allow_direct: true,
+        ..Config::default()
+    }
+}
+
+pub(super) fn tasks(category: Category, limits: &StreamLimits) -> Config {
+    // Every subject by name: a publish to a priority that does not exist is refused at once,
+    // where `tasks.scraping.>` would store it for nobody.
+    let subjects = Priority::ALL
+        .iter()
+        .flat_map(|p| lane_subjects(category, *p))
+        .collect();
+    Config {
+        retention: RetentionPolicy::WorkQueue,
+        // Full means refused: the publisher hears it, and nothing accepted is dropped.
+        discard: DiscardPolicy::New,
+        max_messages: limits.tasks_max,
+        max_bytes: limits.tasks_bytes_max,
+        max_message_size: limits.task_bytes_max,
+        duplicate_window: limits.duplicate_window,
+        sources: Some(vec![fired(category)]),
+        // The time in microseconds (below 2^53, safe as a JSON number): a stream made anew
+        // continues above all earlier sequences, so that ids made of them never repeat.
+        first_sequence: u64::try_from(Timestamp::now().as_microsecond()).ok(),
+        ..base(tasks_stream(category), subjects, limits)
+    }
+}
+
+fn results(limits: &StreamLimits) -> Config {
+    Config {
+        max_messages_per_subject: 1,
+        max_age: limits.results_age_max,
+        max_bytes: limits.results_bytes_max,
+        republish: Some(Republish {
+            source: "results.*.*".to_owned(),
+            destination: outcome("{{wildcard(1)}}", "{{wildcard(2)}}"),
+            headers_only: false,
+        }),
+        ..base(RESULTS_STREAM, vec!["results.*.*".to_owned()], limits)
+    }
+}
+
+fn dead_letters(limits: &StreamLimits) -> Config {
+    Config {
+        max_messages_per_subject: 1,
+        max_age: limits.dead_age_max,
+        max_bytes: limits.dead_bytes_max,
+        ..base(DEAD_STREAM, vec!["dead.*.*".to_owned()], limits)
+    }
+}
+
+fn events(limits: &StreamLimits) -> Config {
+    Config {
+        max_age: limits.events_age_max,
+        max_bytes: limits.events_bytes_max,
+        duplicate_window: limits.duplicate_window,
+        ..base(EVENTS_STREAM, vec![EVENTS.to_owned()], limits)
+    }
+}
+
+fn stats(limits: &StreamLimits) -> Config {
+    Config {
+        max_messages_per_subject: 1,
+        ..base(STATS_STREAM, vec![STATS_SNAPSHOT.to_owned()], limits)
+    }
+}
+
+fn control(limits: &StreamLimits) -> Config {
+    let subjects = ["control.category.*", "control.breaker.*"];
+    Config {
+        max_messages_per_subject: 1,
+        ..base(CONTROL_STREAM, subjects.map(str::to_owned).to_vec(), limits)
+    }
+}
+
+/// No limit of count, bytes or age: they would delete schedules that have yet to fire, and the
+/// server takes no schedules where a full stream refuses. Whoever schedules looks for room.
+pub(super) fn schedules(limits: &StreamLimits) -> Config {
+    let subjects = SCHED_SUBJECTS.map(str::to_owned).to_vec();
+    Config {
+        // What has fired leaves with the queue that takes it.
+        retention: RetentionPolicy::WorkQueue,
+        allow_message_schedules: true,
+        duplicate_window: limits.duplicate_window,
+        ..base(SCHED_STREAM, subjects, limits)
+    }
+}
+
+/// What fires for a category goes into its queue; while that is full, it waits in SCHED.
+fn fired(category: Category) -> Source {
+    Source {
+        name: SCHED_STREAM.to_owned(),
+        subject_transforms: vec![SubjectTransform {
+            source: format!("due.{category}.>"),
+            destination: format!("tasks.{category}.>"),
+        }],
+        ..Source::default()
+    }
+}
+
+pub(super) fn consumer_config(
+    category: Category,
+    priority: Priority,
+    limits: &StreamLimits,
+) -> consumer::pull::Config {
+    consumer::pull::Config {
+        durable_name: Some(consumer(category, priority)),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: limits.ack_wait,
+        filter_subjects: lane_subjects(category, priority).into(),
+        // No limit of the broker's: it would leave the task in the stream, seen by nobody.
+        // The worker counts attempts in the task's record and ends with a dead letter.
+        max_deliver: -1,
+        // Tasks that back off count as pending acks; a limit would let them block the rest.
+        // What bounds them is the stream's own limit.
+        max_ack_pending: -1,
+        num_replicas: limits.replicas,
+        ..consumer::pull::Config::default()
+    }
+}
