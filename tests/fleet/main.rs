@@ -7,6 +7,7 @@ mod breakers;
 mod broker_restart;
 mod cancel;
 mod chaos;
+mod cluster;
 mod dead_letters;
 mod deaf;
 mod drain;

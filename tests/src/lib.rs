@@ -1,8 +1,10 @@
 //! What the integration tests, the benchmark and `test-worker` share: a real nats-server of
 //! one's own, and a handler that does what its payload says.
 
+mod cluster;
 mod nats;
 mod script;
 
+pub use cluster::Cluster;
 pub use nats::{Nats, program};
 pub use script::{End, Script, Scripted, Started};

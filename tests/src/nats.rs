@@ -14,17 +14,24 @@ const START_TIME_MAX: Duration = Duration::from_secs(20);
 pub struct Nats {
     dir: TempDir,
     port: u16,
+    /// Beside those that every server gets.
+    arguments: Vec<String>,
     process: Option<Child>,
 }
 
 impl Nats {
     pub async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    pub async fn start_with(arguments: Vec<String>) -> Self {
         let mut nats = Self {
             dir: tempfile::Builder::new()
                 .prefix("flotilla-nats-")
                 .tempdir()
                 .unwrap(),
             port: 0,
+            arguments,
             process: None,
         };
         let started = Instant::now();
@@ -95,6 +102,7 @@ impl Nats {
             .arg(dir.join("store"))
             .arg("--ports_file_dir")
             .arg(dir)
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -22,9 +22,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(nats: &Nats) -> Self {
+        Self::connect_to(&nats.url()).await
+    }
+
+    pub(crate) async fn connect_to(url: &str) -> Self {
+        let urls: Vec<&str> = url.split(',').collect();
         let nats = async_nats::ConnectOptions::new()
             .reconnect_delay_callback(|_| Duration::from_millis(50))
-            .connect(nats.url())
+            .connect(urls)
             .await
             .unwrap();
         let jetstream = jetstream::new(nats.clone());

@@ -16,7 +16,7 @@ use flotilla_tests::Script;
 use tokio::time::Instant;
 
 pub(crate) use client::Client;
-pub(crate) use flotilla_tests::{Nats, program};
+pub(crate) use flotilla_tests::{Cluster, Nats, program};
 pub(crate) use process::WorkerProcess;
 pub(crate) use site::Site;
 pub(crate) use worker::{Setup, Worker};
@@ -29,6 +29,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Runs a test on a broker of its own.
 pub(crate) fn test(body: impl AsyncFnOnce(&mut Nats)) {
+    bounded(async || body(&mut Nats::start().await).await);
+}
+
+/// Runs a test on three servers that are one cluster.
+pub(crate) fn cluster_test(body: impl AsyncFnOnce(&mut Cluster)) {
+    bounded(async || body(&mut Cluster::start().await).await);
+}
+
+fn bounded(body: impl AsyncFnOnce()) {
     init_log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(3)
@@ -36,8 +45,7 @@ pub(crate) fn test(body: impl AsyncFnOnce(&mut Nats)) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut nats = Nats::start().await;
-        let finished = tokio::time::timeout(TEST_TIME_MAX, Box::pin(body(&mut nats))).await;
+        let finished = tokio::time::timeout(TEST_TIME_MAX, Box::pin(body())).await;
         finished.expect("the test hangs");
     });
     // A handler that blocks its thread must not keep the test from ending.
@@ -64,8 +72,12 @@ pub(crate) async fn broker(nats: &Nats, streams: &StreamLimits) -> Broker {
 
 /// A connection of the fleet's own, to a broker as it is.
 pub(crate) async fn connect(nats: &Nats) -> Broker {
+    connect_to(&nats.url()).await
+}
+
+pub(crate) async fn connect_to(url: &str) -> Broker {
     let config = Config {
-        url: nats.url(),
+        url: url.to_owned(),
         ..Config::default()
     };
     Broker::connect(&config, "tests").await.unwrap()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flotilla_common::broker::{BrokerError, StreamLimits};
+use flotilla_common::broker::{Broker, BrokerError, StreamLimits};
 use flotilla_common::model::{Category, Dependency};
 use flotilla_common::worker;
 use flotilla_tests::Scripted;
@@ -78,6 +78,12 @@ impl Setup {
 
     /// A worker on a connection of its own, ready for tasks.
     pub(crate) async fn start(self, nats: &Nats) -> Worker {
+        let broker = broker(nats, &self.streams).await;
+        self.start_on(broker).await
+    }
+
+    /// The same on a connection that is there already, to a broker with its topology.
+    pub(crate) async fn start_on(self, broker: Broker) -> Worker {
         let Self {
             slots,
             streams,
@@ -85,7 +91,6 @@ impl Setup {
             handler,
         } = self;
         config.slots = BTreeMap::from([(Category::Query, slots)]);
-        let broker = broker(nats, &streams).await;
         let (stop, (bound, is_bound)) = (CancellationToken::new(), oneshot::channel());
         let running = {
             let (handler, stop, grace) = (handler.clone(), stop.clone(), config.drain_grace);

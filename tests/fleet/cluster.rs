@@ -1,0 +1,162 @@
+//! On a cluster of three, with every stream on all of them: leaders change and servers die, one
+//! by one or all at once, and every accepted task has one outcome.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flotilla_common::broker::{Broker, StreamLimits};
+use flotilla_common::model::{NewTask, Priority};
+use jiff::Timestamp;
+
+use crate::harness::{
+    Client, Cluster, Setup, Worker, cluster_test, connect_to, eventually, say, sleep, task,
+};
+
+fn limits() -> StreamLimits {
+    StreamLimits {
+        replicas: 3,
+        ack_wait: Duration::from_secs(3),
+        ..StreamLimits::default()
+    }
+}
+
+/// A worker and a submitter on a cluster that has its streams.
+async fn fleet(cluster: &Cluster) -> (Broker, Worker, Client) {
+    let broker = connect_to(&cluster.url()).await;
+    eventually("the cluster has its streams", async || {
+        broker.ensure_topology(&limits()).await.is_ok()
+    })
+    .await;
+    let mut setup = Setup::slots(8);
+    setup.streams = limits();
+    let worker = setup.start_on(connect_to(&cluster.url()).await).await;
+    (broker, worker, Client::connect_to(&cluster.url()).await)
+}
+
+fn tasks(count: usize) -> Vec<NewTask> {
+    let short = sleep(Duration::from_millis(5));
+    (0..count).map(|_| task(Priority::Normal, &short)).collect()
+}
+
+/// Submits until the broker says yes: an unanswered submission may be repeated.
+async fn submit(broker: &Broker, task: &NewTask) {
+    eventually("the task is accepted", async || {
+        broker.submit(task).await.is_ok()
+    })
+    .await;
+}
+
+/// Every one of them has one outcome, which is that it is done.
+async fn all_done(client: &Client, tasks: &[NewTask]) {
+    eventually("every task has its outcome", async || {
+        let Ok(mut stream) = client.jetstream.get_stream("RESULTS").await else {
+            return false;
+        };
+        let info = stream.info().await;
+        info.is_ok_and(|info| info.state.messages >= tasks.len() as u64)
+    })
+    .await;
+    eventually("all are done", async || {
+        let records = client.records().await;
+        let status: BTreeMap<_, _> = records
+            .iter()
+            .map(|record| (record["task_id"].as_str().unwrap(), &record["status"]))
+            .collect();
+        tasks
+            .iter()
+            .all(|task| status.get(task.id.as_str()) == Some(&&"completed".into()))
+    })
+    .await;
+    client.all_settled().await;
+}
+
+async fn step_down(client: &Client, what: &str) {
+    let subject = format!("$JS.API.{what}");
+    // The answer may be lost with the leader.
+    let _ = client.nats.request(subject, "".into()).await;
+}
+
+/// Trap: a standing request dies with the leader that it stood at.
+#[test]
+fn leaders_change_under_standing_requests() {
+    cluster_test(async |cluster| {
+        let (broker, worker, client) = fleet(cluster).await;
+        let tasks = tasks(12);
+        for (n, task) in tasks.iter().enumerate() {
+            match n % 4 {
+                0 => step_down(&client, "CONSUMER.LEADER.STEPDOWN.TASKS_QUERY.query_normal").await,
+                2 => step_down(&client, "STREAM.LEADER.STEPDOWN.TASKS_QUERY").await,
+                _ => {}
+            }
+            submit(&broker, task).await;
+        }
+        all_done(&client, &tasks).await;
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn servers_are_restarted_one_by_one_under_load() {
+    cluster_test(async |cluster| {
+        let (broker, worker, client) = fleet(cluster).await;
+        let tasks = tasks(150);
+        let submitting = async {
+            for task in &tasks {
+                submit(&broker, task).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let restarting = async {
+            for server in &mut cluster.servers {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                server.restart().await;
+                tokio::time::sleep(Duration::from_millis(2_000)).await;
+            }
+        };
+        tokio::join!(submitting, restarting);
+        all_done(&client, &tasks).await;
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn all_servers_die_at_once() {
+    cluster_test(async |cluster| {
+        let (broker, worker, client) = fleet(cluster).await;
+        let tasks = tasks(60);
+        for task in &tasks {
+            submit(&broker, task).await;
+        }
+        for server in &mut cluster.servers {
+            server.kill();
+        }
+        for server in &mut cluster.servers {
+            server.restart().await;
+        }
+        all_done(&client, &tasks).await;
+        worker.stop().await;
+    });
+}
+
+/// Trap: what fires goes from one stream's leader to another's.
+#[test]
+fn schedules_fire_while_leaders_change() {
+    cluster_test(async |cluster| {
+        let (broker, worker, client) = fleet(cluster).await;
+        let tasks: Vec<NewTask> = (0..30).map(|_| task(Priority::Low, &say(1))).collect();
+        for (n, task) in tasks.iter().enumerate() {
+            let at = Timestamp::now() + Duration::from_millis(2_000 + 100 * n as u64);
+            eventually("it is scheduled", async || {
+                broker.submit_at(task, at, 1_000).await.is_ok()
+            })
+            .await;
+        }
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            step_down(&client, "STREAM.LEADER.STEPDOWN.SCHED").await;
+            step_down(&client, "STREAM.LEADER.STEPDOWN.TASKS_QUERY").await;
+        }
+        all_done(&client, &tasks).await;
+        worker.stop().await;
+    });
+}
