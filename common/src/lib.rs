@@ -1,6 +1,7 @@
 //! What every service of the fleet stands on, in one direction:
 //! [`model`] (data and rules, no I/O) ← [`broker`] (the only code that talks to NATS)
-//! ← [`worker`] (pulls, schedules and runs tasks) ← [`service`] (configuration, life cycle).
+//! ← [`breaker`] (what guards dependencies) ← [`worker`] (pulls, schedules and runs tasks)
+//! ← [`service`] (configuration, life cycle).
 
 pub mod breaker;
 pub mod broker;

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 
 use crate::model::{Needs, Options, Origin, duration};
 
+/// How all of these begin.
+const OURS: &[u8] = b"Flotilla-";
 /// A task id chosen by a publisher that does not want it in the subject.
 pub(super) const TASK_ID: &str = "Flotilla-Task-Id";
 /// Names a task by whatever its publisher has: all of one key are one task.
@@ -44,14 +46,20 @@ pub enum InvalidHeader {
 pub(super) fn read(
     headers: Option<&HeaderMap>,
 ) -> (Options, Option<Origin>, Option<InvalidHeader>) {
-    // What most tasks have: none at all.
-    if headers.is_none_or(HeaderMap::is_empty) {
+    // Most tasks have none of ours, which is told at less cost than a look for each.
+    let mut names = headers.into_iter().flat_map(HeaderMap::iter);
+    if !names.any(|(name, _)| is_ours(name.as_ref())) {
         return (Options::default(), None, None);
     }
     match parse(headers) {
         Ok((options, origin)) => (options, origin, None),
         Err(fault) => (Options::default(), None, Some(fault)),
     }
+}
+
+fn is_ours(name: &str) -> bool {
+    let prefix = name.as_bytes().get(..OURS.len());
+    prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(OURS))
 }
 
 fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), InvalidHeader> {

@@ -128,7 +128,7 @@ impl<H: Handler> Runtime<H> {
         admission: Admission,
         stop: &CancellationToken,
     ) -> Result<Left, Superseded> {
-        let (teller, mut listener) = progress::channel();
+        let (teller, listener) = progress::channel();
         let attempt = Attempt {
             envelope: opened.delivery().envelope.clone(),
             number: opened.number(),
@@ -136,12 +136,10 @@ impl<H: Handler> Runtime<H> {
             teller,
             breakers: self.breakers.clone(),
             admission: Arc::new(admission),
-            ended: CancellationToken::new(),
+            ended: stop.clone(),
         };
-        // Told even if it runs elsewhere than in this future: its work is of no use any more.
-        let _ended = attempt.ended.clone().drop_guard();
         let left = self
-            .run_recorded(opened, payload, &attempt, &mut listener, stop)
+            .run_recorded(opened, payload, &attempt, &listener, stop)
             .await;
         if let Some(told) = listener.take() {
             opened.note(told);
@@ -154,7 +152,7 @@ impl<H: Handler> Runtime<H> {
         opened: &mut Opened<'_>,
         payload: H::Payload,
         attempt: &Attempt,
-        listener: &mut Listener,
+        listener: &Listener,
         stop: &CancellationToken,
     ) -> Result<Left, Superseded> {
         if opened.has_predecessor() {
@@ -182,7 +180,7 @@ impl<H: Handler> Runtime<H> {
             }
             let news = async {
                 sleep(NEWS_EVERY).await;
-                listener.changed().await;
+                listener.heard().await;
             };
             tokio::select! {
                 left = &mut handler => return Ok(left),

@@ -39,6 +39,8 @@ pub(super) struct Dispatch {
     connections: watch::Receiver<u64>,
     control: watch::Receiver<Control>,
     state: watch::Sender<WorkerState>,
+    /// Apart from the rest, which changes with every task.
+    is_receiving: watch::Sender<bool>,
 }
 
 /// What a dispatch is made with.
@@ -99,14 +101,18 @@ impl Dispatch {
             connections,
             control: setup.control,
             state: watch::Sender::new(state),
+            is_receiving: watch::Sender::new(true),
         };
         dispatch.obey().await;
         Ok(dispatch)
     }
 
-    /// How the worker is, as it changes.
     pub(super) fn state(&self) -> watch::Receiver<WorkerState> {
         self.state.subscribe()
+    }
+
+    pub(super) fn is_receiving(&self) -> watch::Receiver<bool> {
+        self.is_receiving.subscribe()
     }
 
     /// Runs until the stop, then hands back what has no slot. Running tasks are not its concern.
@@ -159,17 +165,15 @@ impl Dispatch {
     }
 
     fn show(&self) {
-        let now = WorkerState {
+        let is_receiving = self.hearing.is_fine();
+        self.state.send_replace(WorkerState {
             category: self.category,
             slots: self.scheduler.slots(),
             busy: self.scheduler.busy(),
-            is_receiving: self.hearing.is_fine(),
-        };
-        self.state.send_if_modified(|state| {
-            let is_new = *state != now;
-            *state = now;
-            is_new
+            is_receiving,
         });
+        self.is_receiving
+            .send_if_modified(|is_so| std::mem::replace(is_so, is_receiving) != is_receiving);
     }
 
     /// Does what operators have set: pauses, resumes, and changes the slots.

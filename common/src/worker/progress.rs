@@ -1,9 +1,11 @@
 //! What a handler says while it runs: how far it is, and what its next attempt has to know.
 //! Said as often as it likes; the attempt writes it down now and then.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::model::Progress;
 
@@ -25,21 +27,30 @@ pub(super) struct Told {
     pub(super) checkpoint: Option<Value>,
 }
 
+#[derive(Debug, Default)]
+struct Board {
+    told: Mutex<Option<Told>>,
+    is_news: Notify,
+}
+
 /// The handler's side.
 #[derive(Debug, Clone)]
-pub(super) struct Teller {
-    told: watch::Sender<Told>,
-}
+pub(super) struct Teller(Arc<Board>);
 
 /// The attempt's side.
 #[derive(Debug)]
-pub(super) struct Listener {
-    told: watch::Receiver<Told>,
-}
+pub(super) struct Listener(Arc<Board>);
 
 pub(super) fn channel() -> (Teller, Listener) {
-    let (sender, receiver) = watch::channel(Told::default());
-    (Teller { told: sender }, Listener { told: receiver })
+    let board = Arc::new(Board::default());
+    (Teller(Arc::clone(&board)), Listener(board))
+}
+
+impl Board {
+    fn with<R>(&self, change: impl FnOnce(&mut Option<Told>) -> R) -> R {
+        // What is told is whole between two calls, whoever panicked.
+        change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Teller {
@@ -53,7 +64,7 @@ impl Teller {
             message: message.chars().take(MESSAGE_CHARS_MAX).collect(),
             at: Timestamp::now(),
         };
-        self.told.send_modify(|told| told.progress = Some(progress));
+        self.tell(|told| told.progress = Some(progress));
     }
 
     pub(super) fn checkpoint(&self, state: Value) -> Result<(), CheckpointTooLarge> {
@@ -61,25 +72,27 @@ impl Teller {
         if bytes > CHECKPOINT_BYTES_MAX {
             return Err(CheckpointTooLarge(bytes));
         }
-        self.told.send_modify(|told| told.checkpoint = Some(state));
+        self.tell(|told| told.checkpoint = Some(state));
         Ok(())
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        self.0.with(|told| change(told.get_or_insert_default()));
+        self.0.is_news.notify_one();
     }
 }
 
 impl Listener {
-    /// Until something is said; for ever, where the handler is gone.
-    pub(super) async fn changed(&mut self) {
-        if self.told.changed().await.is_err() {
-            std::future::pending().await
+    /// Until there is something to take.
+    pub(super) async fn heard(&self) {
+        while self.0.with(|told| told.is_none()) {
+            self.0.is_news.notified().await;
         }
-        // It is news until it is taken.
-        self.told.mark_changed();
     }
 
     /// What there is to write down, if anything.
-    pub(super) fn take(&mut self) -> Option<Told> {
-        let told = self.told.borrow_and_update();
-        told.has_changed().then(|| told.clone())
+    pub(super) fn take(&self) -> Option<Told> {
+        self.0.with(Option::take)
     }
 }
 
@@ -89,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_latest_word_counts() {
-        let (teller, mut listener) = channel();
+        let (teller, listener) = channel();
         assert!(listener.take().is_none());
         teller.progress(10.0, "one");
         teller.checkpoint(Value::from(1)).unwrap();

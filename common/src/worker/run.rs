@@ -16,7 +16,7 @@ use super::running::answer_calls;
 use super::{Config, Handler, Meter, Reporter};
 use crate::breaker::Breakers;
 use crate::broker::{Broker, BrokerError, Delivery, StreamLimits};
-use crate::model::{Instance, Priority, WorkerState};
+use crate::model::{Instance, Priority};
 
 /// What is left of the work when the interruption itself is slow: the leases see to the rest.
 const HAND_BACK_TIME: Duration = Duration::from_secs(2);
@@ -61,10 +61,11 @@ pub async fn run<H: Handler>(
     });
     let answering = answer_calls(&broker, category, Arc::clone(&runtime.running)).await?;
     let _answering = AbortOnDropHandle::new(tokio::spawn(answering));
-    let (now, changes) = (dispatch.state(), dispatch.state());
+    let (now, is_receiving) = (dispatch.state(), dispatch.is_receiving());
+    let slots = now.borrow().slots;
     let state = move || Some(*now.borrow());
     let reporter = Reporter::start(broker.clone(), instance, Arc::clone(&runtime.meter), state);
-    tracing::info!(%category, slots = changes.borrow().slots, worker = runtime.worker, "ready for tasks");
+    tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
     let running = TaskTracker::new();
     // Nothing outlives its worker, not even an attempt that waits for a broker that is gone.
@@ -87,7 +88,7 @@ pub async fn run<H: Handler>(
     };
     let ended = tokio::select! {
         ended = dispatch.run(&mut start, &stop) => ended,
-        never = tell_readiness(changes, ready) => never,
+        never = tell_readiness(is_receiving, ready) => never,
     };
     // Without a connection nothing can be recorded, so that there is nothing to wait for.
     let grace = ended
@@ -100,17 +101,13 @@ pub async fn run<H: Handler>(
 }
 
 /// Says that the worker is ready, and whenever it hears nothing any more, or hears again.
-async fn tell_readiness(mut state: watch::Receiver<WorkerState>, mut ready: impl FnMut(bool)) -> ! {
-    let mut is_ready = true;
-    ready(true);
+async fn tell_readiness(mut is_receiving: watch::Receiver<bool>, mut ready: impl FnMut(bool)) -> ! {
     loop {
-        let changed = state.wait_for(|state| state.is_receiving != is_ready);
-        let is_over = changed.await.is_err();
-        if is_over {
+        let is_ready = *is_receiving.borrow_and_update();
+        ready(is_ready);
+        if is_receiving.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        is_ready = !is_ready;
-        ready(is_ready);
     }
 }
 

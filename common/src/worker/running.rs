@@ -13,7 +13,8 @@ pub(super) struct Running {
     tasks: Mutex<HashMap<TaskId, CancellationToken>>,
 }
 
-/// One attempt among those that run; it leaves them when it is dropped.
+/// One attempt among those that run. It leaves them when it is dropped, and whatever of its
+/// work is not in its future, but on other threads, is told as well.
 #[derive(Debug)]
 pub(super) struct Entered {
     running: Arc<Running>,
@@ -56,6 +57,7 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        self.stop.cancel();
         self.running.with(|tasks| tasks.remove(&self.id));
     }
 }

@@ -267,7 +267,9 @@ impl<T> Scheduler<T> {
     /// Those whose turn it is, then all by priority.
     fn turns(&self) -> [Priority; 5] {
         let mut turns = Priority::ALL;
-        turns.sort_by_key(|priority| !self.is_aged(*priority));
+        if turns.iter().any(|priority| self.is_aged(*priority)) {
+            turns.sort_by_key(|priority| !self.is_aged(*priority));
+        }
         turns
     }
 
