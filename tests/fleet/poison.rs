@@ -157,6 +157,18 @@ fn a_panic() {
 }
 
 #[test]
+fn a_panic_about_what_it_needs() {
+    test(async |nats| {
+        let script = Script {
+            end: End::PanicAboutNeeds,
+            ..Script::default()
+        };
+        let headers = [("Flotilla-Max-Retries", "0")];
+        dies_alone(nats, NORMAL, &headers, body(&script), "panic").await;
+    });
+}
+
+#[test]
 fn a_panic_before_there_is_a_future() {
     test(async |nats| {
         let script = Script {

@@ -53,6 +53,8 @@ pub enum End {
     Done,
     Reject,
     Panic,
+    /// Panics before it is started.
+    PanicAboutNeeds,
     /// Panics before there is a future to poll.
     PanicAtOnce,
     /// Takes the whole process along.
@@ -213,7 +215,7 @@ impl Scripted {
             End::Done if script.say_bytes > 0 => Outcome::Done("x".repeat(script.say_bytes).into()),
             End::Done => Outcome::Done(script.say),
             End::Reject => Outcome::Reject(Failure::new("scripted", "rejected")),
-            End::Panic | End::PanicAtOnce => panic!("scripted panic"),
+            End::Panic | End::PanicAtOnce | End::PanicAboutNeeds => panic!("scripted panic"),
             End::Abort => std::process::abort(),
         }
     }
@@ -224,6 +226,10 @@ impl Handler for Scripted {
     type Payload = Script;
 
     fn needs(&self, script: &Script) -> Needs {
+        assert!(
+            script.end != End::PanicAboutNeeds,
+            "scripted panic about needs"
+        );
         script.needs.iter().copied().collect()
     }
 

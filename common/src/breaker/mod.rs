@@ -8,6 +8,6 @@ mod machine;
 mod permit;
 mod shared;
 
-pub use config::Config;
+pub use config::{Config, Rules};
 pub use permit::{Admission, BreakerOpen, Permit};
 pub use shared::Breakers;

@@ -1,6 +1,6 @@
 //! The breakers of one process: its machines, and what keeps them and the fleet of one mind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::config::Config;
+use super::config::Rules;
 use super::machine::{Machine, Probed, Verdict};
 use super::permit::{Admission, BreakerOpen, Permit};
 use crate::broker::{Broker, BrokerError, Shared, WriteError};
@@ -45,12 +45,9 @@ impl Breakers {
     pub async fn start(
         broker: &Broker,
         instance: Instance,
-        config: &BTreeMap<Dependency, Config>,
+        rules: impl Fn(Dependency) -> Rules,
     ) -> Result<(Self, AbortOnDropHandle<()>), BrokerError> {
-        let machine = |dependency| {
-            let rules = config.get(&dependency).copied().unwrap_or_default();
-            Machine::new(dependency, rules.rules(dependency), &instance.id)
-        };
+        let machine = |dependency| Machine::new(dependency, rules(dependency), &instance.id);
         let breakers = Self {
             inner: Arc::new(Inner {
                 broker: broker.clone(),

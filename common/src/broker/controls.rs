@@ -69,7 +69,7 @@ impl Broker {
     /// Ends with an error when the connection does; to be called again then.
     pub async fn follow_controls(
         &self,
-        category: Option<Category>,
+        category: Category,
     ) -> Result<BoxStream<'static, Result<Change, BrokerError>>, BrokerError> {
         let failed =
             |error: async_nats::Error| BrokerError::other("following what the fleet shares", error);
@@ -78,10 +78,9 @@ impl Broker {
             .get_stream_no_info(CONTROL_STREAM)
             .await
             .map_err(|e| failed(e.into()))?;
-        let of_category = category.map_or("control.category.*".to_owned(), category_control);
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::LastPerSubject,
-            filter_subjects: vec![of_category, "control.breaker.*".to_owned()],
+            filter_subjects: vec![category_control(category), "control.breaker.*".to_owned()],
             ..OrderedConfig::default()
         };
         let consumer = stream

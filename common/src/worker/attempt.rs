@@ -105,8 +105,11 @@ impl<H: Handler> Runtime<H> {
             Ok(payload) => payload,
             Err(outcome) => return opened.conclude(outcome).await,
         };
-        let needs = self.handler.needs(&payload);
-        let needs = needs.and(delivery.envelope.options.needs);
+        // The handler's own code: it may panic here as well.
+        let needs = match catch_unwind(AssertUnwindSafe(|| self.handler.needs(&payload))) {
+            Ok(needs) => needs.and(delivery.envelope.options.needs),
+            Err(panic) => return opened.conclude(panicked(&*panic)).await,
+        };
         let admission = match self.breakers.admit(needs).await {
             Ok(admission) => admission,
             Err(open) => return opened.conclude(open.into()).await,

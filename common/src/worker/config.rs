@@ -68,6 +68,12 @@ impl Config {
         }
     }
 
+    /// The rules of a dependency's breaker.
+    pub fn breaker(&self, dependency: Dependency) -> breaker::Rules {
+        let config = self.breakers.get(&dependency).copied();
+        config.unwrap_or_default().rules(dependency)
+    }
+
     fn reserved(&self, category: Category) -> usize {
         self.reserved.get(&category).copied().unwrap_or(0)
     }

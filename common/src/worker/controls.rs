@@ -44,7 +44,7 @@ async fn follow(
     mut revision: u64,
 ) {
     loop {
-        match broker.follow_controls(Some(category)).await {
+        match broker.follow_controls(category).await {
             Ok(mut changes) => {
                 while let Some(Ok(change)) = changes.next().await {
                     match change {

@@ -93,7 +93,8 @@ impl<'a> Ledger<'a> {
     /// will have the outcome. One that is gone, with its stream, leaves the task to us.
     async fn is_of_another(&self, record: &Record) -> bool {
         let (category, sequence) = (self.envelope.category, record.sequence);
-        if sequence == self.envelope.sequence {
+        // 0 stands in what was recorded by a version that did not know.
+        if sequence == self.envelope.sequence || sequence == 0 {
             return false;
         }
         loop {

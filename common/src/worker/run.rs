@@ -34,7 +34,10 @@ pub async fn run<H: Handler>(
 ) -> Result<(), BrokerError> {
     let category = H::CATEGORY;
     let instance = Instance::new(category.name());
-    let started = Breakers::start(&broker, instance.clone(), &config.breakers).await?;
+    let started = Breakers::start(&broker, instance.clone(), |dependency| {
+        config.breaker(dependency)
+    })
+    .await?;
     let (breakers, _writing) = started;
     let controls = Controls::follow(&broker, category, breakers.clone()).await?;
     let dispatch = Dispatch::new(Setup {

@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use flotilla_common::broker::Broker;
 use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{Context, StartError};
-use flotilla_common::worker::{Meter, Reporter};
+use flotilla_common::worker::{self, Meter, Reporter};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +38,8 @@ struct Gateway {
     config: Config,
     /// What this gateway brings about itself: cancellations.
     meter: Arc<Meter>,
+    /// How the fleet's workers are configured.
+    worker: worker::Config,
     /// Tasks and schedules that may lie ahead.
     schedules_max: u64,
     /// The categories that have to be there for the fleet to be healthy.
@@ -58,6 +60,7 @@ struct ExpectedWorker {
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     config.validate().map_err(StartError::Invalid)?;
     let expected = expected_workers(&context)?;
+    let worker = context.worker()?;
     let schedules_max = context.streams()?.schedules_max;
     let broker = context.broker("gateway").await?;
     let listener = server::listen(&config.listen).await?;
@@ -73,6 +76,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         broker: broker.clone(),
         config,
         meter,
+        worker,
         schedules_max,
         expected,
         stop: context.stop,

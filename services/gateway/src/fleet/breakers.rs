@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use flotilla_common::breaker::Rules;
 use flotilla_common::model::{Breaker, BreakerState, Dependency, Snapshot};
+use flotilla_common::worker;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -26,13 +28,16 @@ struct View {
 }
 
 impl Breakers {
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
+    pub(super) fn of(snapshot: &Snapshot, worker: &worker::Config) -> Self {
         let view = |dependency: Dependency| {
             let heard = snapshot
                 .breakers
                 .iter()
                 .find(|breaker| breaker.dependency == dependency);
-            (dependency.name(), View::of(dependency, heard))
+            (
+                dependency.name(),
+                View::of(worker.breaker(dependency), heard),
+            )
         };
         Self {
             circuit_breakers: Dependency::ALL.map(view).into(),
@@ -42,14 +47,14 @@ impl Breakers {
 
 impl View {
     /// A breaker that nobody has spoken of yet is closed.
-    fn of(dependency: Dependency, heard: Option<&Breaker>) -> Self {
+    fn of(rules: Rules, heard: Option<&Breaker>) -> Self {
         Self {
             state: heard
                 .map_or(BreakerState::default(), |breaker| breaker.state)
                 .name(),
             failures: heard.map_or(0, |breaker| breaker.failures),
-            threshold: dependency.failure_threshold(),
-            timeout_seconds: dependency.open_for().as_secs(),
+            threshold: rules.failures,
+            timeout_seconds: rules.open_for.as_secs(),
             since: heard.and_then(|breaker| breaker.since),
             cause: heard.and_then(|breaker| breaker.cause.clone()),
         }
@@ -73,7 +78,8 @@ mod tests {
             since: Some(Timestamp::UNIX_EPOCH),
             cause: Some("timeouts".to_owned()),
         });
-        let json = serde_json::to_value(Breakers::of(&snapshot)).unwrap();
+        let json =
+            serde_json::to_value(Breakers::of(&snapshot, &worker::Config::default())).unwrap();
         assert_eq!(
             json["circuit_breakers"]["chromadb"],
             json!({

@@ -66,5 +66,8 @@ pub(crate) async fn stats(State(gateway): State<Arc<Gateway>>) -> Result<Json<St
 pub(crate) async fn circuit_breakers(
     State(gateway): State<Arc<Gateway>>,
 ) -> Result<Json<Breakers>, Problem> {
-    Ok(Json(Breakers::of(&gateway.snapshot().await?)))
+    Ok(Json(Breakers::of(
+        &gateway.snapshot().await?,
+        &gateway.worker,
+    )))
 }
