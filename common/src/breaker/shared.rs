@@ -86,7 +86,8 @@ impl Breakers {
         match self.verdict(dependency) {
             Verdict::Go => Ok(self.permit(dependency, None)),
             Verdict::Wait { until, cause } => Err(waiting(dependency, until, cause)),
-            Verdict::Probe(_) => self.ask_to_probe(dependency).await,
+            // Boxed: rare, and large within the future of every attempt.
+            Verdict::Probe(_) => Box::pin(self.ask_to_probe(dependency)).await,
         }
     }
 

@@ -74,7 +74,8 @@ impl<H: Handler> Runtime<H> {
             renewals.tick().await;
             delivery.still_working().await;
             let envelope = &delivery.envelope;
-            let looking = self.broker.record_in(envelope.category, &envelope.id);
+            // Boxed, as few attempts live so long: a small future is what most of them need.
+            let looking = Box::pin(self.broker.record_in(envelope.category, &envelope.id));
             if let Ok(Ok(Some(stored))) = timeout(renew_after / 2, looking).await
                 && matches!(stored.record.status, Status::Cancelled { .. })
             {
