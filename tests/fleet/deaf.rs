@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::FromConsumer;
 use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::{self, FromConsumer};
 use flotilla_tests::Script;
 use jiff::Timestamp;
 use serde_json::json;
@@ -13,6 +13,16 @@ use crate::harness::fleet::Fleet;
 use crate::harness::{Client, Setup, body, eventually, say, test};
 
 const PATIENCE: Duration = Duration::from_millis(600);
+
+/// What somebody does to the consumer of the tests, behind the fleet's back.
+async fn change_consumer(client: &Client, change: impl FnOnce(&mut consumer::Config)) {
+    let stream = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
+    let consumer = stream.get_consumer::<Config>("query_normal").await.unwrap();
+    let mut config = consumer.cached_info().config.clone();
+    change(&mut config);
+    let config = Config::try_from_consumer_config(config).unwrap();
+    stream.update_consumer(config).await.unwrap();
+}
 
 /// Somebody has set a limit that the one task in backoff already fills.
 #[test]
@@ -27,14 +37,7 @@ fn a_consumer_that_was_changed_is_repaired() {
         };
         let first = client.submit(&backing_off).await;
         client.status(&first, "retrying").await;
-        let stream = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
-        let consumer = stream.get_consumer::<Config>("query_normal").await.unwrap();
-        let mut config = consumer.cached_info().config.clone();
-        config.max_ack_pending = 1;
-        stream
-            .update_consumer(Config::try_from_consumer_config(config).unwrap())
-            .await
-            .unwrap();
+        change_consumer(&client, |config| config.max_ack_pending = 1).await;
 
         let id = client.submit(&say(1)).await;
         assert_eq!(client.outcome(&id).await["status"], "completed");
@@ -48,14 +51,10 @@ fn a_consumer_with_another_filter_is_repaired() {
     test(async |nats| {
         let worker = Setup::slots(2).deaf_after(PATIENCE).start(nats).await;
         let client = Client::connect(nats).await;
-        let stream = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
-        let consumer = stream.get_consumer::<Config>("query_normal").await.unwrap();
-        let mut config = consumer.cached_info().config.clone();
-        config.filter_subjects = vec!["tasks.query.normal.*".to_owned()];
-        stream
-            .update_consumer(Config::try_from_consumer_config(config).unwrap())
-            .await
-            .unwrap();
+        change_consumer(&client, |config| {
+            config.filter_subjects = vec!["tasks.query.normal.*".to_owned()]
+        })
+        .await;
 
         let id = client.submit(&say(1)).await;
         assert_eq!(client.outcome(&id).await["status"], "completed");

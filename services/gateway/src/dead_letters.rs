@@ -18,12 +18,11 @@ use serde_json::{Map, Value};
 
 use crate::Gateway;
 use crate::body::{Fields, MaybeFields};
+use crate::paging;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
 use crate::tasks::parse_id;
 
-const PAGE_DEFAULT: usize = 100;
-const PAGE_MAX: usize = 500;
 /// Letters that one request runs again.
 const REQUEUE_MAX: usize = 10_000;
 /// A slower rate would plan further ahead than anybody means to.
@@ -94,19 +93,12 @@ pub(crate) async fn browse(
     query: Result<Query<Browse>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::invalid(
-            "limit",
-            format!("limit: use 1 to {PAGE_MAX}"),
-        ));
-    }
+    let (from, limit) = (paging::first(query.after), paging::limit(query.limit)?);
     let filter = LetterFilter {
         category: query.category,
         code: query.code,
         text: query.text,
     };
-    let from = query.after.map_or(1, |after| after.saturating_add(1));
     let page = gateway.broker.letters(&filter, from, limit).await?;
     Ok(Json(Page {
         dead_letters: page.letters.into_iter().map(|found| found.letter).collect(),
@@ -169,12 +161,7 @@ pub(crate) async fn requeue_many(
         text: filter.text,
     };
     let limit = fields.take::<usize>("limit")?.unwrap_or(REQUEUE_MAX);
-    if !(1..=REQUEUE_MAX).contains(&limit) {
-        return Err(Problem::invalid(
-            "limit",
-            format!("limit: use 1 to {REQUEUE_MAX}"),
-        ));
-    }
+    let limit = paging::bounded(limit, REQUEUE_MAX)?;
     let rate = fields.take::<f64>("rate_per_second")?;
     if rate.is_some_and(|rate| rate < RATE_MIN) {
         let why = format!("rate_per_second: use {RATE_MIN} or more");
@@ -211,7 +198,7 @@ impl Gateway {
         while let Some(from) = next
             && task_ids.len() < limit
         {
-            let room = (limit - task_ids.len()).min(PAGE_MAX);
+            let room = (limit - task_ids.len()).min(paging::LIMIT_MAX);
             let page = self.broker.letters(filter, from, room).await?;
             next = page.next;
             for stored in &page.letters {

@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod dead_letters;
 mod fleet;
+mod paging;
 mod problem;
 mod refusal;
 mod routes;

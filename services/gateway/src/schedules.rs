@@ -15,11 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::Gateway;
 use crate::body::Fields;
+use crate::paging;
 use crate::problem::{Kind, Problem};
 use crate::submit::{Terms, check_payload};
-
-const PAGE_DEFAULT: usize = 100;
-const PAGE_MAX: usize = 500;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ScheduleView {
@@ -116,14 +114,7 @@ pub(crate) async fn list(
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
-    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::invalid(
-            "limit",
-            format!("limit: use 1 to {PAGE_MAX}"),
-        ));
-    }
-    let from = query.after.map_or(1, |after| after.saturating_add(1));
+    let (from, limit) = (paging::first(query.after), paging::limit(query.limit)?);
     let found = gateway.broker.schedules(from, limit).await?;
     let is_full = found.len() == limit;
     Ok(Json(Page {
