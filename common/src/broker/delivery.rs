@@ -52,8 +52,9 @@ pub enum InvalidDelivery {
 }
 
 impl Delivery {
-    /// `None` for a message that is no task: those never match a consumer's filter.
-    pub(super) fn of(message: async_nats::jetstream::Message) -> Option<(Self, u64)> {
+    /// With how many more wait behind it, if that is known. `None` for a message that is no
+    /// task: those never match a consumer's filter.
+    pub(super) fn of(message: async_nats::jetstream::Message) -> Option<(Self, Option<u64>)> {
         let (sequence, delivered, pending, published) = {
             let info = message.info().ok()?;
             (
@@ -82,7 +83,10 @@ impl Delivery {
             headers: message.headers.unwrap_or_default(),
             acker,
         };
-        Some((delivery, pending))
+        // The server counts what it never delivered. What was handed back goes before that, so
+        // only behind a redelivery may there be more.
+        let behind = (pending > 0 || delivered == 1).then_some(pending);
+        Some((delivery, behind))
     }
 
     /// Extends the lease by another `ack_wait`.

@@ -34,8 +34,8 @@ pub enum PullRequest {
 
 #[derive(Debug)]
 pub enum LaneEvent {
-    /// A task, and how many more wait behind it.
-    Task(Box<Delivery>, u64),
+    /// A task, and how many more wait behind it, if that is known.
+    Task(Box<Delivery>, Option<u64>),
     /// The request has ended: nothing (more) waits.
     Empty,
     /// The request has ended, for a reason that says nothing about what waits.
@@ -151,8 +151,8 @@ impl PullLane {
         let Some(status) = message.status else {
             let context = self.broker.jetstream.clone();
             let message = async_nats::jetstream::Message { message, context };
-            let (delivery, pending) = Delivery::of(message)?;
-            return Some(LaneEvent::Task(Box::new(delivery), pending));
+            let (delivery, behind) = Delivery::of(message)?;
+            return Some(LaneEvent::Task(Box::new(delivery), behind));
         };
         match status {
             StatusCode::IDLE_HEARTBEAT => None,

@@ -13,9 +13,12 @@
 //! such starts between two of its own, in each process: beside the maximum, those in slots that
 //! are free as well, and the turns of the other priorities.
 
+mod room;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::room::Room;
 use crate::broker::PullRequest;
 use crate::model::Priority;
 
@@ -65,31 +68,6 @@ struct Lane<T> {
     overtaken: u32,
     /// A held task has found no slot in time: nothing more is fetched ahead until one is free.
     is_congested: bool,
-}
-
-/// Slots that are left to give away, while the lanes are gone through.
-#[derive(Debug, Clone, Copy)]
-struct Room {
-    any: usize,
-    unreserved: usize,
-}
-
-impl Room {
-    fn of<T>(self, lane: &Lane<T>) -> usize {
-        if lane.is_urgent {
-            self.any
-        } else {
-            self.any.min(self.unreserved)
-        }
-    }
-
-    fn take<T>(&mut self, lane: &Lane<T>, slots: usize) {
-        let slots = slots.min(self.of(lane));
-        self.any -= slots;
-        if !lane.is_urgent {
-            self.unreserved -= slots;
-        }
-    }
 }
 
 /// What is known of the tasks of a priority that still are with the broker.
@@ -153,14 +131,19 @@ impl<T> Scheduler<T> {
         self.lanes[priority.index()].is_paused
     }
 
-    /// A task has arrived; `behind` more wait at the broker. Answers the task again where its
-    /// priority is paused: it is to be handed back.
-    pub(super) fn arrived(&mut self, priority: Priority, task: T, behind: u64) -> Option<T> {
+    /// A task has arrived; `behind` more wait at the broker, if that is known. Answers the task
+    /// again where its priority is paused: it is to be handed back.
+    pub(super) fn arrived(
+        &mut self,
+        priority: Priority,
+        task: T,
+        behind: Option<u64>,
+    ) -> Option<T> {
         let lane = &mut self.lanes[priority.index()];
-        lane.waiting = if behind == 0 {
-            Waiting::None
-        } else {
-            Waiting::Some(behind)
+        lane.waiting = match behind {
+            None => Waiting::Unknown,
+            Some(0) => Waiting::None,
+            Some(behind) => Waiting::Some(behind),
         };
         lane.pull = match lane.pull {
             Some(Pull::Immediate(due)) if due > 1 => Some(Pull::Immediate(due - 1)),
@@ -278,14 +261,19 @@ impl<T> Scheduler<T> {
         max > 0 && self.lanes[priority.index()].overtaken >= max
     }
 
+    /// How many slots it may take in one go.
+    fn turn(&self, priority: Priority) -> usize {
+        if self.is_aged(priority) {
+            1
+        } else {
+            usize::MAX
+        }
+    }
+
     fn next_run(&mut self) -> Option<Order<T>> {
         let mut room = self.room();
         for priority in self.turns() {
-            let turn = if self.is_aged(priority) {
-                1
-            } else {
-                usize::MAX
-            };
+            let turn = self.turn(priority);
             let lane = &mut self.lanes[priority.index()];
             if room.any == 0 {
                 return None;
@@ -321,17 +309,16 @@ impl<T> Scheduler<T> {
         let is_short = self.mean_run < HOLD_MAX;
         let mut room = self.room();
         for priority in self.turns() {
-            let turn = if self.is_aged(priority) {
-                1
-            } else {
-                usize::MAX
-            };
+            let turn = self.turn(priority);
             let lane = &mut self.lanes[priority.index()];
             if lane.is_paused {
                 continue;
             }
             let free = room.of(lane);
-            if let Some(request) = lane.wanted(free.min(turn), is_short && !lane.is_congested) {
+            if let Some(request) = lane.wanted(
+                free.min(turn).saturating_sub(lane.held.len()),
+                is_short && !lane.is_congested,
+            ) {
                 lane.pull = Some(match request {
                     PullRequest::Standing => Pull::Standing,
                     PullRequest::Immediate(due) => Pull::Immediate(due),

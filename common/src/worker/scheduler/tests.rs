@@ -138,13 +138,23 @@ proptest! {
         }
     }
 
-    /// Whatever the timing, at most one task per priority is held beyond the slots.
+    /// With a broker that answers at once, at most one task per priority is held.
     #[test]
     fn at_most_one_is_held_per_priority((slots, steps) in history()) {
         let mut model = Model::new(slots, true);
         for step in &steps {
             model.step(step);
             prop_assert!(model.scheduler.lanes.iter().all(|lane| lane.held.len() <= 1));
+        }
+    }
+
+    /// However late the broker answers, a priority holds no more than could start at once.
+    #[test]
+    fn no_more_is_held_than_there_are_slots((slots, steps) in history()) {
+        let mut model = Model::new(slots, false);
+        for step in &steps {
+            model.step(step);
+            prop_assert!(model.scheduler.lanes.iter().all(|lane| lane.held.len() <= slots));
         }
     }
 

@@ -94,7 +94,9 @@ impl Model {
     pub(super) fn deliver(&mut self, priority: Priority) {
         let lane = &mut self.waiting[priority.index()];
         if let Some(task) = lane.pop_front() {
-            let refused = self.scheduler.arrived(priority, task, lane.len() as u64);
+            let refused = self
+                .scheduler
+                .arrived(priority, task, Some(lane.len() as u64));
             if let Some(task) = refused {
                 self.waiting[priority.index()].push_front(task);
             }
