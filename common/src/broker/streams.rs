@@ -9,9 +9,11 @@ use async_nats::jetstream::stream::{
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::objects::BUCKET;
 use super::subjects::{
-    CONTROL_STREAM, DEAD_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM, SCHED_STREAM,
-    SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer, lane_subjects, outcome, tasks_stream,
+    CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM,
+    SCHED_STREAM, SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer, lane_subjects, outcome,
+    tasks_stream,
 };
 use crate::model::{Category, Priority, duration};
 
@@ -46,6 +48,10 @@ pub struct StreamLimits {
     #[serde(with = "duration")]
     pub events_age_max: Duration,
     pub events_bytes_max: i64,
+    /// Room for the indexed documents, and for what is too large for a message. Full means
+    /// refused.
+    pub documents_bytes_max: i64,
+    pub objects_bytes_max: i64,
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -67,6 +73,8 @@ impl Default for StreamLimits {
             dead_bytes_max: 256 * MIB,
             events_age_max: 24 * HOUR,
             events_bytes_max: 128 * MIB,
+            documents_bytes_max: 2_048 * MIB,
+            objects_bytes_max: 1_024 * MIB,
         }
     }
 }
@@ -100,6 +108,8 @@ pub(super) fn streams(limits: &StreamLimits) -> Vec<Config> {
         events(limits),
         stats(limits),
         control(limits),
+        documents(limits),
+        objects(limits),
     ]);
     streams
 }
@@ -182,6 +192,28 @@ fn control(limits: &StreamLimits) -> Config {
     Config {
         max_messages_per_subject: 1,
         ..base(CONTROL_STREAM, subjects.map(str::to_owned).to_vec(), limits)
+    }
+}
+
+/// One message per document: the stream holds what an index holds, and no history.
+fn documents(limits: &StreamLimits) -> Config {
+    Config {
+        max_messages_per_subject: 1,
+        // Full means refused: nothing that was indexed goes missing.
+        discard: DiscardPolicy::New,
+        max_bytes: limits.documents_bytes_max,
+        ..base(DOCUMENTS_STREAM, vec!["documents.*.*".to_owned()], limits)
+    }
+}
+
+/// An object store as every NATS client lays it out.
+fn objects(limits: &StreamLimits) -> Config {
+    let subjects = ["C", "M"].map(|kind| format!("$O.{BUCKET}.{kind}.>"));
+    Config {
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        max_bytes: limits.objects_bytes_max,
+        ..base(format!("OBJ_{BUCKET}"), subjects.to_vec(), limits)
     }
 }
 

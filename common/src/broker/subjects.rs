@@ -1,6 +1,6 @@
 //! Every subject, stream and consumer name of the fleet, in one place.
 
-use crate::model::{Category, Dependency, Priority, TaskId};
+use crate::model::{Category, Dependency, DocumentKey, Priority, TaskId};
 
 /// Metrics reports and breaker changes of all processes.
 pub(super) const EVENTS: &str = "fleet.events";
@@ -24,6 +24,10 @@ pub(super) const SCHED_SUBJECTS: [&str; 4] = [
     "due.*.*",
     "due.*.*.*",
 ];
+/// The indexed documents: the latest version of each, or its tombstone.
+pub(super) const DOCUMENTS_STREAM: &str = "DOCUMENTS";
+/// The object that holds the body of a message that was too large for it.
+pub(super) const OBJECT_HEADER: &str = "Flotilla-Object";
 /// The one subject of the STATS stream.
 pub(super) const STATS_SNAPSHOT: &str = "stats.snapshot";
 
@@ -102,6 +106,14 @@ pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
 /// Where all workers of a category are called at once.
 pub(super) fn worker_calls(category: Category) -> String {
     format!("fleet.workers.{category}")
+}
+
+pub(super) fn document(key: &DocumentKey) -> String {
+    format!("documents.{key}")
+}
+
+pub(super) fn parse_document(subject: &str) -> Option<DocumentKey> {
+    DocumentKey::parse(subject.strip_prefix("documents.")?)
 }
 
 /// What operators set for a category.

@@ -41,7 +41,7 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
-            categories: vec![Category::Scraping],
+            categories: vec![Category::Scraping, Category::Query, Category::Embedding],
         }
     }
 }

@@ -7,8 +7,22 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 /// Every section there is, whichever service reads it: all share one file.
-const SECTIONS: [&str; 9] = [
-    "nats", "streams", "fleet", "worker", "log", "embedded", "gateway", "stats", "scraping",
+const SECTIONS: [&str; 15] = [
+    "nats",
+    "streams",
+    "fleet",
+    "worker",
+    "log",
+    "embedded",
+    "gateway",
+    "stats",
+    "scraping",
+    "knowledge",
+    "openai",
+    "chromadb",
+    "browser",
+    "batch",
+    "maintenance",
 ];
 /// `FLOTILLA_GATEWAY__LISTEN=…` sets `gateway.listen`.
 const ENV_PREFIX: &str = "FLOTILLA_";

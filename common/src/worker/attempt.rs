@@ -26,7 +26,7 @@ use crate::model::{Failure, FailureCode, Outcome, Status};
 /// What all attempts of a worker share.
 pub(super) struct Runtime<H> {
     pub(super) handler: H,
-    pub(super) broker: Broker,
+    pub(super) broker: Arc<Broker>,
     pub(super) worker: String,
     pub(super) meter: Arc<Meter>,
     pub(super) timeout: Duration,
@@ -135,6 +135,7 @@ impl<H: Handler> Runtime<H> {
         let (teller, listener) = progress::channel();
         let attempt = Attempt {
             envelope: opened.delivery().envelope.clone(),
+            broker: Arc::clone(&self.broker),
             number: opened.number(),
             checkpoint: opened.checkpoint().cloned(),
             teller,

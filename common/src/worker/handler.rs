@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{CheckpointTooLarge, Teller};
 use crate::breaker::{Admission, BreakerOpen, Breakers, Permit};
-use crate::model::{Category, Dependency, Envelope, Needs, Outcome, TaskId};
+use crate::broker::Broker;
+use crate::model::{Category, Dependency, Envelope, Needs, Outcome, Priority, Probed, TaskId};
 
 /// The work of one category.
 pub trait Handler: Send + Sync + 'static {
@@ -32,6 +34,12 @@ pub trait Handler: Send + Sync + 'static {
         payload: Self::Payload,
         attempt: &Attempt,
     ) -> impl Future<Output = Outcome> + Send;
+
+    /// Asks each dependency that the work may use how it is, past its breaker. Called now and
+    /// then by the runtime, which reports the answers.
+    fn probe(&self) -> impl Future<Output = Vec<Probed>> + Send {
+        async { Vec::new() }
+    }
 }
 
 /// A handler may outlive the worker that runs it.
@@ -50,12 +58,17 @@ impl<H: Handler> Handler for Arc<H> {
     ) -> impl Future<Output = Outcome> + Send {
         H::handle(self, payload, attempt)
     }
+
+    fn probe(&self) -> impl Future<Output = Vec<Probed>> + Send {
+        H::probe(self)
+    }
 }
 
 /// One attempt at a task, as its handler sees it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     pub(super) envelope: Envelope,
+    pub(super) broker: Arc<Broker>,
     pub(super) number: u32,
     pub(super) checkpoint: Option<Value>,
     pub(super) teller: Teller,
@@ -67,6 +80,20 @@ pub struct Attempt {
 impl Attempt {
     pub fn task_id(&self) -> &TaskId {
         &self.envelope.id
+    }
+
+    /// When the task was accepted.
+    pub fn submitted_at(&self) -> Timestamp {
+        self.envelope.submitted_at
+    }
+
+    pub fn priority(&self) -> Priority {
+        self.envelope.priority
+    }
+
+    /// The fleet, for handlers whose work is on it: documents to store, tasks to submit.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// 1 for the first attempt.

@@ -52,7 +52,7 @@ pub async fn run<H: Handler>(
     .await?;
     let runtime = Arc::new(Runtime {
         handler,
-        broker: broker.clone(),
+        broker: Arc::new(broker.clone()),
         worker: instance.id.clone(),
         meter: Arc::new(Meter::default()),
         timeout: config.timeout(category),
