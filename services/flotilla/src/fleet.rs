@@ -74,6 +74,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.section::<flotilla_gateway::Config>("gateway")?;
     settings.section::<flotilla_stats::Config>("stats")?;
     settings.section::<flotilla_scraping::Config>("scraping")?;
+    settings.section::<flotilla_knowledge::Config>("knowledge")?;
     Ok(())
 }
 
@@ -84,7 +85,15 @@ fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
             "scraping",
             flotilla_scraping::run(context, settings.section("scraping")?),
         ),
-        Category::Query | Category::Embedding | Category::Batch | Category::Maintenance => {
+        Category::Query => named(
+            "query",
+            flotilla_query::run(context, settings.section("knowledge")?),
+        ),
+        Category::Embedding => named(
+            "embedding",
+            flotilla_embedding::run(context, settings.section("knowledge")?),
+        ),
+        Category::Batch | Category::Maintenance => {
             bail!(
                 "fleet.categories names {category}, for which this version has no service yet: leave it out"
             )

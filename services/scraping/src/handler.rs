@@ -15,7 +15,7 @@ use crate::fetch::{Fetcher, Page};
 use crate::media::Media;
 use crate::payload::Payload;
 use crate::result::{self, Scraped};
-use crate::{Config, charset, failure};
+use crate::{Config, charset, failure, index};
 
 #[derive(Debug)]
 pub struct ScrapeHandler {
@@ -24,6 +24,8 @@ pub struct ScrapeHandler {
     extractions: Arc<Semaphore>,
     links_max: usize,
     content_bytes_max: usize,
+    /// Whether anybody in this fleet indexes what is scraped.
+    is_indexed: bool,
 }
 
 impl ScrapeHandler {
@@ -34,24 +36,31 @@ impl ScrapeHandler {
             extractions: Arc::new(Semaphore::new(cores)),
             links_max: config.links_max,
             content_bytes_max: config.content_bytes_max,
+            is_indexed: false,
         })
     }
 
-    /// Fetches the page and turns it into a result.
+    /// Pages go on to be indexed, unless their task says otherwise.
+    #[must_use]
+    pub fn indexed(self, is_indexed: bool) -> Self {
+        Self { is_indexed, ..self }
+    }
+
+    /// Fetches the page and turns it into a result; indexes nothing.
     pub async fn scrape(&self, payload: Payload) -> Outcome {
-        let page = match self.fetcher.fetch(payload.url.url()).await {
-            Ok(page) => page,
-            Err(error) => return failure::of_fetch(&error),
-        };
+        let scraped = self.read_page(payload).await;
+        scraped.map_or_else(|outcome| outcome, Scraped::into_outcome)
+    }
+
+    async fn read_page(&self, payload: Payload) -> Result<Scraped, Outcome> {
+        let page = self.fetcher.fetch(payload.url.url()).await;
+        let page = page.map_err(|error| failure::of_fetch(&error))?;
         let (status, content_type) = (page.status, page.content_type.essence.clone());
         let final_url = page.url.to_string();
-        let extracted = match self.extract(page).await {
-            Ok(extracted) => extracted,
-            Err(outcome) => return outcome,
-        };
+        let extracted = self.extract(page).await?;
         let content_hash = result::hash(&extracted.content);
         let (content, truncated) = result::truncate(extracted.content, self.content_bytes_max);
-        let scraped = Scraped {
+        Ok(Scraped {
             url: payload.url.asked().to_owned(),
             final_url,
             status: status.as_u16(),
@@ -65,9 +74,7 @@ impl ScrapeHandler {
             language: extracted.language,
             brand: payload.brand,
             scraped_at: now(),
-        };
-        scraped.into_outcome().unwrap_or_else(|error| {
-            Outcome::Reject(Failure::new("unwritable_result", failure::chain(&error)))
+            embed_task_id: None,
         })
     }
 
@@ -96,8 +103,19 @@ impl Handler for ScrapeHandler {
     const CATEGORY: Category = Category::Scraping;
     type Payload = Payload;
 
-    async fn handle(&self, payload: Payload, _: &Attempt) -> Outcome {
-        self.scrape(payload).await
+    async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
+        let is_indexed = self.is_indexed && payload.embed;
+        let mut scraped = match self.read_page(payload).await {
+            Ok(scraped) => scraped,
+            Err(outcome) => return outcome,
+        };
+        if is_indexed && !scraped.content.trim().is_empty() {
+            match index::submit(&scraped, attempt).await {
+                Ok(id) => scraped.embed_task_id = Some(id),
+                Err(outcome) => return outcome,
+            }
+        }
+        scraped.into_outcome()
     }
 }
 

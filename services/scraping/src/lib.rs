@@ -13,6 +13,7 @@ mod extract;
 mod failure;
 mod fetch;
 mod handler;
+mod index;
 mod media;
 mod pace;
 mod payload;

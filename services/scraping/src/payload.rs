@@ -11,6 +11,13 @@ pub struct Payload {
     /// A label of the caller, given back in the result.
     #[serde(default)]
     pub brand: Option<String>,
+    /// Whether the page goes on to be indexed.
+    #[serde(default = "yes")]
+    pub embed: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The page to fetch.

@@ -1,11 +1,11 @@
 //! What a scraping task answers with.
 
-use flotilla_common::model::Outcome;
+use flotilla_common::model::{Failure, Outcome, TaskId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::extract::{Link, Method};
-use crate::text;
+use crate::{failure, text};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Scraped {
@@ -32,11 +32,19 @@ pub(crate) struct Scraped {
     pub(crate) brand: Option<String>,
     /// RFC 3339, UTC.
     pub(crate) scraped_at: String,
+    /// The task that indexes the page, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) embed_task_id: Option<TaskId>,
 }
 
 impl Scraped {
-    pub(crate) fn into_outcome(self) -> Result<Outcome, serde_json::Error> {
-        serde_json::to_value(self).map(Outcome::Done)
+    pub(crate) fn into_outcome(self) -> Outcome {
+        match serde_json::to_value(self) {
+            Ok(result) => Outcome::Done(result),
+            Err(error) => {
+                Outcome::Reject(Failure::new("unwritable_result", failure::chain(&error)))
+            }
+        }
     }
 }
 

@@ -16,5 +16,6 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         config.total_timeout < timeout,
         "scraping.total_timeout must be shorter than worker.timeout.scraping, or every slow page ends as a stuck worker"
     );
-    serve(context, ScrapeHandler::new(&config)?).await
+    let is_indexed = context.fleet()?.categories.contains(&Category::Embedding);
+    serve(context, ScrapeHandler::new(&config)?.indexed(is_indexed)).await
 }

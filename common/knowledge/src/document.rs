@@ -1,0 +1,65 @@
+//! What is stored of a document.
+
+use flotilla_common::model::DocumentKey;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Vector;
+
+/// One version of a document, with all that an index needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// The submitter's name for it; of a scraped page its address.
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Tells whether anything changed; see [`Document::hash`].
+    pub content_hash: String,
+    /// When the content was true, RFC 3339: an older version does not replace a newer one.
+    pub as_of: jiff::Timestamp,
+    /// What made the vectors; vectors of different embedders cannot be compared. `None`: there
+    /// are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedder: Option<String>,
+    pub chunks: Vec<Chunk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// The headings above it, outermost first, without the title.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headings: Vec<String>,
+    /// As it stands in the document, in Markdown.
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vector>,
+}
+
+impl Document {
+    pub fn key(&self) -> DocumentKey {
+        DocumentKey::new(self.brand.as_deref(), &self.id)
+    }
+
+    /// SHA-256 over the parts that are searched or shown.
+    pub fn hash(title: &str, url: Option<&str>, text: &str) -> String {
+        let mut hash = Sha256::new();
+        for part in [title, url.unwrap_or_default(), text] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(part);
+        }
+        format!("{:x}", hash.finalize())
+    }
+
+    /// What is embedded for a chunk: where it stands, then what it says.
+    pub fn context_of(&self, chunk: &Chunk) -> String {
+        let mut context = self.title.clone();
+        for heading in &chunk.headings {
+            context.push_str(" > ");
+            context.push_str(heading);
+        }
+        format!("{context}\n{}", chunk.text)
+    }
+}

@@ -1,0 +1,227 @@
+//! Finds chunks by their words (BM25) and by their meaning (cosine of embeddings), and joins the
+//! two rankings. Partitioned by brand, so that a brand's questions cost what the brand has.
+
+mod partition;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use flotilla_common::model::DocumentKey;
+
+use self::partition::{Corpus, Partition};
+use crate::terms::terms;
+use crate::{Document, Vector};
+
+/// Of each ranking, so many take part in the joint one.
+const CANDIDATES: usize = 50;
+/// Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): 1 / (60 + rank), summed.
+const FUSION_OFFSET: f32 = 60.0;
+
+/// A chunk with what is known of its document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub document: Arc<Source>,
+    /// Its place among the document's chunks, from 0.
+    pub ordinal: usize,
+    pub headings: Vec<String>,
+    pub text: String,
+}
+
+/// What all chunks of a document share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub id: String,
+    pub brand: Option<String>,
+    pub title: String,
+    pub url: Option<String>,
+}
+
+/// What to look for, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    pub question: &'a str,
+    /// Of the index's embedder; without it the search is by words alone.
+    pub vector: Option<&'a Vector>,
+    /// Only documents of this brand; `None`: all documents.
+    pub brand: Option<&'a str>,
+    pub k: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    pub entry: Arc<Entry>,
+    pub score: f32,
+    pub cosine: Option<f32>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The best first.
+    pub hits: Vec<Hit>,
+    /// How telling each of the question's terms is among these documents.
+    pub weights: HashMap<String, f32>,
+}
+
+/// All chunks of all documents.
+#[derive(Debug)]
+pub struct Index {
+    /// Vectors of another embedder are left out: they cannot be compared.
+    embedder: Option<String>,
+    partitions: HashMap<Option<String>, Partition>,
+    documents: HashMap<DocumentKey, Placed>,
+}
+
+#[derive(Debug)]
+struct Placed {
+    brand: Option<String>,
+    slots: Vec<u32>,
+    has_vectors: bool,
+}
+
+impl Index {
+    pub fn new(embedder: Option<String>) -> Self {
+        Self {
+            embedder,
+            partitions: HashMap::new(),
+            documents: HashMap::new(),
+        }
+    }
+
+    /// Takes a version of a document in, in place of the one before.
+    pub fn put(&mut self, document: Document) {
+        let key = document.key();
+        self.remove(&key);
+        let has_vectors = self.embedder.is_some() && document.embedder == self.embedder;
+        let source = Arc::new(Source {
+            id: document.id,
+            brand: document.brand.clone(),
+            title: document.title,
+            url: document.url,
+        });
+        let partition = self.partitions.entry(document.brand.clone()).or_default();
+        let chunks = document.chunks.into_iter().enumerate();
+        let slots = chunks.map(|(ordinal, chunk)| {
+            let entry = Entry {
+                document: Arc::clone(&source),
+                ordinal,
+                headings: chunk.headings,
+                text: chunk.text,
+            };
+            partition.insert(entry, chunk.vector.filter(|_| has_vectors))
+        });
+        let placed = Placed {
+            slots: slots.collect(),
+            brand: document.brand,
+            has_vectors,
+        };
+        self.documents.insert(key, placed);
+    }
+
+    pub fn remove(&mut self, key: &DocumentKey) {
+        let Some(placed) = self.documents.remove(key) else {
+            return;
+        };
+        if let Some(partition) = self.partitions.get_mut(&placed.brand) {
+            for slot in &placed.slots {
+                partition.remove(*slot);
+            }
+            if partition.len() == 0 {
+                self.partitions.remove(&placed.brand);
+            }
+        }
+    }
+
+    pub fn documents(&self) -> usize {
+        self.documents.len()
+    }
+
+    pub fn chunks(&self) -> usize {
+        self.partitions.values().map(Partition::len).sum()
+    }
+
+    /// Documents without vectors of the index's embedder: found by their words only.
+    pub fn without_vectors(&self) -> usize {
+        let placed = self.documents.values();
+        placed.filter(|placed| !placed.has_vectors).count()
+    }
+
+    pub fn embedder(&self) -> Option<&str> {
+        self.embedder.as_deref()
+    }
+
+    pub fn search(&self, search: &Search<'_>) -> Found {
+        let partitions: Vec<&Partition> = match search.brand {
+            Some(brand) => self
+                .partitions
+                .get(&Some(brand.to_owned()))
+                .into_iter()
+                .collect(),
+            None => self.partitions.values().collect(),
+        };
+        // In order, so that equal searches have equal answers.
+        let words: BTreeSet<String> = terms(search.question).collect();
+        let corpus = Corpus::of(&partitions, words);
+        let lexical = best(&partitions, |partition| partition.rank_words(&corpus));
+        let dense = match search.vector {
+            Some(vector) => best(&partitions, |partition| partition.rank_meaning(vector)),
+            None => Vec::new(),
+        };
+        let mut hits = fuse(&lexical, &dense)
+            .into_iter()
+            .take(search.k)
+            .map(|((partition, slot), score)| {
+                let partition = partitions[partition];
+                Some(Hit {
+                    entry: partition.entry(slot)?,
+                    score,
+                    cosine: search
+                        .vector
+                        .and_then(|vector| partition.cosine(slot, vector)),
+                })
+            })
+            .collect::<Option<Vec<_>>>()
+            .unwrap_or_default();
+        hits.truncate(search.k);
+        Found {
+            hits,
+            weights: corpus.into_weights(),
+        }
+    }
+}
+
+/// Partition, and slot within it.
+type Place = (usize, u32);
+
+/// The candidates of one ranking over all partitions, the best first.
+fn best(
+    partitions: &[&Partition],
+    rank: impl Fn(&Partition) -> Vec<(u32, f32)>,
+) -> Vec<(Place, f32)> {
+    let mut ranked: Vec<(Place, f32)> = Vec::new();
+    for (place, partition) in partitions.iter().enumerate() {
+        let scores = rank(partition).into_iter();
+        ranked.extend(scores.map(|(slot, score)| ((place, slot), score)));
+    }
+    let by_score = |a: &(Place, f32), b: &(Place, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if ranked.len() > CANDIDATES {
+        ranked.select_nth_unstable_by(CANDIDATES, by_score);
+        ranked.truncate(CANDIDATES);
+    }
+    ranked.sort_unstable_by(by_score);
+    ranked
+}
+
+fn fuse(lexical: &[(Place, f32)], dense: &[(Place, f32)]) -> Vec<(Place, f32)> {
+    let mut scores: HashMap<Place, f32> = HashMap::new();
+    for ranking in [lexical, dense] {
+        for (place, rank) in ranking.iter().map(|(place, _)| *place).zip(1_u16..) {
+            *scores.entry(place).or_default() += 1.0 / (FUSION_OFFSET + f32::from(rank));
+        }
+    }
+    let mut fused: Vec<_> = scores.into_iter().collect();
+    fused.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    fused
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The chunks of one brand.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::Entry;
+use crate::Vector;
+use crate::terms::terms;
+
+/// BM25 with the usual values (Robertson and Zaragoza 2009): how soon repetition stops to
+/// count, and how much a long text is held against it.
+const SATURATION: f32 = 1.2;
+const LENGTH_NORM: f32 = 0.75;
+/// Chunks in slots; a slot that was left stays empty until another chunk takes it.
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    entries: Vec<Option<Arc<Entry>>>,
+    /// Terms of each slot's chunk, with how often they occur.
+    words: Vec<Vec<(Arc<str>, u16)>>,
+    lengths: Vec<f32>,
+    total_length: f32,
+    postings: HashMap<Arc<str>, Vec<(u32, u16)>>,
+    /// Of all slots one after the other; zeros where there is no vector.
+    vectors: Vec<i8>,
+    scales: Vec<f32>,
+    dimensions: usize,
+    empty: Vec<u32>,
+}
+
+/// What a question's words are worth among the chunks of some partitions.
+#[derive(Debug)]
+pub(super) struct Corpus {
+    weights: HashMap<String, f32>,
+    mean_length: f32,
+}
+
+impl Corpus {
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^24 chunks")]
+    pub(super) fn of(partitions: &[&Partition], words: BTreeSet<String>) -> Self {
+        let chunks = partitions.iter().map(|p| p.len()).sum::<usize>() as f32;
+        let length: f32 = partitions.iter().map(|p| p.total_length).sum();
+        let weigh = |word: String| {
+            let has = |partition: &&Partition| partition.postings.get(word.as_str()).map(Vec::len);
+            let having = partitions.iter().filter_map(has).sum::<usize>() as f32;
+            let weight = (1.0 + (chunks - having + 0.5) / (having + 0.5)).ln();
+            (word, weight)
+        };
+        Self {
+            weights: words.into_iter().map(weigh).collect(),
+            mean_length: (length / chunks.max(1.0)).max(1.0),
+        }
+    }
+
+    pub(super) fn into_weights(self) -> HashMap<String, f32> {
+        self.weights
+    }
+}
+
+impl Partition {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.empty.len()
+    }
+
+    pub(super) fn entry(&self, slot: u32) -> Option<Arc<Entry>> {
+        self.entries.get(slot as usize)?.clone()
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry, vector: Option<Vector>) -> u32 {
+        let slot = self.empty.pop().unwrap_or_else(|| self.add_slot());
+        let mut counts: HashMap<String, u16> = HashMap::new();
+        let headings = entry.headings.join("\n");
+        for word in [&entry.document.title, &headings, &entry.text]
+            .into_iter()
+            .flat_map(|t| terms(t))
+        {
+            let count = counts.entry(word).or_default();
+            *count = count.saturating_add(1);
+        }
+        let mut length = 0.0;
+        for (word, count) in counts {
+            length += f32::from(count);
+            let word: Arc<str> = match self.postings.get_key_value(word.as_str()) {
+                Some((known, _)) => Arc::clone(known),
+                None => word.into(),
+            };
+            let postings = self.postings.entry(Arc::clone(&word)).or_default();
+            postings.push((slot, count));
+            self.words[slot as usize].push((word, count));
+        }
+        self.lengths[slot as usize] = length;
+        self.total_length += length;
+        self.entries[slot as usize] = Some(Arc::new(entry));
+        if let Some(vector) = vector {
+            self.set_vector(slot, &vector);
+        }
+        slot
+    }
+
+    fn add_slot(&mut self) -> u32 {
+        let slot = self.entries.len();
+        self.entries.push(None);
+        self.words.push(Vec::new());
+        self.lengths.push(0.0);
+        self.scales.push(0.0);
+        self.vectors.resize(self.entries.len() * self.dimensions, 0);
+        u32::try_from(slot).unwrap_or(u32::MAX)
+    }
+
+    /// All vectors of an embedder have the same number of dimensions; one that has not is left
+    /// out, as it cannot be compared.
+    fn set_vector(&mut self, slot: u32, vector: &Vector) {
+        if self.dimensions == 0 {
+            self.dimensions = vector.dimensions();
+            self.vectors.resize(self.entries.len() * self.dimensions, 0);
+        }
+        if vector.dimensions() == self.dimensions {
+            let from = slot as usize * self.dimensions;
+            self.vectors[from..from + self.dimensions].copy_from_slice(&vector.values);
+            self.scales[slot as usize] = vector.scale;
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        let at = slot as usize;
+        if self.entries.get_mut(at).and_then(Option::take).is_none() {
+            return;
+        }
+        for (word, _) in std::mem::take(&mut self.words[at]) {
+            if let Some(postings) = self.postings.get_mut(&word) {
+                postings.retain(|(other, _)| *other != slot);
+                if postings.is_empty() {
+                    self.postings.remove(&word);
+                }
+            }
+        }
+        self.total_length -= std::mem::take(&mut self.lengths[at]);
+        self.scales[at] = 0.0;
+        let from = at * self.dimensions;
+        self.vectors[from..from + self.dimensions].fill(0);
+        self.empty.push(slot);
+    }
+
+    /// Every chunk that has any of the words, with its BM25 score.
+    pub(super) fn rank_words(&self, corpus: &Corpus) -> Vec<(u32, f32)> {
+        let mut scores: HashMap<u32, f32> = HashMap::new();
+        for (word, weight) in &corpus.weights {
+            for (slot, count) in self.postings.get(word.as_str()).into_iter().flatten() {
+                let length = self.lengths[*slot as usize] / corpus.mean_length;
+                let norm = SATURATION * (1.0 - LENGTH_NORM + LENGTH_NORM * length);
+                let count = f32::from(*count);
+                let score = weight * count * (SATURATION + 1.0) / (count + norm);
+                *scores.entry(*slot).or_default() += score;
+            }
+        }
+        scores.into_iter().collect()
+    }
+
+    /// Every chunk that has a vector, with its cosine.
+    pub(super) fn rank_meaning(&self, vector: &Vector) -> Vec<(u32, f32)> {
+        if self.dimensions != vector.dimensions() {
+            return Vec::new();
+        }
+        let vectors = self.vectors.chunks_exact(self.dimensions).zip(&self.scales);
+        (0_u32..)
+            .zip(vectors)
+            .filter(|(_, (_, scale))| **scale > 0.0)
+            .map(|(slot, (values, scale))| (slot, vector.cosine(values, *scale)))
+            .collect()
+    }
+
+    pub(super) fn cosine(&self, slot: u32, vector: &Vector) -> Option<f32> {
+        if self.dimensions != vector.dimensions() || self.dimensions == 0 {
+            return None;
+        }
+        let from = slot as usize * self.dimensions;
+        let values = self.vectors.get(from..from + self.dimensions)?;
+        let scale = *self.scales.get(slot as usize)?;
+        (scale > 0.0).then(|| vector.cosine(values, scale))
+    }
+}

@@ -1,0 +1,25 @@
+//! What the fleet knows: documents cut into chunks, an index over them, and answers out of it.
+//!
+//! In reading order: [`Document`] is what is stored; `chunks` cuts a text; `terms` is how text
+//! is compared; [`Index`] finds chunks; [`Live`] keeps an index equal to what is stored; and
+//! `answer` makes an answer out of what was found.
+
+mod answer;
+mod chunks;
+mod config;
+mod document;
+mod embedder;
+mod index;
+mod live;
+mod sentences;
+mod terms;
+mod vector;
+
+pub use answer::{Answer, CONFIDENCE_MIN, Citation, answer};
+pub use chunks::{Chunked, TooManyChunks, chunk};
+pub use config::Config;
+pub use document::{Chunk, Document};
+pub use embedder::{EmbedError, Embedder};
+pub use index::{Entry, Found, Hit, Index, Search, Source};
+pub use live::{Live, LiveState};
+pub use vector::Vector;

@@ -1,0 +1,1 @@
+//! Clients of what may run elsewhere: an OpenAI-compatible API, ChromaDB.

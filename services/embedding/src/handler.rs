@@ -1,0 +1,194 @@
+//! The embedding category's handler: cut, embed, store.
+
+use flotilla_common::broker::BrokerError;
+use flotilla_common::model::{Category, DocumentKey, Failure, FailureCode, Outcome};
+use flotilla_common::worker::{Attempt, Handler};
+use flotilla_knowledge::{Document, EmbedError, Embedder, chunk};
+use serde::Serialize;
+
+use crate::payload::{Payload, Text, What};
+
+/// Chunks that are embedded in one go.
+const BATCH: usize = 32;
+
+#[derive(Debug)]
+pub struct EmbedHandler {
+    embedder: Embedder,
+}
+
+/// What a task answers with.
+#[derive(Debug, Serialize)]
+struct Embedded {
+    documents: Vec<Stored>,
+    /// Of all documents together.
+    chunks: usize,
+    /// Chunks that were stored by this task.
+    upserted: usize,
+    /// `None`: there is no embedder, and the documents are found by their words.
+    embedder: Option<String>,
+    /// What a query process has to have applied to know all of it.
+    sequence: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Stored {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand: Option<String>,
+    title: String,
+    content_hash: String,
+    chunks: usize,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Stored,
+    /// The same content was there already.
+    Unchanged,
+    /// A newer version was there already.
+    Outdated,
+}
+
+impl EmbedHandler {
+    pub fn new(embedder: Embedder) -> Self {
+        Self { embedder }
+    }
+
+    async fn embed(&self, payload: Payload, attempt: &Attempt) -> Result<Embedded, Outcome> {
+        let documents = match payload.what {
+            What::Texts(texts) => {
+                let cut = |text| cut(text, payload.brand.as_deref(), attempt);
+                texts.into_iter().map(cut).collect::<Result<Vec<_>, _>>()?
+            }
+            What::Again(key) => vec![stored(&key, attempt).await?.ok_or_else(|| {
+                let message = format!("there is no document {key} (any more)");
+                Outcome::Reject(Failure::new("unknown_document", message))
+            })?],
+        };
+        let mut embedded = Embedded {
+            documents: Vec::new(),
+            chunks: 0,
+            upserted: 0,
+            embedder: self.embedder.id(),
+            sequence: 0,
+        };
+        let total = documents.len();
+        for (n, document) in (1_u32..).zip(documents) {
+            let stored = self.store(document, attempt).await?;
+            embedded.chunks += stored.chunks;
+            if stored.state == State::Stored {
+                embedded.upserted += stored.chunks;
+            }
+            embedded.sequence = embedded.sequence.max(stored.sequence.unwrap_or(0));
+            embedded.documents.push(stored);
+            #[allow(clippy::cast_precision_loss, reason = "a count of documents")]
+            let percent = f64::from(n) / total as f64 * 100.0;
+            attempt.progress(percent, &format!("{n} of {total} documents"));
+        }
+        Ok(embedded)
+    }
+
+    /// Stores a version of a document, unless the same or a newer one is there.
+    async fn store(&self, mut document: Document, attempt: &Attempt) -> Result<Stored, Outcome> {
+        let key = document.key();
+        let before = stored(&key, attempt).await?;
+        let embedder = self.embedder.id();
+        let state = match &before {
+            Some(before) if before.as_of > document.as_of => State::Outdated,
+            Some(before)
+                if before.content_hash == document.content_hash && before.embedder == embedder =>
+            {
+                State::Unchanged
+            }
+            _ => State::Stored,
+        };
+        let mut sequence = None;
+        if state == State::Stored {
+            self.embed_chunks(&mut document).await?;
+            document.embedder = embedder;
+            let body = serde_json::to_vec(&document).map_err(|error| {
+                Outcome::Reject(Failure::new("unwritable_document", error.to_string()))
+            })?;
+            let put = attempt.broker().put_document(&key, body).await;
+            sequence = Some(put.map_err(|error| store_failed(&error))?);
+        }
+        Ok(Stored {
+            chunks: document.chunks.len(),
+            id: document.id,
+            brand: document.brand,
+            title: document.title,
+            content_hash: document.content_hash,
+            state,
+            sequence,
+        })
+    }
+
+    async fn embed_chunks(&self, document: &mut Document) -> Result<(), Outcome> {
+        let contexts = document
+            .chunks
+            .iter()
+            .map(|chunk| document.context_of(chunk));
+        let contexts: Vec<String> = contexts.collect();
+        let mut vectors = Vec::with_capacity(contexts.len());
+        for batch in contexts.chunks(BATCH) {
+            let embedded = self.embedder.embed(batch.to_vec()).await;
+            vectors.extend(embedded.map_err(|error| embed_failed(&error))?);
+        }
+        for (chunk, vector) in document.chunks.iter_mut().zip(vectors) {
+            chunk.vector = vector;
+        }
+        Ok(())
+    }
+}
+
+impl Handler for EmbedHandler {
+    const CATEGORY: Category = Category::Embedding;
+    type Payload = Payload;
+
+    async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
+        let embedded = self.embed(payload, attempt).await;
+        embedded.map_or_else(
+            |outcome| outcome,
+            |embedded| match serde_json::to_value(embedded) {
+                Ok(result) => Outcome::Done(result),
+                Err(error) => Outcome::Reject(Failure::new("unwritable_result", error.to_string())),
+            },
+        )
+    }
+}
+
+fn cut(text: Text, brand: Option<&str>, attempt: &Attempt) -> Result<Document, Outcome> {
+    let chunked = chunk(&text.text)
+        .map_err(|error| Outcome::Reject(Failure::new("too_many_chunks", error.to_string())))?;
+    let title = text.title.filter(|title| !title.trim().is_empty());
+    let title = title.or(chunked.title).unwrap_or_else(|| text.id.clone());
+    Ok(Document {
+        content_hash: Document::hash(&title, text.url.as_deref(), &text.text),
+        id: text.id,
+        brand: brand.map(str::to_owned),
+        title,
+        url: text.url,
+        as_of: text.as_of.unwrap_or(attempt.submitted_at()),
+        embedder: None,
+        chunks: chunked.chunks,
+    })
+}
+
+async fn stored(key: &DocumentKey, attempt: &Attempt) -> Result<Option<Document>, Outcome> {
+    let body = attempt.broker().document(key).await;
+    let body = body.map_err(|error| store_failed(&error))?;
+    // One that cannot be read is replaced like one that is not there.
+    Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
+}
+
+fn store_failed(error: &BrokerError) -> Outcome {
+    Outcome::retry(Failure::new("store_unavailable", error.to_string()))
+}
+
+fn embed_failed(error: &EmbedError) -> Outcome {
+    Outcome::retry(Failure::new(FailureCode::PANIC, error.to_string()))
+}

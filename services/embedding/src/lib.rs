@@ -1,0 +1,18 @@
+//! The embedding category: cuts documents into chunks, embeds these, and stores the whole as
+//! the document's one version. `payload` is what a task brings, `handler` the work.
+
+mod handler;
+mod payload;
+
+use anyhow::Context as _;
+use flotilla_common::service::{Context, serve};
+use flotilla_knowledge::{Config, Embedder};
+
+pub use handler::EmbedHandler;
+pub use payload::{Payload, Text};
+
+/// Runs until the context's stop, then drains.
+pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    let embedder = Embedder::new(&config).context("section [knowledge]")?;
+    serve(context, EmbedHandler::new(embedder)).await
+}
