@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod answers;
 mod breakers;
 mod broker_restart;
 mod cancel;

@@ -14,6 +14,9 @@ pub struct Config {
     /// The longest that `?wait=` may ask for.
     #[serde(with = "flotilla_common::service::duration")]
     pub wait_max: Duration,
+    /// How long a question waits for its answer where no `?wait=` says otherwise.
+    #[serde(with = "flotilla_common::service::duration")]
+    pub query_wait: Duration,
     /// The most URLs in one batch.
     pub batch_urls_max: usize,
     /// How long requests under way may take after a stop was asked for.
@@ -28,6 +31,7 @@ impl Default for Config {
             body_bytes_max: 1_024 * 1_024,
             wait_max: Duration::from_secs(60),
             batch_urls_max: 1_000,
+            query_wait: Duration::from_secs(5),
             drain_grace: Duration::from_secs(10),
         }
     }
@@ -52,6 +56,10 @@ impl Config {
             (
                 self.wait_max <= Self::WAIT_MAX,
                 "gateway.wait_max must be 1h or shorter",
+            ),
+            (
+                self.query_wait <= self.wait_max,
+                "gateway.query_wait must not be longer than gateway.wait_max",
             ),
             (
                 self.batch_urls_max >= 1,

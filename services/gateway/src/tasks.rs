@@ -52,11 +52,11 @@ pub(crate) fn status_name(status: &Status) -> &'static str {
 
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
-    Wait(wait): Wait,
+    wait: Wait,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<TaskView>, Problem> {
     let id = parse_id(id)?;
-    let found = match wait {
+    let found = match wait.time() {
         None => gateway.find(&id).await?,
         Some(wait) => gateway.find_outcome(&id, wait).await?,
     };

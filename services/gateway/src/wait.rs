@@ -13,9 +13,21 @@ use serde::Deserialize;
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
 
-/// How long the caller wants to wait, where it does.
+/// How long the caller wants to wait, where it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait(pub(crate) Option<Duration>);
+pub(crate) struct Wait(Option<Duration>);
+
+impl Wait {
+    /// Nothing to wait is not waiting.
+    pub(crate) fn time(self) -> Option<Duration> {
+        self.0.filter(|wait| !wait.is_zero())
+    }
+
+    /// For calls that wait where nobody says otherwise.
+    pub(crate) fn or(self, usual: Duration) -> Self {
+        Self(self.0.or(Some(usual)))
+    }
+}
 
 #[derive(Deserialize)]
 struct Parameters {
@@ -32,14 +44,13 @@ impl FromRequestParts<Arc<Gateway>> for Wait {
         let Query(parameters) = Query::<Parameters>::try_from_uri(&parts.uri)
             .map_err(|rejection| Problem::new(Kind::Syntax, rejection.body_text()))?;
         let wait = parameters.wait.as_deref();
-        Ok(Self(wait.map_or(Ok(None), |text| {
-            parse(text, gateway.config.wait_max)
-        })?))
+        let wait = wait.map(|text| parse(text, gateway.config.wait_max));
+        wait.transpose().map(Self)
     }
 }
 
-/// Seconds or a duration; nothing to wait is not waiting.
-fn parse(text: &str, max: Duration) -> Result<Option<Duration>, Problem> {
+/// Seconds or a duration.
+fn parse(text: &str, max: Duration) -> Result<Duration, Problem> {
     let invalid = |why| Problem::invalid("wait", why);
     let wait = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
@@ -57,7 +68,7 @@ fn parse(text: &str, max: Duration) -> Result<Option<Duration>, Problem> {
         ))
         .remedy("wait for less, and look at check_url again after that"));
     }
-    Ok((!wait.is_zero()).then_some(wait))
+    Ok(wait)
 }
 
 impl Gateway {
@@ -97,11 +108,14 @@ mod tests {
         ] {
             assert_eq!(
                 parse(text, MAX).unwrap(),
-                Some(Duration::from_millis(millis)),
+                Duration::from_millis(millis),
                 "{text}"
             );
         }
-        assert_eq!(parse("0", MAX).unwrap(), None);
+        let wait = |text| Wait(Some(parse(text, MAX).unwrap()));
+        assert_eq!(wait("0").time(), None);
+        assert_eq!(wait("0").or(MAX).time(), None);
+        assert_eq!(Wait(None).or(MAX).time(), Some(MAX));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Nats, eventually, http};
 
 pub(crate) const ALL: [&str; 3] = ["gateway", "stats", "scraping"];
+/// With what indexes pages and answers questions.
+pub(crate) const KNOWING: [&str; 5] = ["gateway", "stats", "scraping", "embedding", "query"];
 
 pub(crate) struct Fleet {
     /// Where the gateway listens.
@@ -32,7 +34,11 @@ impl Fleet {
     /// The same, with more settings.
     pub(crate) async fn start_with(nats: &Nats, services: &[&'static str], more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
+        let categories = services
+            .iter()
+            .filter(|name| !matches!(**name, "gateway" | "stats"));
         let mut set = vec![
+            format!("fleet.categories={:?}", categories.collect::<Vec<_>>()),
             format!("nats.url={}", nats.url()),
             format!("gateway.listen={address}"),
             "scraping.allow_networks=[\"127.0.0.0/8\"]".to_owned(),
@@ -71,6 +77,14 @@ impl Fleet {
                 context,
                 settings.section(name).unwrap(),
             )),
+            "query" => tokio::spawn(flotilla_query::run(
+                context,
+                settings.section("knowledge").unwrap(),
+            )),
+            "embedding" => tokio::spawn(flotilla_embedding::run(
+                context,
+                settings.section("knowledge").unwrap(),
+            )),
             _ => panic!("there is no service {name}"),
         };
         readiness.wait(1).await;
@@ -99,7 +113,7 @@ impl Fleet {
     }
 
     pub(crate) async fn stop(mut self) {
-        for name in ["scraping", "gateway", "stats"] {
+        for name in ["scraping", "embedding", "query", "gateway", "stats"] {
             if self.services.contains_key(name) {
                 self.stop_service(name).await;
             }

@@ -23,14 +23,14 @@ const SHARED_BYTES_MAX: usize = 16 * 1_024;
 
 pub(crate) async fn scrape_batch(
     State(gateway): State<Arc<Gateway>>,
-    Wait(wait): Wait,
+    wait: Wait,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Json<BatchAccepted>, Problem> {
     if Key::of(&headers)?.is_some() {
         return Err(one_by_one("idempotency_key"));
     }
-    if wait.is_some() {
+    if wait.time().is_some() {
         return Err(Problem::invalid("wait", "wait: a batch is not waited for")
             .remedy("look at each task's check_url, which takes ?wait="));
     }

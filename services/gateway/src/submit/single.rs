@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::fields::{Key, Terms, check_brand, take_id};
 use super::later::take_run_at;
@@ -22,25 +23,96 @@ use crate::task_view::TaskView;
 use crate::tasks::Found;
 use crate::wait::Wait;
 
+/// Longer ones are no questions; the worker has the same limit.
+const QUESTION_CHARS_MAX: usize = 2_000;
+
 pub(crate) async fn scrape(
     State(gateway): State<Arc<Gateway>>,
-    Wait(wait): Wait,
+    wait: Wait,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Json<Answer>, Problem> {
-    let key = Key::of(&headers)?;
-    check_payload(Category::Scraping, &fields)?;
-    let submission = Submission::take(Category::Scraping, fields, key)?;
-    gateway.submit(submission, wait).await.map(Json)
+    gateway
+        .take(Category::Scraping, fields, &headers, wait)
+        .await
+}
+
+/// Answers with the answer, unless it takes longer than people wait.
+pub(crate) async fn query(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Json<Answer>, Problem> {
+    let wait = wait.or(gateway.config.query_wait);
+    gateway.take(Category::Query, fields, &headers, wait).await
+}
+
+pub(crate) async fn embed(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Json<Answer>, Problem> {
+    gateway
+        .take(Category::Embedding, fields, &headers, wait)
+        .await
 }
 
 /// What can be told of a payload before a worker has it; the worker checks all of it.
 pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), Problem> {
-    if category == Category::Scraping {
-        let url = Fields::require("url", fields.read::<String>("url")?)?;
-        url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))?;
+    check_brand(fields)?;
+    match category {
+        Category::Scraping => {
+            let url = Fields::require("url", fields.read::<String>("url")?)?;
+            url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))
+        }
+        Category::Query => check_question(fields),
+        Category::Embedding => check_texts(fields),
+        Category::Batch | Category::Maintenance => Ok(()),
     }
-    check_brand(fields)
+}
+
+fn check_question(fields: &Fields) -> Result<(), Problem> {
+    let question = Fields::require("query", fields.read::<String>("query")?)?;
+    let chars = question.trim().chars().count();
+    if (1..=QUESTION_CHARS_MAX).contains(&chars) {
+        return Ok(());
+    }
+    let why = format!("query: it has {chars} characters: use 1 to {QUESTION_CHARS_MAX}");
+    Err(Problem::invalid("query", why))
+}
+
+fn check_texts(fields: &Fields) -> Result<(), Problem> {
+    let document = fields.read::<Map<String, Value>>("document")?;
+    let texts = fields.read::<Vec<String>>("texts")?;
+    match (document, texts) {
+        (Some(document), None) => ["id", "text"].into_iter().try_for_each(|name| {
+            let text = document
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let field = format!("document.{name}");
+            let why = format!("{field}: give a text that is not empty");
+            let is_there = !text.trim().is_empty();
+            is_there
+                .then_some(())
+                .ok_or_else(|| Problem::invalid(field, why))
+        }),
+        (None, Some(texts))
+            if texts.iter().all(|text| !text.trim().is_empty()) && !texts.is_empty() =>
+        {
+            Ok(())
+        }
+        (None, Some(_)) => Err(Problem::invalid(
+            "texts",
+            "texts: give at least one, and none that is empty",
+        )),
+        _ => {
+            let why = "document: give either a document, like {\"id\": \"manual\", \"text\": \"…\"}, or texts";
+            Err(Problem::invalid("document", why))
+        }
+    }
 }
 
 /// A task as its caller wants it.
@@ -94,6 +166,19 @@ impl Submission {
 }
 
 impl Gateway {
+    async fn take(
+        &self,
+        category: Category,
+        fields: Fields,
+        headers: &HeaderMap,
+        wait: Wait,
+    ) -> Result<Json<Answer>, Problem> {
+        let key = Key::of(headers)?;
+        check_payload(category, &fields)?;
+        let submission = Submission::take(category, fields, key)?;
+        self.submit(submission, wait.time()).await.map(Json)
+    }
+
     async fn submit(
         &self,
         submission: Submission,
