@@ -1,5 +1,8 @@
 //! What turns text into vectors, if anything does.
 
+use flotilla_common::worker::Attempt;
+use flotilla_remote::CallError;
+
 use crate::{Config, Vector};
 
 /// Makes the vectors of documents and of questions; both must come from the same one.
@@ -9,14 +12,12 @@ pub enum Embedder {
     None,
 }
 
+/// The embedder cannot be set up as it is configured.
 #[derive(Debug, thiserror::Error)]
-pub enum EmbedError {
-    #[error("the embedder's thread has ended: {0}")]
-    Ended(#[from] tokio::task::JoinError),
-}
+pub enum SetupError {}
 
 impl Embedder {
-    pub fn new(_config: &Config) -> Result<Self, EmbedError> {
+    pub fn new(_config: &Config) -> Result<Self, SetupError> {
         Ok(Self::None)
     }
 
@@ -27,8 +28,13 @@ impl Embedder {
         }
     }
 
-    /// The vector of each text; `None` where the text has none.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Option<Vector>>, EmbedError> {
+    /// The vector of each text; `None` where the text has none. The attempt is that of the task
+    /// on whose behalf it is: calls elsewhere go through its breakers.
+    pub async fn embed(
+        &self,
+        texts: Vec<String>,
+        _attempt: &Attempt,
+    ) -> Result<Vec<Option<Vector>>, CallError> {
         match self {
             Self::None => Ok(vec![None; texts.len()]),
         }

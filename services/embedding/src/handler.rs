@@ -1,9 +1,9 @@
 //! The embedding category's handler: cut, embed, store.
 
 use flotilla_common::broker::BrokerError;
-use flotilla_common::model::{Category, DocumentKey, Failure, FailureCode, Outcome};
+use flotilla_common::model::{Category, DocumentKey, Failure, Outcome};
 use flotilla_common::worker::{Attempt, Handler};
-use flotilla_knowledge::{Document, EmbedError, Embedder, chunk};
+use flotilla_knowledge::{CallError, Document, Embedder, chunk};
 use serde::Serialize;
 
 use crate::payload::{Payload, Text, What};
@@ -108,7 +108,7 @@ impl EmbedHandler {
         };
         let mut sequence = None;
         if state == State::Stored {
-            self.embed_chunks(&mut document).await?;
+            self.embed_chunks(&mut document, attempt).await?;
             document.embedder = embedder;
             let body = serde_json::to_vec(&document).map_err(|error| {
                 Outcome::Reject(Failure::new("unwritable_document", error.to_string()))
@@ -127,7 +127,11 @@ impl EmbedHandler {
         })
     }
 
-    async fn embed_chunks(&self, document: &mut Document) -> Result<(), Outcome> {
+    async fn embed_chunks(
+        &self,
+        document: &mut Document,
+        attempt: &Attempt,
+    ) -> Result<(), CallError> {
         let contexts = document
             .chunks
             .iter()
@@ -135,8 +139,7 @@ impl EmbedHandler {
         let contexts: Vec<String> = contexts.collect();
         let mut vectors = Vec::with_capacity(contexts.len());
         for batch in contexts.chunks(BATCH) {
-            let embedded = self.embedder.embed(batch.to_vec()).await;
-            vectors.extend(embedded.map_err(|error| embed_failed(&error))?);
+            vectors.extend(self.embedder.embed(batch.to_vec(), attempt).await?);
         }
         for (chunk, vector) in document.chunks.iter_mut().zip(vectors) {
             chunk.vector = vector;
@@ -187,8 +190,4 @@ async fn stored(key: &DocumentKey, attempt: &Attempt) -> Result<Option<Document>
 
 fn store_failed(error: &BrokerError) -> Outcome {
     Outcome::retry(Failure::new("store_unavailable", error.to_string()))
-}
-
-fn embed_failed(error: &EmbedError) -> Outcome {
-    Outcome::retry(Failure::new(FailureCode::PANIC, error.to_string()))
 }

@@ -65,12 +65,12 @@ impl QueryHandler {
         }
     }
 
-    async fn answer(&self, payload: Payload) -> Result<Answered, Outcome> {
+    async fn answer(&self, payload: Payload, attempt: &Attempt) -> Result<Answered, Outcome> {
         if let Some(sequence) = payload.at_least {
             let applied = timeout(APPLIED_WITHIN, self.index.applied(sequence)).await;
             applied.map_err(|_| behind(sequence, self.index.state().applied))?;
         }
-        let vector = self.vector(&payload.question).await;
+        let vector = self.vector(&payload.question, attempt).await;
         let applied_sequence = self.index.state().applied;
         let is_hybrid = vector.is_some();
         let (payload, found, answer) = self.find(payload, vector).await?;
@@ -90,8 +90,11 @@ impl QueryHandler {
     }
 
     /// Without it the question is answered by its words.
-    async fn vector(&self, question: &str) -> Option<Vector> {
-        let embedded = self.embedder.embed(vec![question.to_owned()]).await;
+    async fn vector(&self, question: &str, attempt: &Attempt) -> Option<Vector> {
+        let embedded = self
+            .embedder
+            .embed(vec![question.to_owned()], attempt)
+            .await;
         match embedded {
             Ok(vectors) => vectors.into_iter().next().flatten(),
             Err(error) => {
@@ -127,8 +130,12 @@ impl Handler for QueryHandler {
     const CATEGORY: Category = Category::Query;
     type Payload = Payload;
 
-    async fn handle(&self, payload: Payload, _: &Attempt) -> Outcome {
-        match self.answer(payload).await.map(serde_json::to_value) {
+    async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
+        match self
+            .answer(payload, attempt)
+            .await
+            .map(serde_json::to_value)
+        {
             Ok(Ok(result)) => Outcome::Done(result),
             Ok(Err(error)) => Outcome::Reject(Failure::new("unwritable_result", error.to_string())),
             Err(outcome) => outcome,
