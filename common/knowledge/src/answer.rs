@@ -204,10 +204,10 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::{Chunk, Document, Index, Search};
+    use crate::{Chunk, Dense, Document, Index, Search, Vectors};
 
     fn ask(question: &str) -> Answer {
-        let mut index = Index::new(None);
+        let mut index = Index::new(None, Vectors::Here);
         let documents = [
             (
                 "Pump P-7",
@@ -256,7 +256,7 @@ mod tests {
         }
         let search = Search {
             question,
-            vector: None,
+            dense: Dense::None,
             brand: None,
             k: 5,
         };

@@ -4,7 +4,7 @@ use flotilla_common::model::DocumentKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Vector;
+use crate::{ChunkId, Vector};
 
 /// One version of a document, with all that an index needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,12 @@ impl Document {
             hash.update(part);
         }
         format!("{:x}", hash.finalize())
+    }
+
+    /// What a store of vectors knows the chunks by, in their order.
+    pub fn chunk_ids(&self) -> impl Iterator<Item = ChunkId> {
+        let version = ChunkId::version(&self.key(), &self.content_hash, self.embedder.as_deref());
+        (0..self.chunks.len()).map(move |ordinal| version.chunk(ordinal))
     }
 
     /// What is embedded for a chunk: where it stands, then what it says.

@@ -10,7 +10,7 @@ use flotilla_common::model::DocumentKey;
 
 use self::partition::{Corpus, Partition};
 use crate::terms::terms;
-use crate::{Document, Vector};
+use crate::{ChunkId, Document, Vector};
 
 /// Of each ranking, so many take part in the joint one.
 const CANDIDATES: usize = 50;
@@ -40,11 +40,31 @@ pub struct Source {
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
     pub question: &'a str,
-    /// Of the index's embedder; without it the search is by words alone.
-    pub vector: Option<&'a Vector>,
+    pub dense: Dense<'a>,
     /// Only documents of this brand; `None`: all documents.
     pub brand: Option<&'a str>,
     pub k: usize,
+}
+
+/// What is known of the question's meaning.
+#[derive(Debug, Clone, Copy)]
+pub enum Dense<'a> {
+    /// Nothing: the search is by words alone.
+    None,
+    /// A vector of the index's embedder, to be compared with those that the index holds.
+    Vector(&'a Vector),
+    /// What a store of vectors has found, with the cosines, the best first. Chunks that are not
+    /// in the index (any more, or yet) are passed over.
+    Given(&'a [(ChunkId, f32)]),
+}
+
+/// Where the vectors of the chunks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vectors {
+    /// In the index itself.
+    Here,
+    /// In a store, which answers with ids of chunks.
+    Elsewhere,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +87,7 @@ pub struct Found {
 pub struct Index {
     /// Vectors of another embedder are left out: they cannot be compared.
     embedder: Option<String>,
+    vectors: Vectors,
     partitions: HashMap<Option<String>, Partition>,
     documents: HashMap<DocumentKey, Placed>,
 }
@@ -75,13 +96,16 @@ pub struct Index {
 struct Placed {
     brand: Option<String>,
     slots: Vec<u32>,
+    /// Of the chunks whose vectors are elsewhere.
+    ids: Vec<ChunkId>,
     has_vectors: bool,
 }
 
 impl Index {
-    pub fn new(embedder: Option<String>) -> Self {
+    pub fn new(embedder: Option<String>, vectors: Vectors) -> Self {
         Self {
             embedder,
+            vectors,
             partitions: HashMap::new(),
             documents: HashMap::new(),
         }
@@ -92,6 +116,10 @@ impl Index {
         let key = document.key();
         self.remove(&key);
         let has_vectors = self.embedder.is_some() && document.embedder == self.embedder;
+        let (is_here, ids) = match self.vectors {
+            Vectors::Elsewhere if has_vectors => (false, document.chunk_ids().collect()),
+            vectors => (vectors == Vectors::Here && has_vectors, Vec::new()),
+        };
         let source = Arc::new(Source {
             id: document.id,
             brand: document.brand.clone(),
@@ -107,10 +135,15 @@ impl Index {
                 headings: chunk.headings,
                 text: chunk.text,
             };
-            partition.insert(entry, chunk.vector.filter(|_| has_vectors))
+            partition.insert(entry, chunk.vector.filter(|_| is_here))
         });
+        let slots: Vec<u32> = slots.collect();
+        for (id, slot) in ids.iter().zip(&slots) {
+            partition.name(*id, *slot);
+        }
         let placed = Placed {
-            slots: slots.collect(),
+            slots,
+            ids,
             brand: document.brand,
             has_vectors,
         };
@@ -124,6 +157,9 @@ impl Index {
         if let Some(partition) = self.partitions.get_mut(&placed.brand) {
             for slot in &placed.slots {
                 partition.remove(*slot);
+            }
+            for id in &placed.ids {
+                partition.forget(id);
             }
             if partition.len() == 0 {
                 self.partitions.remove(&placed.brand);
@@ -145,8 +181,9 @@ impl Index {
         placed.filter(|placed| !placed.has_vectors).count()
     }
 
-    pub fn embedder(&self) -> Option<&str> {
-        self.embedder.as_deref()
+    /// An index of the same kind, with nothing in it.
+    pub fn emptied(&self) -> Self {
+        Self::new(self.embedder.clone(), self.vectors)
     }
 
     pub fn search(&self, search: &Search<'_>) -> Found {
@@ -162,21 +199,26 @@ impl Index {
         let words: BTreeSet<String> = terms(search.question).collect();
         let corpus = Corpus::of(&partitions, words);
         let lexical = best(&partitions, |partition| partition.rank_words(&corpus));
-        let dense = match search.vector {
-            Some(vector) => best(&partitions, |partition| partition.rank_meaning(vector)),
-            None => Vec::new(),
+        let dense = match search.dense {
+            Dense::None => Vec::new(),
+            Dense::Vector(vector) => best(&partitions, |partition| partition.rank_meaning(vector)),
+            Dense::Given(found) => best(&partitions, |partition| partition.slots_of(found)),
+        };
+        let cosine = |(partition, slot): Place| match search.dense {
+            Dense::Vector(vector) => partitions[partition].cosine(slot, vector),
+            _ => {
+                let known = dense.iter().find(|(place, _)| *place == (partition, slot));
+                known.map(|(_, cosine)| *cosine)
+            }
         };
         let mut hits = fuse(&lexical, &dense)
             .into_iter()
             .take(search.k)
-            .map(|((partition, slot), score)| {
-                let partition = partitions[partition];
+            .map(|(place, score)| {
                 Some(Hit {
-                    entry: partition.entry(slot)?,
+                    entry: partitions[place.0].entry(place.1)?,
                     score,
-                    cosine: search
-                        .vector
-                        .and_then(|vector| partition.cosine(slot, vector)),
+                    cosine: cosine(place),
                 })
             })
             .collect::<Option<Vec<_>>>()

@@ -5,6 +5,7 @@
 //! `answer` makes an answer out of what was found.
 
 mod answer;
+mod chunk_id;
 mod chunks;
 mod config;
 mod document;
@@ -16,11 +17,12 @@ mod terms;
 mod vector;
 
 pub use answer::{Answer, CONFIDENCE_MIN, Citation, answer};
+pub use chunk_id::ChunkId;
 pub use chunks::{Chunked, TooManyChunks, chunk};
 pub use config::Config;
 pub use document::{Chunk, Document};
 pub use embedder::{Embedder, SetupError};
 pub use flotilla_remote::CallError;
-pub use index::{Entry, Found, Hit, Index, Search, Source};
+pub use index::{Dense, Entry, Found, Hit, Index, Search, Source, Vectors};
 pub use live::{Live, LiveState};
 pub use vector::Vector;

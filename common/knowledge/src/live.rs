@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{Document, Found, Index, Search};
+use crate::{Document, Found, Index, Search, Vectors};
 
 const FOLLOW_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -30,8 +30,8 @@ pub struct Live {
 
 impl Live {
     /// Begins to follow; vectors of other embedders are left out.
-    pub fn start(broker: Broker, embedder: Option<String>) -> Self {
-        let index = Arc::new(RwLock::new(Index::new(embedder)));
+    pub fn start(broker: Broker, embedder: Option<String>, vectors: Vectors) -> Self {
+        let index = Arc::new(RwLock::new(Index::new(embedder, vectors)));
         let (state, seen) = watch::channel(LiveState::default());
         let following = tokio::spawn(follow(broker, Arc::clone(&index), state));
         Self {
@@ -95,7 +95,7 @@ async fn follow_once(
         // Another stream than the one that was followed so far.
         tracing::warn!("the stored documents are not those of before: indexing them anew");
         let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
-        *index = Index::new(index.embedder().map(str::to_owned));
+        *index = index.emptied();
         state.send_modify(|state| state.applied = 0);
     }
     let applied = state.borrow().applied;

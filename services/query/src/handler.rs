@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use flotilla_common::model::{Category, Failure, FailureCode, Outcome};
 use flotilla_common::worker::{Attempt, Handler};
-use flotilla_knowledge::{Answer, Citation, Embedder, Found, Hit, Live, Search, Vector, answer};
+use flotilla_knowledge::{
+    Answer, Citation, Dense, Embedder, Found, Hit, Live, Search, Vector, answer,
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -114,7 +116,7 @@ impl QueryHandler {
         let work = tokio::task::spawn_blocking(move || {
             let found = index.search(&Search {
                 question: &payload.question,
-                vector: vector.as_ref(),
+                dense: vector.as_ref().map_or(Dense::None, Dense::Vector),
                 brand: payload.brand.as_deref(),
                 k: payload.k,
             });

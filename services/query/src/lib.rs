@@ -6,7 +6,7 @@ mod payload;
 
 use anyhow::Context as _;
 use flotilla_common::service::{Context, serve};
-use flotilla_knowledge::{Config, Embedder, Live};
+use flotilla_knowledge::{Config, Embedder, Live, Vectors};
 
 pub use handler::QueryHandler;
 pub use payload::Payload;
@@ -15,7 +15,7 @@ pub use payload::Payload;
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let embedder = Embedder::new(&config).context("section [knowledge]")?;
     let broker = context.broker("query-index").await?;
-    let index = Live::start(broker, embedder.id());
+    let index = Live::start(broker, embedder.id(), Vectors::Here);
     tokio::select! {
         () = index.current() => {}
         () = context.stop.cancelled() => return Ok(()),

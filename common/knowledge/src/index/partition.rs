@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Entry;
-use crate::Vector;
 use crate::terms::terms;
+use crate::{ChunkId, Vector};
 
 /// BM25 with the usual values (Robertson and Zaragoza 2009): how soon repetition stops to
 /// count, and how much a long text is held against it.
@@ -24,6 +24,8 @@ pub(super) struct Partition {
     vectors: Vec<i8>,
     scales: Vec<f32>,
     dimensions: usize,
+    /// Where the chunks are whose vectors are in a store.
+    places: HashMap<ChunkId, u32>,
     empty: Vec<u32>,
 }
 
@@ -96,6 +98,15 @@ impl Partition {
         slot
     }
 
+    /// The chunk in this slot is known to a store by this id.
+    pub(super) fn name(&mut self, id: ChunkId, slot: u32) {
+        self.places.insert(id, slot);
+    }
+
+    pub(super) fn forget(&mut self, id: &ChunkId) {
+        self.places.remove(id);
+    }
+
     fn add_slot(&mut self) -> u32 {
         let slot = self.entries.len();
         self.entries.push(None);
@@ -166,6 +177,12 @@ impl Partition {
             .filter(|(_, (_, scale))| **scale > 0.0)
             .map(|(slot, (values, scale))| (slot, vector.cosine(values, *scale)))
             .collect()
+    }
+
+    /// Those of a store's findings that are here.
+    pub(super) fn slots_of(&self, found: &[(ChunkId, f32)]) -> Vec<(u32, f32)> {
+        let here = |(id, cosine): &(ChunkId, f32)| Some((*self.places.get(id)?, *cosine));
+        found.iter().filter_map(here).collect()
     }
 
     pub(super) fn cosine(&self, slot: u32, vector: &Vector) -> Option<f32> {
