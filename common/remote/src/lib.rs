@@ -1,5 +1,11 @@
-//! Clients of what may run elsewhere: an OpenAI-compatible API, ChromaDB.
+//! Clients of what may run elsewhere: an OpenAI-compatible API, ChromaDB. `http` is what they
+//! share, and `CallError` how a task hears of a call that came to nothing.
 
+pub mod chroma;
 mod error;
+pub mod http;
+pub mod retry_after;
+mod secret;
 
 pub use error::CallError;
+pub use secret::Secret;
