@@ -22,12 +22,17 @@ up *args: (tool "nats-server")
 services *args:
     @exec scripts/services.sh "$@"
 
-# Run all tests against real nats-servers; arguments go to `cargo test`
+# Run all tests that need a nats-server and nothing else; arguments go to `cargo test`
 test *args: (tool "nats-server")
     # The integration tests start the service binaries, which `cargo test` alone would not build.
     # --tests keeps the features of both builds the same: otherwise much is compiled twice.
     cargo build --workspace --bins --tests
-    cargo test --workspace "$@"
+    cargo test --workspace "$@" -- --skip dependencies::
+
+# Run the tests against real dependencies, fetched where they are missing: a Chromium
+test-dependencies *args: (tool "nats-server")
+    scripts/chromium.sh
+    cargo test -p flotilla-tests --test fleet dependencies:: "$@"
 
 # Formatting, lints, documentation and dependencies, with warnings denied
 check: (tool "cargo-deny")

@@ -11,6 +11,7 @@ mod chaos;
 mod cluster;
 mod dead_letters;
 mod deaf;
+mod dependencies;
 mod drain;
 mod duplicates;
 mod entrances;

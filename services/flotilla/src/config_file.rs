@@ -32,6 +32,7 @@ fn the_documented_values_are_the_defaults() {
     is_default::<flotilla_gateway::Config>("gateway");
     is_default::<flotilla_stats::Config>("stats");
     is_default::<flotilla_scraping::Config>("scraping");
+    is_default::<flotilla_scraping::BrowserConfig>("browser");
     is_default::<flotilla_knowledge::Config>("knowledge");
     is_default::<crate::embedded::Config>("embedded");
 }
@@ -63,6 +64,7 @@ fn every_documented_key_is_one_and_every_key_is_documented() {
         format!("{:?}", flotilla_gateway::Config::default()),
         format!("{:?}", flotilla_stats::Config::default()),
         format!("{:?}", flotilla_scraping::Config::default()),
+        format!("{:?}", flotilla_scraping::BrowserConfig::default()),
         format!("{:?}", flotilla_knowledge::Config::default()),
         format!("{:?}", crate::embedded::Config::default()),
     ] {

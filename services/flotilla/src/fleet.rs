@@ -74,6 +74,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.section::<flotilla_gateway::Config>("gateway")?;
     settings.section::<flotilla_stats::Config>("stats")?;
     settings.section::<flotilla_scraping::Config>("scraping")?;
+    settings.section::<flotilla_scraping::BrowserConfig>("browser")?;
     settings.section::<flotilla_knowledge::Config>("knowledge")?;
     Ok(())
 }

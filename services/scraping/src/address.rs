@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::Config;
+
 /// What the filter allows beyond public addresses on ordinary ports.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
@@ -75,6 +77,13 @@ impl std::fmt::Display for Kind {
 }
 
 impl Policy {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            allow_networks: config.allow_networks.clone(),
+            allowed_ports: config.allowed_ports.clone(),
+        }
+    }
+
     /// Judges what can be judged without resolving the name. An IP literal is judged here
     /// and only here, because an HTTP client does not ask its resolver about literals.
     pub(crate) fn check_url(&self, url: &Url) -> Result<Scope, Refused> {

@@ -57,10 +57,7 @@ pub enum SetupError {
 
 impl Client {
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
-        let policy = Arc::new(Policy {
-            allow_networks: config.allow_networks.clone(),
-            allowed_ports: config.allowed_ports.clone(),
-        });
+        let policy = Arc::new(Policy::of(config));
         let tls = tls()?;
         let build = |scope| {
             reqwest::Client::builder()
@@ -145,7 +142,7 @@ pub(crate) async fn read_start(
     Ok(body)
 }
 
-fn too_large(url: &Url, bytes_max: usize) -> Error {
+pub(crate) fn too_large(url: &Url, bytes_max: usize) -> Error {
     Error::TooLarge {
         host: host(url),
         bytes_max,
@@ -159,6 +156,17 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?
         .with_no_client_auth())
+}
+
+/// For an endpoint that the operator has named: no filter, and no redirect.
+pub(crate) fn direct(timeout: Duration) -> Result<reqwest::Client, SetupError> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls()?)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .timeout(timeout)
+        .build()?;
+    Ok(client)
 }
 
 fn classify(url: &Url, error: reqwest::Error) -> Error {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use flotilla_common::model::{Failure, FailureCode, Outcome};
 use reqwest::StatusCode;
 
+use crate::browser::RenderError;
 use crate::{client, extract, fetch, robots};
 
 enum Fate {
@@ -30,6 +31,18 @@ pub(crate) fn of_fetch(error: &fetch::Error) -> Outcome {
         fetch::Error::Unsupported(_) => ("unsupported_type".into(), Final),
     };
     outcome(code, fate, error)
+}
+
+pub(crate) fn of_rendering(error: &RenderError) -> Outcome {
+    let (code, fate) = match error {
+        RenderError::Fetch(error) => return of_fetch(error),
+        RenderError::NotHtml(_) => ("unsupported_type", Final),
+        RenderError::Selector(_) => ("invalid_payload", Final),
+        RenderError::Awaited { .. } => ("wait_for_missing", Retry(None)),
+        RenderError::Load { .. } => ("not_loaded", Retry(None)),
+        RenderError::Fault { .. } | RenderError::Cdp(_) => ("browser", Retry(None)),
+    };
+    outcome(code.into(), fate, error)
 }
 
 pub(crate) fn of_extraction(error: &extract::Error) -> Outcome {

@@ -103,13 +103,37 @@ impl Fetcher {
 
     /// One request, with everything that has to be asked before it.
     async fn ask(&self, url: &Url) -> Result<Response, Error> {
-        self.client.check(url)?;
+        self.permit(url).await?;
+        Ok(self.client.get(url).await?)
+    }
+
+    /// Returns once the page may be asked for, by us or by the browser.
+    pub(crate) async fn permit(&self, url: &Url) -> Result<(), Error> {
+        self.check(url)?;
         let permission = match &self.robots {
             Some(robots) => robots.permit(&self.client, url).await?,
             None => Permission::default(),
         };
-        self.await_turn(url, permission.crawl_delay).await?;
-        Ok(self.client.get(url).await?)
+        self.await_turn(url, permission.crawl_delay).await
+    }
+
+    /// What the address filter can say before the name is resolved.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), Error> {
+        Ok(self.client.check(url).map(|_| ())?)
+    }
+
+    pub(crate) fn check_redirects(&self, followed: usize, url: &Url) -> Result<(), Error> {
+        if followed <= self.redirects_max {
+            return Ok(());
+        }
+        Err(Error::TooManyRedirects {
+            redirects_max: self.redirects_max,
+            url: client::without_secrets(url),
+        })
+    }
+
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        self.body_bytes_max
     }
 
     async fn await_turn(&self, url: &Url, crawl_delay: Option<Duration>) -> Result<(), Error> {

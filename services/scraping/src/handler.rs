@@ -4,22 +4,24 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use flotilla_common::model::{Category, Failure, FailureCode, Outcome};
+use flotilla_common::model::{Category, Failure, FailureCode, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use jiff::{Timestamp, Unit};
 use tokio::sync::Semaphore;
 
+use crate::browser::Browser;
 use crate::client::SetupError;
-use crate::extract::{self, Extracted};
 use crate::fetch::{Fetcher, Page};
 use crate::media::Media;
-use crate::payload::Payload;
-use crate::result::{self, Scraped};
-use crate::{Config, charset, failure, index};
+use crate::obtain::Read;
+use crate::payload::{Payload, WaitFor};
+use crate::result::{self, Rendering, Scraped};
+use crate::{Config, browser, charset, extract, failure, index};
 
 #[derive(Debug)]
 pub struct ScrapeHandler {
-    fetcher: Fetcher,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) browser: Option<Arc<Browser>>,
     /// Extraction is CPU work: more at once than there are cores only makes each slower.
     extractions: Arc<Semaphore>,
     links_max: usize,
@@ -33,6 +35,7 @@ impl ScrapeHandler {
         let cores = available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             fetcher: Fetcher::new(config)?,
+            browser: None,
             extractions: Arc::new(Semaphore::new(cores)),
             links_max: config.links_max,
             content_bytes_max: config.content_bytes_max,
@@ -46,31 +49,41 @@ impl ScrapeHandler {
         Self { is_indexed, ..self }
     }
 
-    /// Fetches the page and turns it into a result; indexes nothing.
+    pub(crate) fn with_browser(self, browser: Arc<Browser>) -> Self {
+        Self {
+            browser: Some(browser),
+            ..self
+        }
+    }
+
+    /// Fetches the page and turns it into a result; renders and indexes nothing.
     pub async fn scrape(&self, payload: Payload) -> Outcome {
-        let scraped = self.read_page(payload).await;
+        let scraped = self.read_page(payload, None).await;
         scraped.map_or_else(|outcome| outcome, Scraped::into_outcome)
     }
 
-    async fn read_page(&self, payload: Payload) -> Result<Scraped, Outcome> {
-        let page = self.fetcher.fetch(payload.url.url()).await;
-        let page = page.map_err(|error| failure::of_fetch(&error))?;
-        let (status, content_type) = (page.status, page.content_type.essence.clone());
-        let final_url = page.url.to_string();
-        let extracted = self.extract(page).await?;
+    async fn read_page(
+        &self,
+        payload: Payload,
+        attempt: Option<&Attempt>,
+    ) -> Result<Scraped, Outcome> {
+        // Boxed: few tasks have a browser's part in them, which is long.
+        let read = Box::pin(self.obtain(&payload, attempt)).await?;
+        let extracted = read.extracted;
         let content_hash = result::hash(&extracted.content);
         let (content, truncated) = result::truncate(extracted.content, self.content_bytes_max);
         Ok(Scraped {
             url: payload.url.asked().to_owned(),
-            final_url,
-            status: status.as_u16(),
+            final_url: read.url,
+            status: read.status,
             title: extracted.title,
             content,
             truncated,
             links: extracted.links,
-            content_type,
+            content_type: read.content_type,
             content_hash,
             extracted_by: extracted.method,
+            rendering: read.rendering,
             language: extracted.language,
             brand: payload.brand,
             scraped_at: now(),
@@ -78,18 +91,28 @@ impl ScrapeHandler {
         })
     }
 
-    /// On a blocking thread. It keeps its permit until it ends, also when the task that
-    /// waits for it is dropped: a running extraction cannot be stopped.
-    async fn extract(&self, page: Page) -> Result<Extracted, Outcome> {
+    pub(crate) async fn fetch(&self, payload: &Payload) -> Result<Page, Outcome> {
+        let page = self.fetcher.fetch(payload.url.url()).await;
+        page.map_err(|error| failure::of_fetch(&error))
+    }
+
+    /// The page as text, and why it should be rendered, if it should. On a blocking thread. It
+    /// keeps its permit until it ends, also when the task that waits for it is dropped: a
+    /// running extraction cannot be stopped.
+    pub(crate) async fn read_judging(
+        &self,
+        page: Page,
+        wait_for: Option<WaitFor>,
+    ) -> Result<(Read, Option<&'static str>), Outcome> {
         let permit = Arc::clone(&self.extractions).acquire_owned().await;
         let links_max = self.links_max;
         let work = tokio::task::spawn_blocking(move || {
-            let extracted = read(&page, links_max);
+            let read = read(&page, links_max, wait_for.as_ref());
             drop(permit);
-            extracted
+            read
         });
         match work.await {
-            Ok(Ok(extracted)) => Ok(extracted),
+            Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => Err(failure::of_extraction(&error)),
             Err(error) => {
                 let message = format!("converting the page: {error}");
@@ -103,9 +126,16 @@ impl Handler for ScrapeHandler {
     const CATEGORY: Category = Category::Scraping;
     type Payload = Payload;
 
+    async fn probe(&self) -> Vec<Probed> {
+        match &self.browser {
+            Some(browser) => vec![browser.probe().await],
+            None => Vec::new(),
+        }
+    }
+
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
         let is_indexed = self.is_indexed && payload.embed;
-        let mut scraped = match self.read_page(payload).await {
+        let mut scraped = match self.read_page(payload, Some(attempt)).await {
             Ok(scraped) => scraped,
             Err(outcome) => return outcome,
         };
@@ -119,12 +149,29 @@ impl Handler for ScrapeHandler {
     }
 }
 
-fn read(page: &Page, links_max: usize) -> Result<Extracted, extract::Error> {
+fn read(
+    page: &Page,
+    links_max: usize,
+    wait_for: Option<&WaitFor>,
+) -> Result<(Read, Option<&'static str>), extract::Error> {
     let text = charset::decode(&page.body, page.content_type.charset.as_deref());
-    match page.media {
-        Media::Html => extract::html(&text, &page.url, links_max),
-        Media::Markdown | Media::Text => Ok(extract::text(text, &page.url)),
-    }
+    let (extracted, need) = match page.media {
+        Media::Html => {
+            let extracted = extract::html(&text, &page.url, links_max)?;
+            let chars = extracted.content.chars().count();
+            let need = browser::need(&text, chars, wait_for.map(WaitFor::as_str));
+            (extracted, need)
+        }
+        Media::Markdown | Media::Text => (extract::text(text, &page.url), None),
+    };
+    let read = Read {
+        url: page.url.to_string(),
+        status: page.status.as_u16(),
+        content_type: page.content_type.essence.clone(),
+        extracted,
+        rendering: Rendering::none(),
+    };
+    Ok((read, need))
 }
 
 fn now() -> String {

@@ -3,9 +3,11 @@
 //!
 //! In reading order: `handler` runs a task; `fetch` gets the page, asking `robots` and
 //! `pace` first, through the guarded `client` (`address`, `resolver`); `charset` and
-//! `extract` turn it into text; `failure` decides what is retried.
+//! `extract` turn it into text; where a page is built by its scripts, `obtain` has the `browser`
+//! run them; `failure` decides what is retried.
 
 mod address;
+mod browser;
 mod charset;
 mod client;
 mod config;
@@ -15,6 +17,7 @@ mod fetch;
 mod handler;
 mod index;
 mod media;
+mod obtain;
 mod pace;
 mod payload;
 mod redirect;
@@ -25,8 +28,9 @@ mod robots;
 mod run;
 mod text;
 
+pub use browser::Config as BrowserConfig;
 pub use client::SetupError;
 pub use config::Config;
 pub use handler::ScrapeHandler;
-pub use payload::{InvalidTarget, Payload, Target};
+pub use payload::{InvalidTarget, InvalidWaitFor, Payload, Render, Target, WaitFor};
 pub use run::run;

@@ -11,6 +11,11 @@ pub struct Payload {
     /// A label of the caller, given back in the result.
     #[serde(default)]
     pub brand: Option<String>,
+    #[serde(default)]
+    pub render: Render,
+    /// A CSS selector: the rendered page is read once it matches.
+    #[serde(default)]
+    pub wait_for: Option<WaitFor>,
     /// Whether the page goes on to be indexed.
     #[serde(default = "yes")]
     pub embed: bool,
@@ -18,6 +23,44 @@ pub struct Payload {
 
 fn yes() -> bool {
     true
+}
+
+/// Whether a browser runs the page's scripts before it is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Render {
+    /// Where there is too little to read otherwise.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// A CSS selector, to be judged by the browser.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WaitFor(String);
+
+const SELECTOR_BYTES_MAX: usize = 512;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("wait_for must be a CSS selector of 1 to {SELECTOR_BYTES_MAX} bytes, such as main .price")]
+pub struct InvalidWaitFor;
+
+impl WaitFor {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for WaitFor {
+    type Error = InvalidWaitFor;
+
+    fn try_from(selector: String) -> Result<Self, Self::Error> {
+        let is_one = !selector.trim().is_empty() && selector.len() <= SELECTOR_BYTES_MAX;
+        is_one.then_some(Self(selector)).ok_or(InvalidWaitFor)
+    }
 }
 
 /// The page to fetch.
@@ -95,6 +138,8 @@ mod tests {
             (r#"{"url":"ftp://example.com/"}"#, "\"ftp\""),
             (r#"{"url":"http://"}"#, "not an absolute address"),
             (r#"{"url":"http://a/","brand":3}"#, "expected a string"),
+            (r#"{"url":"http://a/","render":"yes"}"#, "`always`"),
+            (r#"{"url":"http://a/","wait_for":" "}"#, "CSS selector"),
         ];
         for (json, expected) in table {
             let error = parse(json).unwrap_err();

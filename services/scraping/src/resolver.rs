@@ -33,16 +33,25 @@ impl Resolve for Resolver {
         let (policy, scope) = (Arc::clone(&self.policy), self.scope);
         Box::pin(async move {
             // The port is replaced by the connector with the one of the URL.
-            let found = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(Unresolved::Lookup)?;
-            let allowed = filter(&policy, scope, name.as_str(), found)?;
+            let allowed = resolve(&policy, scope, name.as_str()).await?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One lookup: whoever calls what it gives back needs no second one.
+pub(crate) async fn resolve(
+    policy: &Policy,
+    scope: Scope,
+    name: &str,
+) -> Result<Vec<SocketAddr>, BoxError> {
+    let found = tokio::net::lookup_host((name, 0))
+        .await
+        .map_err(Unresolved::Lookup)?;
+    filter(policy, scope, name, found)
+}
 
 /// The allowed addresses, or why there is none.
 fn filter(

@@ -26,6 +26,8 @@ pub(crate) struct Scraped {
     /// has changed.
     pub(crate) content_hash: String,
     pub(crate) extracted_by: Method,
+    #[serde(flatten)]
+    pub(crate) rendering: Rendering,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) language: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,6 +37,53 @@ pub(crate) struct Scraped {
     /// The task that indexes the page, where one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) embed_task_id: Option<TaskId>,
+}
+
+/// Whether a browser ran the page's scripts, and why or why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Rendering {
+    rendered: Rendered,
+    #[serde(rename = "render_reason", skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Rendered {
+    Yes,
+    No,
+    /// It would have been, had there been a browser.
+    Skipped,
+}
+
+impl Rendering {
+    pub(crate) fn none() -> Self {
+        Self {
+            rendered: Rendered::No,
+            reason: None,
+        }
+    }
+
+    pub(crate) fn not(reason: String) -> Self {
+        Self {
+            rendered: Rendered::No,
+            reason: Some(reason),
+        }
+    }
+
+    pub(crate) fn done(reason: &str) -> Self {
+        Self {
+            rendered: Rendered::Yes,
+            reason: Some(reason.to_owned()),
+        }
+    }
+
+    pub(crate) fn skipped(reason: String) -> Self {
+        Self {
+            rendered: Rendered::Skipped,
+            reason: Some(reason),
+        }
+    }
 }
 
 impl Scraped {

@@ -11,7 +11,11 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) fn of(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?;
-    parse(value.to_str().ok()?, Timestamp::now())
+    of_text(value.to_str().ok()?)
+}
+
+pub(crate) fn of_text(value: &str) -> Option<Duration> {
+    parse(value, Timestamp::now())
 }
 
 fn parse(value: &str, now: Timestamp) -> Option<Duration> {

@@ -1,10 +1,13 @@
 //! The scraping service, from its settings to its last task.
 
-use anyhow::{anyhow, ensure};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, ensure};
 use flotilla_common::model::Category;
 use flotilla_common::service::{Context, serve};
 
-use crate::{Config, ScrapeHandler};
+use crate::browser::Browser;
+use crate::{BrowserConfig, Config, ScrapeHandler};
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
@@ -16,6 +19,22 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         config.total_timeout < timeout,
         "scraping.total_timeout must be shorter than worker.timeout.scraping, or every slow page ends as a stuck worker"
     );
+    let settings: BrowserConfig = context.settings.section("browser")?;
+    settings
+        .validate()
+        .map_err(|rule| anyhow!("section [browser]: {rule}"))?;
+    // A plain fetch, the wait for a tab, and the page in it.
+    ensure!(
+        config.total_timeout + 2 * settings.render_timeout < timeout,
+        "scraping.total_timeout and twice browser.render_timeout must together be shorter than worker.timeout.scraping"
+    );
+    let browser = Browser::start(settings, &config).await;
+    let browser = Arc::new(browser.context("cannot listen on browser.proxy_listen")?);
     let is_indexed = context.fleet()?.categories.contains(&Category::Embedding);
-    serve(context, ScrapeHandler::new(&config)?.indexed(is_indexed)).await
+    let handler = ScrapeHandler::new(&config)?
+        .indexed(is_indexed)
+        .with_browser(Arc::clone(&browser));
+    let served = serve(context, handler).await;
+    browser.close().await;
+    served
 }

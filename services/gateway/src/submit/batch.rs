@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::batch_answer::{BatchAccepted, answer};
 use super::fields::{Key, Terms, check_brand};
 use super::later::take_run_at;
+use super::single::check_rendering;
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
@@ -56,6 +57,7 @@ impl Batch {
         let urls = Fields::require("urls", fields.take::<Vec<String>>("urls")?)?;
         check_urls(&urls, urls_max)?;
         check_brand(&fields)?;
+        check_rendering(&fields)?;
         let terms = Terms::take(Category::Scraping, &mut fields)?;
         let run_at = take_run_at(&mut fields)?;
         for field in ["task_id", "idempotency_key"] {

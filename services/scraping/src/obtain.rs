@@ -1,0 +1,124 @@
+//! How a page is got: plainly, or rendered where the task asks for it or the page needs it.
+
+use std::time::Duration;
+
+use flotilla_common::model::{Failure, Outcome};
+use flotilla_common::worker::Attempt;
+
+use crate::browser::{Missed, RenderError};
+use crate::extract::Extracted;
+use crate::failure;
+use crate::fetch::Page;
+use crate::handler::ScrapeHandler;
+use crate::payload::{Payload, Render, WaitFor};
+use crate::result::Rendering;
+
+/// A tab is free again after this, most likely.
+const BUSY_FOR: Duration = Duration::from_secs(5);
+
+/// After so many attempts a page that the browser fails at is read without.
+const CRASHES_MAX: u32 = 2;
+
+/// A page, as it is known once its body has been turned into text.
+pub(crate) struct Read {
+    pub(crate) url: String,
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) extracted: Extracted,
+    pub(crate) rendering: Rendering,
+}
+
+impl ScrapeHandler {
+    pub(crate) async fn obtain(
+        &self,
+        payload: &Payload,
+        attempt: Option<&Attempt>,
+    ) -> Result<Read, Outcome> {
+        match payload.render {
+            Render::Never => self.plainly(payload, Rendering::none()).await,
+            Render::Always => match self.rendered(payload, attempt).await {
+                Ok(page) => {
+                    self.read(page, Rendering::done("the task asks for it"))
+                        .await
+                }
+                Err(Missed::Skipped(why)) => self.plainly(payload, Rendering::skipped(why)).await,
+                Err(Missed::Failed(error @ RenderError::NotHtml(_))) => {
+                    self.plainly(payload, Rendering::not(error.to_string()))
+                        .await
+                }
+                Err(missed) => Err(outcome(&missed)),
+            },
+            Render::Auto => self.as_needed(payload, attempt).await,
+        }
+    }
+
+    async fn as_needed(
+        &self,
+        payload: &Payload,
+        attempt: Option<&Attempt>,
+    ) -> Result<Read, Outcome> {
+        let page = self.fetch(payload).await?;
+        let wait_for = payload.wait_for.clone();
+        let (plain, need) = self.read_judging(page, wait_for).await?;
+        let Some(need) = need else {
+            return Ok(plain);
+        };
+        let skipped = |why: String| Read {
+            rendering: Rendering::skipped(format!("{need}, but {why}")),
+            ..plain
+        };
+        match self.rendered(payload, attempt).await {
+            Ok(page) => self.read(page, Rendering::done(need)).await,
+            Err(Missed::Skipped(why)) => Ok(skipped(why)),
+            // There is a page already, if a poor one: better than none where another attempt
+            // would end the same way.
+            Err(Missed::Failed(error)) if !is_worth_repeating(&error, attempt) => {
+                Ok(skipped(failure::chain(&error)))
+            }
+            Err(missed) => Err(outcome(&missed)),
+        }
+    }
+
+    async fn plainly(&self, payload: &Payload, rendering: Rendering) -> Result<Read, Outcome> {
+        let page = self.fetch(payload).await?;
+        self.read(page, rendering).await
+    }
+
+    async fn rendered(&self, payload: &Payload, attempt: Option<&Attempt>) -> Result<Page, Missed> {
+        let (Some(browser), Some(attempt)) = (&self.browser, attempt) else {
+            return Err(Missed::Skipped("there is no browser here".to_owned()));
+        };
+        let wait_for = payload.wait_for.as_ref().map(WaitFor::as_str);
+        browser
+            .render(payload.url.url(), wait_for, &self.fetcher, attempt)
+            .await
+    }
+
+    async fn read(&self, page: Page, rendering: Rendering) -> Result<Read, Outcome> {
+        let (read, _) = self.read_judging(page, None).await?;
+        Ok(Read { rendering, ..read })
+    }
+}
+
+/// A browser's crash may pass; what a page does to it, or does not show in time, hardly will.
+fn is_worth_repeating(error: &RenderError, attempt: Option<&Attempt>) -> bool {
+    let is_early = attempt.is_some_and(|attempt| attempt.number() < CRASHES_MAX);
+    match error {
+        RenderError::Fetch(_) => true,
+        RenderError::Cdp(_) | RenderError::Fault { .. } => is_early,
+        // The caller's own mistake, to be told.
+        RenderError::Selector(_) => true,
+        RenderError::NotHtml(_) | RenderError::Awaited { .. } | RenderError::Load { .. } => false,
+    }
+}
+
+fn outcome(missed: &Missed) -> Outcome {
+    match missed {
+        Missed::Failed(error) => failure::of_rendering(error),
+        Missed::Busy => Outcome::Defer {
+            reason: Failure::new("browser_busy", "all tabs of the browser are taken"),
+            after: BUSY_FOR,
+        },
+        Missed::Skipped(why) => Outcome::retry(Failure::new("browser", why.clone())),
+    }
+}

@@ -1,0 +1,4 @@
+//! Against the real dependencies, which `./just test-dependencies` fetches; `./just test` leaves
+//! these out.
+
+mod browser;
