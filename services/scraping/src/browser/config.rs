@@ -39,7 +39,7 @@ pub struct Config {
     pub page_bytes_max: u64,
 }
 
-/// Looked for on the PATH, in this order.
+/// As `path`: what is on the PATH.
 pub(super) const AUTO: &str = "auto";
 
 impl Default for Config {
