@@ -7,7 +7,20 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// What makes the vectors of documents and questions.
+    pub embedder: Choice,
     /// The directory of all-MiniLM-L6-v2 (`model.safetensors` and `tokenizer.json`). Without it
     /// documents are found by their words alone.
     pub model_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// The API where `openai.embedding_model` is set, a local model where there is one, or none.
+    #[default]
+    Auto,
+    Local,
+    OpenAi,
+    None,
 }

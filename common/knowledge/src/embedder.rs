@@ -1,30 +1,74 @@
 //! What turns text into vectors, if anything does.
 
-use flotilla_common::worker::Attempt;
-use flotilla_remote::CallError;
+use std::time::Duration;
 
+use flotilla_common::model::{Condition, Dependency, Probed};
+use flotilla_common::worker::Attempt;
+use flotilla_remote::{CallError, openai};
+
+use crate::config::Choice;
 use crate::{Config, Vector};
+
+/// A question is answered by its words where its vector takes longer.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Makes the vectors of documents and of questions; both must come from the same one.
 #[derive(Debug, Clone)]
 pub enum Embedder {
     /// There is none: documents are found by their words alone.
     None,
+    /// A model behind an OpenAI-compatible API.
+    Remote {
+        client: openai::Client,
+        model: String,
+    },
 }
 
 /// The embedder cannot be set up as it is configured.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {}
+pub enum SetupError {
+    #[error(
+        "knowledge.embedder is \"openai\": set openai.embedding_model, and openai.api_key_file or openai.base_url"
+    )]
+    NoModel,
+    #[error(
+        "knowledge.embedder is \"local\", and this version has no local model: use \"openai\" or \"none\""
+    )]
+    NoLocal,
+}
 
 impl Embedder {
-    pub fn new(_config: &Config) -> Result<Self, SetupError> {
-        Ok(Self::None)
+    /// `client` is of section `[openai]`, where that is configured.
+    pub fn new(config: &Config, client: Option<&openai::Client>) -> Result<Self, SetupError> {
+        let remote = client.and_then(|client| {
+            let model = client.config().embedding_model.clone()?;
+            let client = client.clone();
+            Some(Self::Remote { client, model })
+        });
+        match config.embedder {
+            Choice::None => Ok(Self::None),
+            Choice::OpenAi => remote.ok_or(SetupError::NoModel),
+            Choice::Local => Err(SetupError::NoLocal),
+            Choice::Auto => Ok(remote.unwrap_or(Self::None)),
+        }
     }
 
     /// Its name with its version: vectors of different embedders cannot be compared.
     pub fn id(&self) -> Option<String> {
         match self {
             Self::None => None,
+            Self::Remote { client, model } => {
+                let dimensions = client.config().embedding_dimensions;
+                Some(format!("openai:{model}:{dimensions}"))
+            }
+        }
+    }
+
+    /// How many texts are embedded in one go.
+    pub fn batch(&self) -> usize {
+        match self {
+            Self::None => 32,
+            Self::Remote { .. } => 128,
         }
     }
 
@@ -33,10 +77,46 @@ impl Embedder {
     pub async fn embed(
         &self,
         texts: Vec<String>,
-        _attempt: &Attempt,
+        attempt: &Attempt,
+    ) -> Result<Vec<Option<Vector>>, CallError> {
+        self.embed_within(texts, attempt, Duration::MAX).await
+    }
+
+    /// The same for somebody who waits.
+    pub async fn embed_question(
+        &self,
+        question: &str,
+        attempt: &Attempt,
+    ) -> Result<Option<Vector>, CallError> {
+        let texts = vec![question.to_owned()];
+        let vectors = self.embed_within(texts, attempt, QUESTION_TIME_MAX).await?;
+        Ok(vectors.into_iter().next().flatten())
+    }
+
+    async fn embed_within(
+        &self,
+        texts: Vec<String>,
+        attempt: &Attempt,
+        within: Duration,
     ) -> Result<Vec<Option<Vector>>, CallError> {
         match self {
             Self::None => Ok(vec![None; texts.len()]),
+            Self::Remote { client, model } => {
+                let vectors = client.embed(model, &texts, attempt, within).await?;
+                Ok(vectors.iter().map(|floats| Vector::of(floats)).collect())
+            }
+        }
+    }
+
+    /// How what it calls is, where it calls anything.
+    pub async fn probe(&self) -> Probed {
+        match self {
+            Self::Remote { client, .. } => client.probe().await,
+            Self::None => Probed {
+                dependency: Dependency::OpenAi,
+                condition: Condition::Disabled,
+                detail: Some("no embedding model of it is used".to_owned()),
+            },
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod chroma;
 mod error;
 pub mod http;
+pub mod openai;
 pub mod retry_after;
 mod secret;
 

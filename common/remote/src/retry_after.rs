@@ -12,7 +12,12 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long the server wants us to wait, an hour at most.
 pub fn of(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?;
-    parse(value.to_str().ok()?, Timestamp::now())
+    of_text(value.to_str().ok()?)
+}
+
+/// The same of a header's text.
+pub fn of_text(value: &str) -> Option<Duration> {
+    parse(value, Timestamp::now())
 }
 
 fn parse(value: &str, now: Timestamp) -> Option<Duration> {

@@ -25,6 +25,7 @@ mod snapshot;
 mod streams;
 mod subjects;
 mod submit;
+mod tokens;
 mod topology;
 mod worker_calls;
 
@@ -47,5 +48,6 @@ pub use schedules::{Recurring, ScheduledTask, StoredSchedule};
 pub use streams::StreamLimits;
 pub use subjects::STATS_REQUEST;
 pub use submit::Accepted;
+pub use tokens::{Token, TokenFeed};
 pub use topology::Drift;
 pub use worker_calls::{Asked, WorkerCall, WorkerCalls};

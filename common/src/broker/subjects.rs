@@ -99,6 +99,11 @@ pub(super) fn outcome(category: &str, id: &str) -> String {
     format!("outcomes.{category}.{id}")
 }
 
+/// Where the pieces of a task's answer are said while it is made.
+pub(super) fn tokens(category: &str, id: &TaskId) -> String {
+    format!("tokens.{category}.{id}")
+}
+
 pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
     format!("dead.{category}.{id}")
 }

@@ -29,6 +29,8 @@ const ENV_PREFIX: &str = "FLOTILLA_";
 const ENV_SEPARATOR: &str = "__";
 /// The one variable that everything that speaks NATS knows.
 const NATS_URL: &str = "NATS_URL";
+/// The same of everything that speaks to that API.
+const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -70,12 +72,20 @@ impl Settings {
         if let Some(path) = file {
             settings.merge_file(path)?;
         }
+        let mut usual_key = None;
         for (name, value) in environment {
             if name == NATS_URL {
                 settings.assign("NATS_URL", "nats", "url", &value)?;
+            } else if name == OPENAI_API_KEY {
+                usual_key = Some(value);
             } else if let Some((section, key)) = variable(&name) {
                 settings.assign(&name, &section, &key, &value)?;
             }
+        }
+        // Less explicit than any setting of ours.
+        let is_set = ["api_key", "api_key_file"].map(|key| settings.has("openai", key));
+        if let Some(key) = usual_key.filter(|key| !key.is_empty() && !is_set.contains(&true)) {
+            settings.set("openai", "api_key", key);
         }
         for flag in flags {
             let parts = flag

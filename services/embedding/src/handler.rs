@@ -1,15 +1,12 @@
 //! The embedding category's handler: cut, embed, store.
 
 use flotilla_common::broker::BrokerError;
-use flotilla_common::model::{Category, DocumentKey, Failure, Outcome};
+use flotilla_common::model::{Category, DocumentKey, Failure, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use flotilla_knowledge::{CallError, Document, Embedder, chunk};
 use serde::Serialize;
 
 use crate::payload::{Payload, Text, What};
-
-/// Chunks that are embedded in one go.
-const BATCH: usize = 32;
 
 #[derive(Debug)]
 pub struct EmbedHandler {
@@ -138,7 +135,7 @@ impl EmbedHandler {
             .map(|chunk| document.context_of(chunk));
         let contexts: Vec<String> = contexts.collect();
         let mut vectors = Vec::with_capacity(contexts.len());
-        for batch in contexts.chunks(BATCH) {
+        for batch in contexts.chunks(self.embedder.batch()) {
             vectors.extend(self.embedder.embed(batch.to_vec(), attempt).await?);
         }
         for (chunk, vector) in document.chunks.iter_mut().zip(vectors) {
@@ -151,6 +148,10 @@ impl EmbedHandler {
 impl Handler for EmbedHandler {
     const CATEGORY: Category = Category::Embedding;
     type Payload = Payload;
+
+    async fn probe(&self) -> Vec<Probed> {
+        vec![self.embedder.probe().await]
+    }
 
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
         let embedded = self.embed(payload, attempt).await;

@@ -7,12 +7,15 @@ mod payload;
 use anyhow::Context as _;
 use flotilla_common::service::{Context, serve};
 use flotilla_knowledge::{Config, Embedder};
+use flotilla_remote::openai;
 
 pub use handler::EmbedHandler;
 pub use payload::{Payload, Text};
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    let embedder = Embedder::new(&config).context("section [knowledge]")?;
+    let client = openai::Client::new(&context.settings.section("openai")?);
+    let client = client.context("section [openai]")?;
+    let embedder = Embedder::new(&config, client.as_ref()).context("section [knowledge]")?;
     serve(context, EmbedHandler::new(embedder)).await
 }

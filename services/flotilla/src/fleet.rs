@@ -76,6 +76,8 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.section::<flotilla_scraping::Config>("scraping")?;
     settings.section::<flotilla_scraping::BrowserConfig>("browser")?;
     settings.section::<flotilla_knowledge::Config>("knowledge")?;
+    let openai: flotilla_remote::openai::Config = settings.section("openai")?;
+    openai.validate().map_err(anyhow::Error::msg)?;
     Ok(())
 }
 

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_common::model::{Category, Failure, FailureCode, Outcome};
+use flotilla_common::model::{Category, Failure, FailureCode, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use flotilla_knowledge::{
     Answer, Citation, Dense, Embedder, Found, Hit, Live, Search, Vector, answer,
 };
+use flotilla_remote::openai::Usage;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::compose::compose;
+use crate::generate::Writer;
 use crate::payload::Payload;
 
 /// How long a question waits for a document that it wants to know.
@@ -18,9 +21,10 @@ const APPLIED_WITHIN: Duration = Duration::from_secs(3);
 const NOT_FOUND: &str = "The documents do not answer this question.";
 
 #[derive(Debug)]
-pub struct QueryHandler {
+pub(crate) struct QueryHandler {
     embedder: Embedder,
     index: Arc<Live>,
+    writer: Option<Writer>,
 }
 
 /// What a task answers with.
@@ -34,12 +38,22 @@ struct Answered {
     sources: Vec<String>,
     citations: Vec<Citation>,
     confidence: f32,
-    /// How the answer was made: `extractive` out of sentences of the documents.
+    /// How the answer was made: `extractive` out of sentences of the documents, `generative` by
+    /// a language model, whose `[n]` are the n-th of `passages`.
     mode: &'static str,
     /// `hybrid`, or `lexical` where there are no embeddings.
     retrieval: &'static str,
     /// Whether something was missing that is configured: the answer may be better later.
     degraded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    /// Sentences of the model that its sources did not support.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
     passages: Vec<Passage>,
     /// The latest change of the documents that the answer knows of.
     applied_sequence: u64,
@@ -60,14 +74,16 @@ struct Passage {
 }
 
 impl QueryHandler {
-    pub fn new(embedder: Embedder, index: Live) -> Self {
+    pub(crate) fn new(embedder: Embedder, index: Live, writer: Option<Writer>) -> Self {
         Self {
             embedder,
+            writer,
             index: Arc::new(index),
         }
     }
 
     async fn answer(&self, payload: Payload, attempt: &Attempt) -> Result<Answered, Outcome> {
+        let since = Instant::now();
         if let Some(sequence) = payload.at_least {
             let applied = timeout(APPLIED_WITHIN, self.index.applied(sequence)).await;
             applied.map_err(|_| behind(sequence, self.index.state().applied))?;
@@ -76,16 +92,26 @@ impl QueryHandler {
         let applied_sequence = self.index.state().applied;
         let is_hybrid = vector.is_some();
         let (payload, found, answer) = self.find(payload, vector).await?;
+        let writer = self.writer.as_ref();
+        let composed = compose(writer, &payload, &found, answer, since, attempt).await;
+        let is_without_meaning = self.embedder.id().is_some() && !is_hybrid;
+        let without_meaning = "the question could not be embedded: it was searched for by words";
+        let reason = composed.degraded_reason;
+        let reason = reason.or(is_without_meaning.then(|| without_meaning.to_owned()));
         Ok(Answered {
             query: payload.question,
-            found: answer.text.is_some(),
-            answer: answer.text.unwrap_or_else(|| NOT_FOUND.to_owned()),
-            sources: sources(&answer.citations),
-            citations: answer.citations,
-            confidence: answer.confidence,
-            mode: "extractive",
+            found: composed.text.is_some(),
+            answer: composed.text.unwrap_or_else(|| NOT_FOUND.to_owned()),
+            sources: sources(&composed.citations),
+            citations: composed.citations,
+            confidence: composed.confidence,
+            mode: composed.mode,
             retrieval: if is_hybrid { "hybrid" } else { "lexical" },
-            degraded: self.embedder.id().is_some() && !is_hybrid,
+            degraded: reason.is_some(),
+            degraded_reason: reason,
+            model: composed.model,
+            usage: composed.usage,
+            left_out: composed.left_out,
             passages: found.hits.iter().map(passage).collect(),
             applied_sequence,
         })
@@ -93,12 +119,8 @@ impl QueryHandler {
 
     /// Without it the question is answered by its words.
     async fn vector(&self, question: &str, attempt: &Attempt) -> Option<Vector> {
-        let embedded = self
-            .embedder
-            .embed(vec![question.to_owned()], attempt)
-            .await;
-        match embedded {
-            Ok(vectors) => vectors.into_iter().next().flatten(),
+        match self.embedder.embed_question(question, attempt).await {
+            Ok(vector) => vector,
             Err(error) => {
                 tracing::warn!(%error, "a question is answered by its words alone");
                 None
@@ -132,6 +154,13 @@ impl Handler for QueryHandler {
     const CATEGORY: Category = Category::Query;
     type Payload = Payload;
 
+    async fn probe(&self) -> Vec<Probed> {
+        vec![match &self.writer {
+            Some(writer) => writer.client().probe().await,
+            None => self.embedder.probe().await,
+        }]
+    }
+
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
         match self
             .answer(payload, attempt)
@@ -143,6 +172,14 @@ impl Handler for QueryHandler {
             Err(outcome) => outcome,
         }
     }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn behind(wanted: u64, applied: u64) -> Outcome {

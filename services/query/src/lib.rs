@@ -1,24 +1,46 @@
 //! The query category: answers questions out of the indexed documents, with the sentences that
 //! say so. Each process keeps the whole index in memory and follows what is stored.
 
+mod compose;
+mod generate;
 mod handler;
 mod payload;
+mod tokens;
+
+use std::time::Duration;
 
 use anyhow::Context as _;
+use flotilla_common::model::Category;
 use flotilla_common::service::{Context, serve};
 use flotilla_knowledge::{Config, Embedder, Live, Vectors};
+use flotilla_remote::openai;
 
-pub use handler::QueryHandler;
-pub use payload::Payload;
+use crate::generate::Writer;
+use crate::handler::QueryHandler;
+
+pub use payload::{Mode, Payload};
 
 /// Runs until the context's stop, then drains. Takes no task before it knows all documents.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    let embedder = Embedder::new(&config).context("section [knowledge]")?;
+    let openai: openai::Config = context.settings.section("openai")?;
+    check_time(&openai, context.worker()?.timeout(Category::Query))?;
+    let client = openai::Client::new(&openai).context("section [openai]")?;
+    let embedder = Embedder::new(&config, client.as_ref()).context("section [knowledge]")?;
+    let writer = Writer::new(client.as_ref());
     let broker = context.broker("query-index").await?;
     let index = Live::start(broker, embedder.id(), Vectors::Here);
     tokio::select! {
         () = index.current() => {}
         () = context.stop.cancelled() => return Ok(()),
     }
-    serve(context, QueryHandler::new(embedder, index)).await
+    serve(context, QueryHandler::new(embedder, index, writer)).await
+}
+
+/// An answer without the model has to be possible after the model's time is up.
+fn check_time(openai: &openai::Config, timeout: Duration) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        openai.answer_timeout < timeout,
+        "openai.answer_timeout must be shorter than worker.timeout.query, which is {timeout:?}"
+    );
+    Ok(())
 }

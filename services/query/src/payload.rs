@@ -16,6 +16,20 @@ pub struct Payload {
     pub k: usize,
     /// A document's sequence, as its embedding answered it: the answer knows that document.
     pub at_least: Option<u64>,
+    pub mode: Mode,
+    /// Says the answer on `tokens.query.<task_id>` while it is made.
+    pub stream: bool,
+}
+
+/// Who makes the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The language model where there is one, and sentences of the documents otherwise.
+    #[default]
+    Auto,
+    Generative,
+    Extractive,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +38,8 @@ struct Fields {
     brand: Option<String>,
     k: Option<usize>,
     at_least: Option<u64>,
+    mode: Option<Mode>,
+    stream: Option<bool>,
 }
 
 impl TryFrom<Fields> for Payload {
@@ -46,6 +62,8 @@ impl TryFrom<Fields> for Payload {
             brand: fields.brand,
             k,
             at_least: fields.at_least,
+            mode: fields.mode.unwrap_or_default(),
+            stream: fields.stream.unwrap_or_default(),
         })
     }
 }
@@ -63,6 +81,7 @@ mod tests {
             r#"{"query":" "}"#.to_owned(),
             r#"{"query":"a","k":0}"#.to_owned(),
             r#"{"query":"a","k":21}"#.to_owned(),
+            r#"{"query":"a","mode":"poetic"}"#.to_owned(),
             format!(r#"{{"query":"{}"}}"#, "x".repeat(2_001)),
         ] {
             assert!(parse(&json).is_err(), "{json}");

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_remote::http::tls;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Response, redirect};
-use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 
 use crate::Config;
@@ -147,15 +147,6 @@ pub(crate) fn too_large(url: &Url, bytes_max: usize) -> Error {
         host: host(url),
         bytes_max,
     }
-}
-
-/// The provider is passed explicitly: no process-wide default is needed or touched.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth())
 }
 
 /// For an endpoint that the operator has named: no filter, and no redirect.

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use flotilla_remote::retry_after;
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 use url::Url;
 
@@ -12,7 +13,6 @@ use crate::client::{self, Client, SetupError};
 use crate::media::{self, ContentType, Media, Unsupported};
 use crate::pace::Pace;
 use crate::redirect::{self, BadRedirect};
-use crate::retry_after;
 use crate::robots::{self, Permission, Robots};
 
 #[derive(Debug)]

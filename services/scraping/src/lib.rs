@@ -23,7 +23,6 @@ mod payload;
 mod redirect;
 mod resolver;
 mod result;
-mod retry_after;
 mod robots;
 mod run;
 mod text;

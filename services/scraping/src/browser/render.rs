@@ -17,7 +17,7 @@ use super::tab::{State, Tab, text};
 use crate::client::{self, without_secrets};
 use crate::fetch::{self, Fetcher, Page};
 use crate::media::{ContentType, Media};
-use crate::retry_after;
+use flotilla_remote::retry_after;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A page that has not changed for so long, with nothing under way, is at rest.

@@ -7,13 +7,14 @@ mod rules;
 
 use std::time::Duration;
 
+use flotilla_remote::retry_after;
 use reqwest::StatusCode;
 use url::Url;
 
 use self::cache::Cache;
 pub(crate) use self::rules::Rules;
 use crate::client::{self, Client};
-use crate::{redirect, retry_after};
+use crate::redirect;
 
 /// RFC 9309: a crawler reads at least 500 KiB, and may ignore what follows.
 const ROBOTS_BYTES_MAX: usize = 500 * 1024;
