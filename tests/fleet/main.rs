@@ -17,6 +17,7 @@ mod duplicates;
 mod entrances;
 mod health;
 mod lost_lease;
+mod openai;
 mod pause;
 mod poison;
 mod priorities;

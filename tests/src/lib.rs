@@ -3,8 +3,10 @@
 
 mod cluster;
 mod nats;
+mod openai;
 mod script;
 
 pub use cluster::Cluster;
 pub use nats::{Nats, program};
+pub use openai::{FakeOpenAi, Mood};
 pub use script::{End, Script, Scripted, Started};
