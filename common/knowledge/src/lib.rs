@@ -1,13 +1,14 @@
 //! What the fleet knows: documents cut into chunks, an index over them, and answers out of it.
 //!
 //! In reading order: [`Document`] is what is stored; `chunks` cuts a text; `terms` is how text
-//! is compared; [`Index`] finds chunks; [`Live`] keeps an index equal to what is stored; and
+//! is compared; [`Index`] finds chunks, by itself or with what a store of vectors ([`dense`]) finds; [`Live`] keeps an index equal to what is stored; and
 //! `answer` makes an answer out of what was found.
 
 mod answer;
 mod chunk_id;
 mod chunks;
 mod config;
+pub mod dense;
 mod document;
 mod embedder;
 mod grounding;
@@ -23,7 +24,7 @@ pub use chunks::{Chunked, TooManyChunks, chunk};
 pub use config::{Choice, Config};
 pub use document::{Chunk, Document};
 pub use embedder::{Embedder, SetupError};
-pub use flotilla_remote::CallError;
+pub use flotilla_remote::{CallError, chroma};
 pub use grounding::{Support, statements, support};
 pub use index::{Dense, Entry, Found, Hit, Index, Search, Source, Vectors};
 pub use live::{Live, LiveState};

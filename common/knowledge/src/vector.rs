@@ -38,6 +38,12 @@ impl Vector {
         self.values.len()
     }
 
+    /// The direction, as others have it: a unit vector, but for the rounding.
+    pub fn floats(&self) -> Vec<f32> {
+        let float = |value: &i8| f32::from(*value) / 127.0 * self.scale;
+        self.values.iter().map(float).collect()
+    }
+
     /// The cosine of the angle between the two.
     pub fn cosine(&self, other: &[i8], scale: f32) -> f32 {
         let product: i32 = self

@@ -1,9 +1,9 @@
 //! The embedding category's handler: cut, embed, store.
 
 use flotilla_common::broker::BrokerError;
-use flotilla_common::model::{Category, DocumentKey, Failure, Outcome, Probed};
+use flotilla_common::model::{Category, DocumentKey, Failure, Needs, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
-use flotilla_knowledge::{CallError, Document, Embedder, chunk};
+use flotilla_knowledge::{CallError, Document, Embedder, chunk, dense};
 use serde::Serialize;
 
 use crate::payload::{Payload, Text, What};
@@ -11,6 +11,7 @@ use crate::payload::{Payload, Text, What};
 #[derive(Debug)]
 pub struct EmbedHandler {
     embedder: Embedder,
+    vectors: dense::Store,
 }
 
 /// What a task answers with.
@@ -51,8 +52,8 @@ enum State {
 }
 
 impl EmbedHandler {
-    pub fn new(embedder: Embedder) -> Self {
-        Self { embedder }
+    pub fn new(embedder: Embedder, vectors: dense::Store) -> Self {
+        Self { embedder, vectors }
     }
 
     async fn embed(&self, payload: Payload, attempt: &Attempt) -> Result<Embedded, Outcome> {
@@ -61,10 +62,10 @@ impl EmbedHandler {
                 let cut = |text| cut(text, payload.brand.as_deref(), attempt);
                 texts.into_iter().map(cut).collect::<Result<Vec<_>, _>>()?
             }
-            What::Again(key) => vec![stored(&key, attempt).await?.ok_or_else(|| {
-                let message = format!("there is no document {key} (any more)");
-                Outcome::Reject(Failure::new("unknown_document", message))
-            })?],
+            What::Again(key) => match stored(&key, attempt).await? {
+                Some(document) => vec![document],
+                None => return Err(self.gone(&key, attempt).await),
+            },
         };
         let mut embedded = Embedded {
             documents: Vec::new(),
@@ -89,6 +90,15 @@ impl EmbedHandler {
         Ok(embedded)
     }
 
+    /// A document that is not there (any more) leaves nothing behind.
+    async fn gone(&self, key: &DocumentKey, attempt: &Attempt) -> Outcome {
+        if let Err(error) = self.vectors.sync(key, attempt).await {
+            return error.into();
+        }
+        let message = format!("there is no document {key} (any more)");
+        Outcome::Reject(Failure::new("unknown_document", message))
+    }
+
     /// Stores a version of a document, unless the same or a newer one is there.
     async fn store(&self, mut document: Document, attempt: &Attempt) -> Result<Stored, Outcome> {
         let key = document.key();
@@ -110,9 +120,14 @@ impl EmbedHandler {
             let body = serde_json::to_vec(&document).map_err(|error| {
                 Outcome::Reject(Failure::new("unwritable_document", error.to_string()))
             })?;
+            // Before the version itself: whoever knows of it finds its chunks.
+            self.vectors.put(&document, attempt).await?;
             let put = attempt.broker().put_document(&key, body).await;
             sequence = Some(put.map_err(|error| store_failed(&error))?);
         }
+        // Whatever the state: an attempt before this one may have ended half-way, and the store
+        // may have been configured since.
+        self.vectors.sync(&key, attempt).await?;
         Ok(Stored {
             chunks: document.chunks.len(),
             id: document.id,
@@ -149,8 +164,12 @@ impl Handler for EmbedHandler {
     const CATEGORY: Category = Category::Embedding;
     type Payload = Payload;
 
+    fn needs(&self, _: &Payload) -> Needs {
+        self.vectors.needs()
+    }
+
     async fn probe(&self) -> Vec<Probed> {
-        vec![self.embedder.probe().await]
+        vec![self.embedder.probe().await, self.vectors.probe().await]
     }
 
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {

@@ -6,7 +6,7 @@ mod payload;
 
 use anyhow::Context as _;
 use flotilla_common::service::{Context, serve};
-use flotilla_knowledge::{Config, Embedder};
+use flotilla_knowledge::{Config, Embedder, dense};
 use flotilla_remote::openai;
 
 pub use handler::EmbedHandler;
@@ -17,5 +17,8 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let client = openai::Client::new(&context.settings.section("openai")?);
     let client = client.context("section [openai]")?;
     let embedder = Embedder::new(&config, client.as_ref()).context("section [knowledge]")?;
-    serve(context, EmbedHandler::new(embedder)).await
+    let chroma = context.settings.section("chromadb")?;
+    let vectors = dense::Store::new(&chroma, embedder.id().as_deref());
+    let vectors = vectors.context("section [chromadb]")?;
+    serve(context, EmbedHandler::new(embedder, vectors)).await
 }

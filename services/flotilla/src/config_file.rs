@@ -35,6 +35,7 @@ fn the_documented_values_are_the_defaults() {
     is_default::<flotilla_scraping::BrowserConfig>("browser");
     is_default::<flotilla_knowledge::Config>("knowledge");
     is_default::<flotilla_remote::openai::Config>("openai");
+    is_default::<flotilla_knowledge::chroma::Config>("chromadb");
     is_default::<crate::embedded::Config>("embedded");
 }
 
@@ -68,6 +69,7 @@ fn every_documented_key_is_one_and_every_key_is_documented() {
         format!("{:?}", flotilla_scraping::BrowserConfig::default()),
         format!("{:?}", flotilla_knowledge::Config::default()),
         format!("{:?}", flotilla_remote::openai::Config::default()),
+        format!("{:?}", flotilla_knowledge::chroma::Config::default()),
         format!("{:?}", crate::embedded::Config::default()),
     ] {
         let (_, fields) = default.split_once('{').unwrap();

@@ -78,6 +78,9 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.section::<flotilla_knowledge::Config>("knowledge")?;
     let openai: flotilla_remote::openai::Config = settings.section("openai")?;
     openai.validate().map_err(anyhow::Error::msg)?;
+    settings
+        .section::<flotilla_knowledge::chroma::Config>("chromadb")?
+        .validate()?;
     Ok(())
 }
 

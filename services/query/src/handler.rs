@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use flotilla_common::model::{Category, Failure, FailureCode, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
-use flotilla_knowledge::{
-    Answer, Citation, Dense, Embedder, Found, Hit, Live, Search, Vector, answer,
-};
+use flotilla_knowledge::{Answer, Citation, Embedder, Found, Hit, Live, Search, answer, dense};
 use flotilla_remote::openai::Usage;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use crate::compose::compose;
 use crate::generate::Writer;
+use crate::meaning::Meaning;
 use crate::payload::Payload;
 
 /// How long a question waits for a document that it wants to know.
@@ -23,6 +22,7 @@ const NOT_FOUND: &str = "The documents do not answer this question.";
 #[derive(Debug)]
 pub(crate) struct QueryHandler {
     embedder: Embedder,
+    vectors: dense::Store,
     index: Arc<Live>,
     writer: Option<Writer>,
 }
@@ -74,9 +74,15 @@ struct Passage {
 }
 
 impl QueryHandler {
-    pub(crate) fn new(embedder: Embedder, index: Live, writer: Option<Writer>) -> Self {
+    pub(crate) fn new(
+        embedder: Embedder,
+        vectors: dense::Store,
+        index: Live,
+        writer: Option<Writer>,
+    ) -> Self {
         Self {
             embedder,
+            vectors,
             writer,
             index: Arc::new(index),
         }
@@ -88,16 +94,25 @@ impl QueryHandler {
             let applied = timeout(APPLIED_WITHIN, self.index.applied(sequence)).await;
             applied.map_err(|_| behind(sequence, self.index.state().applied))?;
         }
-        let vector = self.vector(&payload.question, attempt).await;
+        let meaning = Meaning::of(
+            &payload,
+            &self.embedder,
+            &self.vectors,
+            &self.index,
+            attempt,
+        )
+        .await;
         let applied_sequence = self.index.state().applied;
-        let is_hybrid = vector.is_some();
-        let (payload, found, answer) = self.find(payload, vector).await?;
+        let (is_hybrid, lexical_because) = match &meaning {
+            Ok(Meaning::Unknown) => (false, None),
+            Ok(_) => (true, None),
+            Err(because) => (false, Some(because.clone())),
+        };
+        let meaning = meaning.unwrap_or(Meaning::Unknown);
+        let (payload, found, answer) = self.find(payload, meaning).await?;
         let writer = self.writer.as_ref();
         let composed = compose(writer, &payload, &found, answer, since, attempt).await;
-        let is_without_meaning = self.embedder.id().is_some() && !is_hybrid;
-        let without_meaning = "the question could not be embedded: it was searched for by words";
-        let reason = composed.degraded_reason;
-        let reason = reason.or(is_without_meaning.then(|| without_meaning.to_owned()));
+        let reason = composed.degraded_reason.or(lexical_because);
         Ok(Answered {
             query: payload.question,
             found: composed.text.is_some(),
@@ -117,28 +132,17 @@ impl QueryHandler {
         })
     }
 
-    /// Without it the question is answered by its words.
-    async fn vector(&self, question: &str, attempt: &Attempt) -> Option<Vector> {
-        match self.embedder.embed_question(question, attempt).await {
-            Ok(vector) => vector,
-            Err(error) => {
-                tracing::warn!(%error, "a question is answered by its words alone");
-                None
-            }
-        }
-    }
-
     /// On a blocking thread: a search takes a core for some milliseconds.
     async fn find(
         &self,
         payload: Payload,
-        vector: Option<Vector>,
+        meaning: Meaning,
     ) -> Result<(Payload, Found, Answer), Outcome> {
         let index = Arc::clone(&self.index);
         let work = tokio::task::spawn_blocking(move || {
             let found = index.search(&Search {
                 question: &payload.question,
-                dense: vector.as_ref().map_or(Dense::None, Dense::Vector),
+                dense: meaning.dense(),
                 brand: payload.brand.as_deref(),
                 k: payload.k,
             });
@@ -155,10 +159,11 @@ impl Handler for QueryHandler {
     type Payload = Payload;
 
     async fn probe(&self) -> Vec<Probed> {
-        vec![match &self.writer {
+        let openai = match &self.writer {
             Some(writer) => writer.client().probe().await,
             None => self.embedder.probe().await,
-        }]
+        };
+        vec![openai, self.vectors.probe().await]
     }
 
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {

@@ -4,6 +4,7 @@
 mod compose;
 mod generate;
 mod handler;
+mod meaning;
 mod payload;
 mod tokens;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flotilla_common::model::Category;
 use flotilla_common::service::{Context, serve};
-use flotilla_knowledge::{Config, Embedder, Live, Vectors};
+use flotilla_knowledge::{Config, Embedder, Live, dense};
 use flotilla_remote::openai;
 
 use crate::generate::Writer;
@@ -27,13 +28,16 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let client = openai::Client::new(&openai).context("section [openai]")?;
     let embedder = Embedder::new(&config, client.as_ref()).context("section [knowledge]")?;
     let writer = Writer::new(client.as_ref());
+    let chroma = context.settings.section("chromadb")?;
+    let vectors = dense::Store::new(&chroma, embedder.id().as_deref());
+    let vectors = vectors.context("section [chromadb]")?;
     let broker = context.broker("query-index").await?;
-    let index = Live::start(broker, embedder.id(), Vectors::Here);
+    let index = Live::start(broker, embedder.id(), vectors.vectors());
     tokio::select! {
         () = index.current() => {}
         () = context.stop.cancelled() => return Ok(()),
     }
-    serve(context, QueryHandler::new(embedder, index, writer)).await
+    serve(context, QueryHandler::new(embedder, vectors, index, writer)).await
 }
 
 /// An answer without the model has to be possible after the model's time is up.

@@ -2,3 +2,6 @@
 //! these out.
 
 mod browser;
+mod chroma;
+mod chroma_fleet;
+mod chroma_server;

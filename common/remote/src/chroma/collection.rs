@@ -195,12 +195,6 @@ impl Collection {
         Ok(())
     }
 
-    pub async fn count(&self) -> Result<usize, Error> {
-        let get = Method::GET;
-        let count = self.ask_with(get, "count", None::<&()>).await?;
-        Ok(count.unwrap_or(0))
-    }
-
     /// Drops what this fleet has stored of other embedders; answers the names.
     pub async fn drop_others(&self) -> Result<Vec<String>, Error> {
         let mut dropped = Vec::new();
@@ -214,28 +208,19 @@ impl Collection {
         Ok(dropped)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, call: &str, body: &Value) -> Result<Option<T>, Error> {
-        self.ask_with(Method::POST, call, Some(body)).await
-    }
-
     /// A call that makes no collection; `None` where there is none.
-    async fn ask_with<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        call: &str,
-        body: Option<&impl Serialize>,
-    ) -> Result<Option<T>, Error> {
-        let remembered = self.known();
-        let id = match &remembered {
-            Some(id) => Some(id.clone()),
+    async fn ask<T: DeserializeOwned>(&self, call: &str, body: &Value) -> Result<Option<T>, Error> {
+        let known = match self.known() {
+            Some(id) => Some(id),
             None => self.found().await?,
         };
-        let Some(id) = id else {
+        let Some(id) = known else {
             return Ok(None);
         };
         let ask = async |id: &str| {
             let path = [id, call];
-            self.client.in_database(method.clone(), &path, body).await
+            let asked = self.client.in_database(Method::POST, &path, Some(body));
+            asked.await
         };
         match ask(&id).await {
             Err(Error::Missing(_)) => match self.found().await? {

@@ -7,6 +7,8 @@ mod client;
 mod collection;
 mod config;
 mod error;
+#[cfg(test)]
+mod tests;
 
 pub use client::Client;
 pub use collection::{Collection, Match, Row};
