@@ -4,6 +4,7 @@
 mod harness;
 
 mod answers;
+mod batch;
 mod breakers;
 mod broker_restart;
 mod cancel;

@@ -26,6 +26,8 @@ const NEEDS: &str = "Flotilla-Needs";
 pub(super) const REQUEUE_OF: &str = "Flotilla-Requeue-Of";
 /// The recurring schedule that this task is a run of.
 pub(super) const SCHEDULE: &str = "Flotilla-Schedule";
+/// The task that this one is a part of.
+const PARENT: &str = "Flotilla-Parent";
 
 /// A header with a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +40,7 @@ pub enum InvalidHeader {
     Deadline(String),
     #[error("header {NEEDS}: {0}")]
     Needs(#[from] crate::model::UnknownName),
-    #[error("header {REQUEUE_OF} or {SCHEDULE}: {0}")]
+    #[error("header {REQUEUE_OF}, {SCHEDULE} or {PARENT}: {0}")]
     Origin(#[from] crate::model::InvalidTaskId),
 }
 
@@ -85,13 +87,16 @@ fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), Inval
     Ok((options, origin(headers)?))
 }
 
-/// The second life of a scheduled run is a second life above all.
+/// The second life of a scheduled run, or of a part, is a second life above all.
 fn origin(headers: Option<&HeaderMap>) -> Result<Option<Origin>, InvalidHeader> {
     if let Some(text) = header(headers, REQUEUE_OF) {
         return Ok(Some(Origin::RequeueOf(text.parse()?)));
     }
-    match header(headers, SCHEDULE) {
-        Some(text) => Ok(Some(Origin::Schedule(text.parse()?))),
+    if let Some(text) = header(headers, SCHEDULE) {
+        return Ok(Some(Origin::Schedule(text.parse()?)));
+    }
+    match header(headers, PARENT) {
+        Some(text) => Ok(Some(Origin::ChildOf(text.parse()?))),
         None => Ok(None),
     }
 }
@@ -119,6 +124,7 @@ pub(super) fn write(headers: &mut HeaderMap, options: &Options, origin: Option<&
     match origin {
         Some(Origin::RequeueOf(id)) => put(REQUEUE_OF, Some(id)),
         Some(Origin::Schedule(id)) => put(SCHEDULE, Some(id)),
+        Some(Origin::ChildOf(id)) => put(PARENT, Some(id)),
         None => {}
     }
 }

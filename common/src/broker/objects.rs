@@ -1,6 +1,6 @@
 //! What is too large for a message: stored in pieces under a name, which a message then carries.
 
-use async_nats::jetstream::object_store::{DeleteErrorKind, GetErrorKind, ObjectStore};
+use async_nats::jetstream::object_store::{DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectStore};
 use tokio::io::AsyncReadExt;
 
 use super::{Broker, BrokerError};
@@ -16,6 +16,25 @@ impl Broker {
         let stored = store.put(name, &mut reader).await;
         stored.map_err(|error| BrokerError::other(doing(), error))?;
         Ok(())
+    }
+
+    /// What anybody has put into the bucket `flotilla`, unless it is larger than allowed: then
+    /// its size. `None` where there is none of this name (any more).
+    pub async fn stored_object(
+        &self,
+        name: &str,
+        bytes_max: usize,
+    ) -> Result<Option<Result<Vec<u8>, usize>>, BrokerError> {
+        let doing = || format!("looking at object {name}");
+        let info = match self.objects(doing).await?.info(name).await {
+            Ok(info) => info,
+            Err(error) if error.kind() == InfoErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(BrokerError::other(doing(), error)),
+        };
+        if info.size > bytes_max {
+            return Ok(Some(Err(info.size)));
+        }
+        Ok(self.object(name).await?.map(Ok))
     }
 
     /// `None` where there is none of this name (any more).

@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream};
 
 use super::subjects::task_subject;
 use super::{Broker, BrokerError, headers};
-use crate::model::NewTask;
+use crate::model::{NewTask, Origin, TaskId};
 
 /// Publishes under way at once in a bulk submission: enough to hide the round trip.
 const IN_FLIGHT_MAX: usize = 512;
@@ -24,9 +24,27 @@ pub struct Accepted {
 
 impl Broker {
     pub async fn submit(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
+        self.submit_from(task, None).await
+    }
+
+    /// A part of another task's work, which need not start once that one is cancelled.
+    pub async fn submit_child(
+        &self,
+        task: &NewTask,
+        parent: &TaskId,
+    ) -> Result<Accepted, BrokerError> {
+        let origin = Origin::ChildOf(parent.clone());
+        self.submit_from(task, Some(&origin)).await
+    }
+
+    async fn submit_from(
+        &self,
+        task: &NewTask,
+        origin: Option<&Origin>,
+    ) -> Result<Accepted, BrokerError> {
         let mut repeats = 0;
         loop {
-            match self.publish_task(task).await {
+            match self.publish_task(task, origin).await {
                 // The id makes a repetition safe: the broker stores it once.
                 Err(BrokerError::Unavailable { .. }) if repeats < REPEATS_MAX => repeats += 1,
                 answer => return answer,
@@ -51,9 +69,13 @@ impl Broker {
             .boxed()
     }
 
-    async fn publish_task(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
+    async fn publish_task(
+        &self,
+        task: &NewTask,
+        origin: Option<&Origin>,
+    ) -> Result<Accepted, BrokerError> {
         let mut task_headers = HeaderMap::new();
-        headers::write(&mut task_headers, &task.options, None);
+        headers::write(&mut task_headers, &task.options, origin);
         let message = PublishMessage::build()
             .payload(task.payload.clone())
             .headers(task_headers)

@@ -47,6 +47,8 @@ pub enum Origin {
     RequeueOf(TaskId),
     /// A run of a recurring schedule.
     Schedule(ScheduleId),
+    /// A part of the work of another task: one that has not started ends with it.
+    ChildOf(TaskId),
 }
 
 /// A task to be published.

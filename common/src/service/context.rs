@@ -41,7 +41,12 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
-            categories: vec![Category::Scraping, Category::Query, Category::Embedding],
+            categories: vec![
+                Category::Scraping,
+                Category::Query,
+                Category::Embedding,
+                Category::Batch,
+            ],
         }
     }
 }

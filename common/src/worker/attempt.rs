@@ -102,6 +102,9 @@ impl<H: Handler> Runtime<H> {
         if let Some(deadline) = opened.missed_deadline() {
             return opened.expire(deadline).await;
         }
+        if opened.parent_is_cancelled().await {
+            return opened.cancel_with_parent().await;
+        }
         let payload = match parse(&delivery.payload) {
             Ok(payload) => payload,
             Err(outcome) => return opened.conclude(outcome).await,

@@ -12,7 +12,7 @@ use super::meter::Meter;
 use super::progress::Told;
 use super::retry::{Verdict, decide};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
-use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Outcome, Status};
+use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Origin, Outcome, Status, Was};
 
 /// An attempt under way: the task, its record, and when it began.
 pub(super) struct Opened<'a> {
@@ -164,6 +164,30 @@ impl<'a> Opened<'a> {
         match unless_superseded(self.record(expired).await) {
             Ok(()) => {
                 self.meter.expired(self.lane());
+                Some(Settle::Ack)
+            }
+            Err(superseded) => self.settle_superseded(superseded),
+        }
+    }
+
+    /// Whether the task is a part of one that was cancelled, be it long before this one came.
+    pub(super) async fn parent_is_cancelled(&self) -> bool {
+        let Some(Origin::ChildOf(parent)) = &self.delivery.envelope.origin else {
+            return false;
+        };
+        // A look that fails cancels nothing: the part then is work that nobody asks for.
+        let parent = self.broker.record(parent).await.ok().flatten();
+        parent.is_some_and(|parent| matches!(parent.record.status, Status::Cancelled { .. }))
+    }
+
+    pub(super) async fn cancel_with_parent(mut self) -> Option<Settle> {
+        let cancelled = Status::Cancelled {
+            cancelled_at: self.started_at,
+            was: Was::Waiting,
+        };
+        match unless_superseded(self.record(cancelled).await) {
+            Ok(()) => {
+                self.meter.cancelled(self.lane());
                 Some(Settle::Ack)
             }
             Err(superseded) => self.settle_superseded(superseded),

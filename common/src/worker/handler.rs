@@ -91,6 +91,11 @@ impl Attempt {
         self.envelope.priority
     }
 
+    /// When the task expires unless it has started; what it submits need not outlive it.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.envelope.options.deadline
+    }
+
     /// The fleet, for handlers whose work is on it: documents to store, tasks to submit.
     pub fn broker(&self) -> &Broker {
         &self.broker

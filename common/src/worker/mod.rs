@@ -2,6 +2,7 @@
 //! [`Handler`], records what came of each, and only then settles it with the broker.
 
 mod attempt;
+mod children;
 mod conclude;
 mod config;
 mod controls;
@@ -17,6 +18,7 @@ mod run;
 mod running;
 mod scheduler;
 
+pub use children::{Child, Children, Ended as ChildEnded, Family, Standing};
 pub use config::Config;
 pub use handler::{Attempt, Handler};
 pub use meter::Meter;

@@ -81,6 +81,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings
         .section::<flotilla_knowledge::chroma::Config>("chromadb")?
         .validate()?;
+    settings.section::<flotilla_batch::Config>("batch")?;
     Ok(())
 }
 
@@ -99,7 +100,11 @@ fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
             "embedding",
             flotilla_embedding::run(context, settings.section("knowledge")?),
         ),
-        Category::Batch | Category::Maintenance => {
+        Category::Batch => named(
+            "batch",
+            flotilla_batch::run(context, settings.section("batch")?),
+        ),
+        Category::Maintenance => {
             bail!(
                 "fleet.categories names {category}, for which this version has no service yet: leave it out"
             )

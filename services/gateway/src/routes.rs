@@ -21,6 +21,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/scrape/batch", post(submit::scrape_batch))
         .route("/query", post(submit::query))
         .route("/embed", post(submit::embed))
+        .route("/batch", post(submit::batch))
         .route("/tasks/{task_id}", get(tasks::show))
         .route("/tasks/{task_id}/cancel", post(cancel::cancel))
         .route("/schedules", get(schedules::list).post(schedules::create))
@@ -65,7 +66,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /query, /embed, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

@@ -85,6 +85,10 @@ impl Fleet {
                 context,
                 settings.section("knowledge").unwrap(),
             )),
+            "batch" => tokio::spawn(flotilla_batch::run(
+                context,
+                settings.section("batch").unwrap(),
+            )),
             _ => panic!("there is no service {name}"),
         };
         readiness.wait(1).await;
@@ -113,7 +117,7 @@ impl Fleet {
     }
 
     pub(crate) async fn stop(mut self) {
-        for name in ["scraping", "embedding", "query", "gateway", "stats"] {
+        for name in ["batch", "scraping", "embedding", "query", "gateway", "stats"] {
             if self.services.contains_key(name) {
                 self.stop_service(name).await;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use flotilla_common::model::{Category, NewTask, TaskId};
+use flotilla_common::model::{Category, Manifest, NewTask, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ use super::later::take_run_at;
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::refusal::{log, of_submission};
 use crate::routes::BASE;
 use crate::task_view::TaskView;
@@ -64,6 +64,15 @@ pub(crate) async fn embed(
         .await
 }
 
+pub(crate) async fn batch(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Json<Answer>, Problem> {
+    gateway.take(Category::Batch, fields, &headers, wait).await
+}
+
 /// What can be told of a payload before a worker has it; the worker checks all of it.
 pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), Problem> {
     check_brand(fields)?;
@@ -75,7 +84,8 @@ pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), P
         }
         Category::Query => check_question(fields),
         Category::Embedding => check_texts(fields),
-        Category::Batch | Category::Maintenance => Ok(()),
+        Category::Batch => check_manifest(fields),
+        Category::Maintenance => Ok(()),
     }
 }
 
@@ -92,6 +102,20 @@ pub(super) fn check_rendering(fields: &Fields) -> Result<(), Problem> {
     }
     let why = format!("wait_for: give a CSS selector of 1 to {SELECTOR_BYTES_MAX} bytes");
     Err(Problem::invalid("wait_for", why))
+}
+
+/// The whole manifest, by the same rules as the worker's.
+fn check_manifest(fields: &Fields) -> Result<(), Problem> {
+    let manifest: Result<Manifest, _> = serde_json::from_slice(&fields.to_payload());
+    manifest.map(drop).map_err(|error| {
+        let why = error.to_string();
+        let field = why.split(": ").next().unwrap_or_default();
+        // The parser's own words name no field, and have spaces.
+        match field.contains(' ') {
+            true => Problem::new(Kind::Validation, why),
+            false => Problem::invalid(field.to_owned(), why.clone()),
+        }
+    })
 }
 
 fn check_question(fields: &Fields) -> Result<(), Problem> {
