@@ -1,6 +1,8 @@
 //! What is too large for a message: stored in pieces under a name, which a message then carries.
 
-use async_nats::jetstream::object_store::{DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectStore};
+use async_nats::jetstream::object_store::{
+    DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectStore,
+};
 use tokio::io::AsyncReadExt;
 
 use super::{Broker, BrokerError};

@@ -158,7 +158,8 @@ impl Broker {
             .and_then(|message| stored_envelope(&message)))
     }
 
-    async fn task_in(
+    /// A task that waits in the lane where it was submitted.
+    pub async fn task_in(
         &self,
         category: Category,
         priority: Priority,

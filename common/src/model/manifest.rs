@@ -164,7 +164,9 @@ fn url(mut fields: Map<String, Value>, at: &str) -> Parsed {
 
 fn document(mut fields: Map<String, Value>, at: &str) -> Parsed {
     for name in ["id", "text"] {
-        let text = fields.get("document").and_then(|document| document.get(name));
+        let text = fields
+            .get("document")
+            .and_then(|document| document.get(name));
         let text = text.and_then(Value::as_str).unwrap_or_default();
         if text.trim().is_empty() {
             let field = match fields.len() {
@@ -262,13 +264,34 @@ mod tests {
             (json!({"urls": ["https://"]}), "urls[0]"),
             (json!({"documents": [{"id": "a"}]}), "documents[0].text"),
             (json!({"items": [5]}), "items[0]: an item"),
-            (json!({"items": [{"url": "http://a/", "document": {}}]}), "items[0]: give one"),
-            (json!({"operations": [{"category": "x"}]}), "operations[0].category"),
-            (json!({"operations": [{"category": "batch", "payload": {}}]}), "no batches"),
-            (json!({"operations": [{"category": "query"}]}), "operations[0].payload"),
-            (json!({"items": [{"url": "http://a/", "priority": "x"}]}), "items[0].priority"),
-            (json!({"urls": ["http://a/"], "manifest_object": "m"}), "manifest_object"),
-            (json!({"urls": ["http://a/"], "in_flight_max": 0}), "in_flight_max"),
+            (
+                json!({"items": [{"url": "http://a/", "document": {}}]}),
+                "items[0]: give one",
+            ),
+            (
+                json!({"operations": [{"category": "x"}]}),
+                "operations[0].category",
+            ),
+            (
+                json!({"operations": [{"category": "batch", "payload": {}}]}),
+                "no batches",
+            ),
+            (
+                json!({"operations": [{"category": "query"}]}),
+                "operations[0].payload",
+            ),
+            (
+                json!({"items": [{"url": "http://a/", "priority": "x"}]}),
+                "items[0].priority",
+            ),
+            (
+                json!({"urls": ["http://a/"], "manifest_object": "m"}),
+                "manifest_object",
+            ),
+            (
+                json!({"urls": ["http://a/"], "in_flight_max": 0}),
+                "in_flight_max",
+            ),
         ] {
             let error = parse(json.clone()).unwrap_err();
             assert!(error.contains(expected), "{json}: {error}");

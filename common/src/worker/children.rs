@@ -20,7 +20,9 @@ use tokio::time::Instant;
 
 use super::Attempt;
 use crate::broker::BrokerError;
-use crate::model::{Category, Failure, NewTask, Options, Outcome, Priority, Record, Status, TaskId};
+use crate::model::{
+    Category, Failure, NewTask, Options, Outcome, Priority, Record, Status, TaskId,
+};
 
 /// How long the parent keeps its slot while it waits for its children.
 const HOLD: Duration = Duration::from_secs(2);
@@ -190,7 +192,7 @@ impl<'a> Children<'a> {
         let looks: Vec<_> = family
             .open
             .iter()
-            .map(|&n| self.is_open(n, child(n).category))
+            .map(|&n| self.is_open(n, child(n)))
             .collect();
         let looks = stream::iter(looks).buffered(READS_MAX).collect::<Vec<_>>();
         let still: Result<Vec<_>, _> = looks.await.into_iter().collect();
@@ -198,7 +200,10 @@ impl<'a> Children<'a> {
         Ok(before - family.open.len())
     }
 
-    async fn is_open(&self, n: usize, category: Category) -> Result<Option<usize>, BrokerError> {
+    async fn is_open(&self, n: usize, child: Child) -> Result<Option<usize>, BrokerError> {
+        let Child {
+            category, priority, ..
+        } = child;
         let id = self.id(category, n);
         let broker = self.attempt.broker();
         let ended = |record: &Record| record.status.is_final();
@@ -209,7 +214,7 @@ impl<'a> Children<'a> {
             return Ok(Some(n));
         }
         // Submitted by an attempt before this one, perhaps long ago: its record may have gone.
-        if broker.waiting(&id).await?.is_some() {
+        if broker.task_in(category, priority, &id).await?.is_some() {
             return Ok(Some(n));
         }
         let stored = broker.record_in(category, &id).await?;

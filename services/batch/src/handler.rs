@@ -132,7 +132,10 @@ impl Work {
             }
         }
         Self {
-            fingerprint: digest.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect(),
+            fingerprint: digest.finalize()[..8]
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect(),
             items,
             runs,
             same_as,

@@ -117,7 +117,14 @@ impl Fleet {
     }
 
     pub(crate) async fn stop(mut self) {
-        for name in ["batch", "scraping", "embedding", "query", "gateway", "stats"] {
+        for name in [
+            "batch",
+            "scraping",
+            "embedding",
+            "query",
+            "gateway",
+            "stats",
+        ] {
             if self.services.contains_key(name) {
                 self.stop_service(name).await;
             }
