@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use flotilla_common::model::Category;
+use flotilla_common::service::Fleet;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
@@ -195,13 +197,17 @@ fn up_takes_nobody_elses_process_for_its_server() {
 fn one_process_per_service() {
     test(async |nats| {
         let (address, site) = (format!("127.0.0.1:{}", free_port()), Site::start().await);
-        let children = ["flotilla-stats", "flotilla-gateway", "flotilla-scraping"].map(|name| {
-            let mut command = command(name);
+        let workers = Fleet::default().categories.into_iter().map(Category::name);
+        // Stats goes last, to hear the others' last words.
+        let names = workers.chain(["gateway", "stats"]);
+        let start = |name| {
+            let mut command = command(&format!("flotilla-{name}"));
             command
                 .env("NATS_URL", nats.url())
                 .env("FLOTILLA_GATEWAY__LISTEN", &address);
             command.stderr(Stdio::null()).spawn().unwrap()
-        });
+        };
+        let children: Vec<_> = names.map(start).collect();
         eventually("the fleet is up", async || is_healthy(&address).await).await;
         assert_eq!(scrape(&address, &site).await["status"], "completed");
         for mut child in children {
@@ -222,6 +228,7 @@ fn a_killed_scraper_loses_nothing() {
                 .env("FLOTILLA_GATEWAY__LISTEN", &address);
             command
                 .args(["--set", "streams.ack_wait=2s"])
+                .args(["--set", "fleet.categories=[\"scraping\"]"])
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap()
@@ -282,7 +289,10 @@ fn a_start_that_fails_says_what_to_do() {
             (with("worker.slots.scraping=0"), "worker.slots.scraping"),
             (with("scraping.total_timeout=soon"), "\"30s\""),
             (with("scraping.total_timeout=2m"), "scraping.total_timeout"),
-            (with("fleet.categories=[\"query\"]"), "query"),
+            (
+                with("fleet.categories=[\"cooking\"]"),
+                "unknown category \"cooking\"",
+            ),
             (with("embedded.nats_server=/bin/echo"), "too old"),
         ];
         for (command, expected) in cases {

@@ -16,8 +16,9 @@ fn in_seconds(seconds: u64) -> Timestamp {
 }
 
 fn schedule(id: &str, cron: &str) -> String {
-    // What the worker of the tests takes as a script.
-    json!({"id": id, "category": "query", "priority": "LOW", "cron": cron, "payload": {"say": id}})
+    // A question to the gateway, and a script to the worker of the tests.
+    let payload = json!({"query": id, "say": id});
+    json!({"id": id, "category": "query", "priority": "LOW", "cron": cron, "payload": payload})
         .to_string()
 }
 
