@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::index::{Entry, Found, Hit};
-use crate::sentences::sentences;
+use crate::sentences::{Statement, statements_of};
 use crate::terms::terms;
 
 /// An answer has at most so many sentences.
@@ -125,14 +125,19 @@ fn candidates_of<'a>(
         entry.headings.join("\n")
     ));
     let beside = has(&entry.text);
-    let candidate = |range: Range<usize>| {
+    let candidate = |Statement { range, above: near }: Statement| {
         let within = has(&entry.text[range.clone()]);
+        let near = has(&near
+            .into_iter()
+            .map(|range| &entry.text[range])
+            .collect::<Vec<_>>()
+            .join("\n"));
         let covered: f32 = weights
             .iter()
             .map(|(term, weight)| {
                 let share = if within.contains(term) {
                     1.0
-                } else if above.contains(term) {
+                } else if above.contains(term) || near.contains(term) {
                     ABOVE
                 } else if beside.contains(term) {
                     BESIDE
@@ -150,7 +155,10 @@ fn candidates_of<'a>(
             score: coverage + MEANING * hit.cosine.unwrap_or(0.0).max(0.0),
         }
     };
-    sentences(&entry.text).into_iter().map(candidate).collect()
+    statements_of(&entry.text)
+        .into_iter()
+        .map(candidate)
+        .collect()
 }
 
 /// The best sentence and its equals, in the order in which they stand in the documents.

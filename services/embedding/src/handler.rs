@@ -185,9 +185,9 @@ impl Handler for EmbedHandler {
 }
 
 fn cut(text: Text, brand: Option<&str>, attempt: &Attempt) -> Result<Document, Outcome> {
-    let chunked = chunk(&text.text)
-        .map_err(|error| Outcome::Reject(Failure::new("too_many_chunks", error.to_string())))?;
     let title = text.title.filter(|title| !title.trim().is_empty());
+    let chunked = chunk(&text.text, title.as_deref())
+        .map_err(|error| Outcome::Reject(Failure::new("too_many_chunks", error.to_string())))?;
     let title = title.or(chunked.title).unwrap_or_else(|| text.id.clone());
     Ok(Document {
         content_hash: Document::hash(&title, text.url.as_deref(), &text.text),
