@@ -27,7 +27,7 @@ enum Payload {
         vector: Vec<f32>,
         brand: Option<String>,
     },
-    DropOthers(bool),
+    DropOthers,
 }
 
 impl Handler for Storing {
@@ -37,7 +37,7 @@ impl Handler for Storing {
     fn needs(&self, payload: &Payload) -> Needs {
         match payload {
             Payload::Put(_) | Payload::Sync(_) => self.0.needs(),
-            Payload::Near { .. } | Payload::DropOthers(_) => Needs::default(),
+            Payload::Near { .. } | Payload::DropOthers => Needs::default(),
         }
     }
 
@@ -60,7 +60,7 @@ impl Handler for Storing {
                     }))
                 })
             }
-            Payload::DropOthers(_) => self.0.drop_others(attempt).await.map(|names| json!(names)),
+            Payload::DropOthers => self.0.drop_others(attempt).await.map(|names| json!(names)),
         };
         done.map_or_else(Outcome::from, Outcome::Done)
     }
@@ -253,7 +253,7 @@ fn embedders_have_collections_of_their_own() {
         stage.store(&again).await;
         assert_eq!(chroma.counts().await.len(), 2);
         assert_eq!(stage.near(&[1.0, 0.0, 0.5], None).await.len(), 2);
-        let dropped = stage.done(&json!({"drop_others": true})).await;
+        let dropped = stage.done(&json!("drop_others")).await;
         assert_eq!(dropped.as_array().unwrap().len(), 1);
         assert_eq!(chroma.count().await, 2);
         stage.stop().await;
