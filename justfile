@@ -52,6 +52,11 @@ check: (tool "cargo-deny")
 bench *args: (tool "nats-server")
     @exec cargo run --release -p flotilla-bench -- "$@"
 
+# Measure how good answers are; --wrong lists what went wrong, --fit fits the confidence
+[no-exit-message]
+eval *args:
+    @exec cargo run --release -p flotilla-eval -- "$@"
+
 # Format the code
 fmt:
     cargo fmt --all

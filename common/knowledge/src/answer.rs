@@ -1,28 +1,18 @@
 //! An answer made of sentences of the documents, or the word that they hold none. Nothing is
 //! written here that does not stand in a source: every citation is a part of its chunk.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::index::{Entry, Found, Hit};
-use crate::sentences::{Statement, statements_of};
-use crate::terms::terms;
+use crate::calibration::{CONFIDENCE_MIN, confidence};
+use crate::evidence::{Candidate, Evidence, candidates};
+use crate::index::Found;
 
 /// An answer has at most so many sentences.
 const SENTENCES_MAX: usize = 3;
 /// Sentences join the best one from this share of its score on.
 const NEAR_BEST: f32 = 0.85;
-/// What a term is worth where it stands in the headings above a sentence, or beside it in the
-/// same chunk, against one in the sentence itself.
-const ABOVE: f32 = 0.8;
-const BESIDE: f32 = 0.5;
-/// How much the meaning of a chunk counts beside the words of a sentence.
-const MEANING: f32 = 0.6;
-/// Below this, what was found is taken for no answer.
-pub const CONFIDENCE_MIN: f32 = 0.5;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
@@ -31,6 +21,9 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// From 0 to 1: how often answers of this kind are right.
     pub confidence: f32,
+    /// What the confidence was judged by; `None` where nothing was found.
+    #[serde(skip)]
+    pub evidence: Option<Evidence>,
 }
 
 /// A sentence of the answer, and where it stands.
@@ -48,36 +41,31 @@ pub struct Citation {
     pub quote: String,
 }
 
-/// A sentence that may answer the question.
-#[derive(Debug)]
-struct Candidate<'a> {
-    entry: &'a Arc<Entry>,
-    range: Range<usize>,
-    /// The share of the question that it speaks about, from 0 to 1.
-    coverage: f32,
-    score: f32,
+/// Answers a question out of what was found for it, or says that it holds no answer.
+pub fn answer(found: &Found) -> Answer {
+    let proposed = propose(found);
+    if proposed.confidence >= CONFIDENCE_MIN {
+        return proposed;
+    }
+    Answer {
+        text: None,
+        citations: Vec::new(),
+        ..proposed
+    }
 }
 
-/// Answers a question out of what was found for it.
-pub fn answer(found: &Found) -> Answer {
-    let total: f32 = found.weights.values().sum();
-    let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    for hit in &found.hits {
-        candidates.extend(candidates_of(hit, &found.weights, total));
-    }
-    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+/// The best answer there is, however bad.
+pub fn propose(found: &Found) -> Answer {
+    let candidates = candidates(found);
     let Some(best) = candidates.first() else {
-        return none(0.0);
+        return Answer {
+            text: None,
+            citations: Vec::new(),
+            confidence: 0.0,
+            evidence: None,
+        };
     };
-    let cosine = found
-        .hits
-        .iter()
-        .filter_map(|hit| hit.cosine)
-        .reduce(f32::max);
-    let confidence = confidence(best.coverage, cosine);
-    if confidence < CONFIDENCE_MIN {
-        return none(confidence);
-    }
+    let evidence = Evidence::of(best, found);
     let citations: Vec<Citation> = chosen(&candidates).into_iter().map(cite).collect();
     let quotes: Vec<&str> = citations
         .iter()
@@ -86,79 +74,9 @@ pub fn answer(found: &Found) -> Answer {
     Answer {
         text: Some(quotes.join("\n")),
         citations,
-        confidence,
+        confidence: confidence(&evidence),
+        evidence: Some(evidence),
     }
-}
-
-fn none(confidence: f32) -> Answer {
-    Answer {
-        text: None,
-        citations: Vec::new(),
-        confidence,
-    }
-}
-
-/// A logistic fit: how much of the question the best sentence covers, by words and, where there
-/// are embeddings, by meaning.
-fn confidence(coverage: f32, cosine: Option<f32>) -> f32 {
-    let logit = match cosine {
-        Some(cosine) => 5.0 * coverage + 7.0 * cosine - 6.0,
-        None => 8.0 * coverage - 4.4,
-    };
-    1.0 / (1.0 + (-logit).exp())
-}
-
-fn candidates_of<'a>(
-    hit: &'a Hit,
-    weights: &HashMap<String, f32>,
-    total: f32,
-) -> Vec<Candidate<'a>> {
-    let entry = &hit.entry;
-    let has = |text: &str| -> HashSet<String> {
-        terms(text)
-            .filter(|term| weights.contains_key(term))
-            .collect()
-    };
-    let above = has(&format!(
-        "{}\n{}",
-        entry.document.title,
-        entry.headings.join("\n")
-    ));
-    let beside = has(&entry.text);
-    let candidate = |Statement { range, above: near }: Statement| {
-        let within = has(&entry.text[range.clone()]);
-        let near = has(&near
-            .into_iter()
-            .map(|range| &entry.text[range])
-            .collect::<Vec<_>>()
-            .join("\n"));
-        let covered: f32 = weights
-            .iter()
-            .map(|(term, weight)| {
-                let share = if within.contains(term) {
-                    1.0
-                } else if above.contains(term) || near.contains(term) {
-                    ABOVE
-                } else if beside.contains(term) {
-                    BESIDE
-                } else {
-                    0.0
-                };
-                weight * share
-            })
-            .sum();
-        let coverage = if total > 0.0 { covered / total } else { 0.0 };
-        Candidate {
-            entry,
-            range,
-            coverage,
-            score: coverage + MEANING * hit.cosine.unwrap_or(0.0).max(0.0),
-        }
-    };
-    statements_of(&entry.text)
-        .into_iter()
-        .map(candidate)
-        .collect()
 }
 
 /// The best sentence and its equals, in the order in which they stand in the documents.
@@ -169,9 +87,11 @@ fn chosen<'a, 'b>(candidates: &'b [Candidate<'a>]) -> Vec<&'b Candidate<'a>> {
     let mut chosen: Vec<&Candidate<'_>> = Vec::new();
     for candidate in candidates {
         let is_near = candidate.score >= best.score * NEAR_BEST;
-        // Neighbouring chunks overlap, and pages repeat each other.
-        let quote = quote(candidate);
-        let is_new = chosen.iter().all(|other| self::quote(other) != quote);
+        // Neighbouring chunks overlap, pages repeat each other, and lists contain their items.
+        let quote = candidate.quote();
+        let is_new = chosen
+            .iter()
+            .all(|other| !other.quote().contains(quote) && !quote.contains(other.quote()));
         if is_near && is_new && chosen.len() < SENTENCES_MAX {
             chosen.push(candidate);
         }
@@ -191,10 +111,6 @@ fn chosen<'a, 'b>(candidates: &'b [Candidate<'a>]) -> Vec<&'b Candidate<'a>> {
     chosen
 }
 
-fn quote<'a>(candidate: &Candidate<'a>) -> &'a str {
-    &candidate.entry.text[candidate.range.clone()]
-}
-
 fn cite(candidate: &Candidate<'_>) -> Citation {
     let entry = candidate.entry;
     Citation {
@@ -203,7 +119,7 @@ fn cite(candidate: &Candidate<'_>) -> Citation {
         url: entry.document.url.clone(),
         headings: entry.headings.clone(),
         chunk: entry.ordinal,
-        quote: quote(candidate).to_owned(),
+        quote: candidate.quote().to_owned(),
     }
 }
 

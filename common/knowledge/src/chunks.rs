@@ -13,6 +13,7 @@ const CHUNK_CHARS: Range<usize> = 700..900;
 const OVERLAP_CHARS: usize = 120;
 /// A section below this joins the one before it.
 const TINY_CHARS: usize = 120;
+const PIECE_BYTES: usize = 32 * 1_024;
 pub(crate) const CHUNKS_MAX: usize = 2_000;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -42,17 +43,41 @@ pub fn chunk(markdown: &str, known_title: Option<&str>) -> Result<Chunked, TooMa
     let splitter = MarkdownSplitter::new(config);
     let mut chunks = Vec::new();
     for section in sections {
-        let text = &markdown[section.range];
-        chunks.extend(splitter.chunks(text).map(|text| Chunk {
-            headings: section.headings.clone(),
-            text: text.to_owned(),
-            vector: None,
-        }));
+        for piece in pieces(&markdown[section.range]) {
+            chunks.extend(splitter.chunks(piece).map(|text| Chunk {
+                headings: section.headings.clone(),
+                text: text.to_owned(),
+                vector: None,
+            }));
+        }
     }
     if chunks.len() > CHUNKS_MAX {
         return Err(TooManyChunks(chunks.len()));
     }
     Ok(Chunked { title, chunks })
+}
+
+/// The splitter's time for a chunk grows with the length of what it is given (17 ms at 2 MB), so
+/// that it is given long sections in pieces: paragraphs, lines or words as they come to hand.
+fn pieces(section: &str) -> Vec<&str> {
+    let (mut pieces, mut rest) = (Vec::new(), section);
+    while rest.len() > PIECE_BYTES {
+        let mut length = PIECE_BYTES;
+        while !rest.is_char_boundary(length) {
+            length -= 1;
+        }
+        let window = &rest[..length];
+        let late = window.len() / 2;
+        let end = ["\n\n", "\n", " "]
+            .iter()
+            .find_map(|end| window.rfind(end).filter(|at| *at > late))
+            .unwrap_or(window.len());
+        let (piece, after) = rest.split_at(end);
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces.push(rest);
+    pieces
 }
 
 /// The text between headings, each with the headings above it.

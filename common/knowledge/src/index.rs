@@ -2,14 +2,17 @@
 //! two rankings. Partitioned by brand, so that a brand's questions cost what the brand has.
 
 mod partition;
+mod top;
+mod words;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use flotilla_common::model::DocumentKey;
 
 use self::partition::{Corpus, Partition};
-use crate::terms::terms;
+use self::top::{Place, Top};
+use crate::question::Asks;
 use crate::{ChunkId, Document, Vector};
 
 /// Of each ranking, so many take part in the joint one.
@@ -80,6 +83,7 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// How telling each of the question's terms is among these documents.
     pub weights: HashMap<String, f32>,
+    pub asks: Asks,
 }
 
 /// All chunks of all documents.
@@ -195,14 +199,18 @@ impl Index {
                 .collect(),
             None => self.partitions.values().collect(),
         };
-        // In order, so that equal searches have equal answers.
-        let words: BTreeSet<String> = terms(search.question).collect();
-        let corpus = Corpus::of(&partitions, words);
-        let lexical = best(&partitions, |partition| partition.rank_words(&corpus));
+        let corpus = Corpus::of(&partitions, words::words(search.question, &partitions));
+        let lexical = best(&partitions, |partition, top| {
+            partition.rank_words(&corpus, top)
+        });
         let dense = match search.dense {
             Dense::None => Vec::new(),
-            Dense::Vector(vector) => best(&partitions, |partition| partition.rank_meaning(vector)),
-            Dense::Given(found) => best(&partitions, |partition| partition.slots_of(found)),
+            Dense::Vector(vector) => best(&partitions, |partition, top| {
+                partition.rank_meaning(vector, top);
+            }),
+            Dense::Given(found) => best(&partitions, |partition, top| {
+                partition.slots_of(found, top);
+            }),
         };
         let cosine = |(partition, slot): Place| match search.dense {
             Dense::Vector(vector) => partitions[partition].cosine(slot, vector),
@@ -226,31 +234,20 @@ impl Index {
         hits.truncate(search.k);
         Found {
             hits,
+            asks: Asks::of(search.question),
             weights: corpus.into_weights(),
         }
     }
 }
 
-/// Partition, and slot within it.
-type Place = (usize, u32);
-
 /// The candidates of one ranking over all partitions, the best first.
-fn best(
-    partitions: &[&Partition],
-    rank: impl Fn(&Partition) -> Vec<(u32, f32)>,
-) -> Vec<(Place, f32)> {
-    let mut ranked: Vec<(Place, f32)> = Vec::new();
+fn best(partitions: &[&Partition], rank: impl Fn(&Partition, &mut Top)) -> Vec<(Place, f32)> {
+    let mut top = Top::new(CANDIDATES);
     for (place, partition) in partitions.iter().enumerate() {
-        let scores = rank(partition).into_iter();
-        ranked.extend(scores.map(|(slot, score)| ((place, slot), score)));
+        top.enter(place);
+        rank(partition, &mut top);
     }
-    let by_score = |a: &(Place, f32), b: &(Place, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if ranked.len() > CANDIDATES {
-        ranked.select_nth_unstable_by(CANDIDATES, by_score);
-        ranked.truncate(CANDIDATES);
-    }
-    ranked.sort_unstable_by(by_score);
-    ranked
+    top.into_ranking()
 }
 
 fn fuse(lexical: &[(Place, f32)], dense: &[(Place, f32)]) -> Vec<(Place, f32)> {

@@ -5,27 +5,33 @@
 //! `answer` makes an answer out of what was found.
 
 mod answer;
+mod calibration;
 mod chunk_id;
 mod chunks;
 mod config;
 pub mod dense;
 mod document;
 mod embedder;
+mod evidence;
 mod grounding;
 mod index;
 mod live;
+mod question;
 mod sentences;
 mod terms;
 mod vector;
 
-pub use answer::{Answer, CONFIDENCE_MIN, Citation, answer};
+pub use answer::{Answer, Citation, answer, propose};
+pub use calibration::{CONFIDENCE_MIN, confidence};
 pub use chunk_id::ChunkId;
 pub use chunks::{Chunked, TooManyChunks, chunk};
 pub use config::{Choice, Config};
 pub use document::{Chunk, Document};
 pub use embedder::{Embedder, SetupError};
+pub use evidence::{Evidence, FEATURES};
 pub use flotilla_remote::{CallError, chroma};
 pub use grounding::{Support, statements, support};
 pub use index::{Dense, Entry, Found, Hit, Index, Search, Source, Vectors};
 pub use live::{Live, LiveState};
+pub use question::Asks;
 pub use vector::Vector;

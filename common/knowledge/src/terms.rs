@@ -12,13 +12,13 @@ use self::words::words;
 const STOP_WORDS: &[&str] = &[
     "a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
     "been", "before", "but", "by", "can", "could", "did", "do", "does", "doesn", "doing", "don",
-    "for", "from", "get", "had", "has", "have", "how", "i", "if", "in", "into", "is", "isn", "it",
-    "its", "just", "ll", "long", "many", "may", "me", "mean", "might", "much", "must", "my",
-    "need", "no", "not", "of", "off", "often", "on", "or", "our", "out", "please", "re", "s",
-    "shall", "should", "so", "some", "t", "tell", "than", "that", "the", "their", "them", "then",
-    "there", "these", "they", "this", "those", "to", "too", "up", "us", "ve", "want", "was", "we",
-    "were", "what", "when", "where", "which", "who", "why", "will", "with", "won", "would", "you",
-    "your",
+    "for", "from", "get", "got", "had", "has", "have", "how", "i", "if", "in", "into", "is", "isn",
+    "it", "its", "just", "ll", "long", "many", "may", "me", "mean", "might", "much", "must", "my",
+    "need", "no", "not", "of", "off", "often", "on", "or", "our", "ours", "out", "please", "re",
+    "s", "shall", "should", "so", "some", "t", "tell", "than", "that", "the", "their", "them",
+    "then", "there", "these", "they", "this", "those", "to", "too", "up", "us", "use", "used",
+    "using", "ve", "want", "was", "we", "were", "what", "whats", "when", "where", "which", "who",
+    "why", "will", "with", "won", "would", "you", "your",
 ];
 
 /// The stems of a text's words, in their order, those of stop words left out.

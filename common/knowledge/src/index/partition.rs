@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Entry;
+use super::top::Top;
 use crate::terms::terms;
 use crate::{ChunkId, Vector};
 
@@ -15,11 +16,10 @@ const LENGTH_NORM: f32 = 0.75;
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     entries: Vec<Option<Arc<Entry>>>,
-    /// Terms of each slot's chunk, with how often they occur.
-    words: Vec<Vec<(Arc<str>, u16)>>,
     lengths: Vec<f32>,
     total_length: f32,
-    postings: HashMap<Arc<str>, Vec<(u32, u16)>>,
+    /// The slots that have a term, in order, with how often.
+    postings: HashMap<Box<str>, Vec<(u32, u16)>>,
     /// Of all slots one after the other; zeros where there is no vector.
     vectors: Vec<i8>,
     scales: Vec<f32>,
@@ -42,8 +42,7 @@ impl Corpus {
         let chunks = partitions.iter().map(|p| p.len()).sum::<usize>() as f32;
         let length: f32 = partitions.iter().map(|p| p.total_length).sum();
         let weigh = |word: String| {
-            let has = |partition: &&Partition| partition.postings.get(word.as_str()).map(Vec::len);
-            let having = partitions.iter().filter_map(has).sum::<usize>() as f32;
+            let having = partitions.iter().map(|p| p.having(&word)).sum::<usize>() as f32;
             let weight = (1.0 + (chunks - having + 0.5) / (having + 0.5)).ln();
             (word, weight)
         };
@@ -69,25 +68,12 @@ impl Partition {
 
     pub(super) fn insert(&mut self, entry: Entry, vector: Option<Vector>) -> u32 {
         let slot = self.empty.pop().unwrap_or_else(|| self.add_slot());
-        let mut counts: HashMap<String, u16> = HashMap::new();
-        let headings = entry.headings.join("\n");
-        for word in [&entry.document.title, &headings, &entry.text]
-            .into_iter()
-            .flat_map(|t| terms(t))
-        {
-            let count = counts.entry(word).or_default();
-            *count = count.saturating_add(1);
-        }
         let mut length = 0.0;
-        for (word, count) in counts {
+        for (word, count) in counts(&entry) {
             length += f32::from(count);
-            let word: Arc<str> = match self.postings.get_key_value(word.as_str()) {
-                Some((known, _)) => Arc::clone(known),
-                None => word.into(),
-            };
-            let postings = self.postings.entry(Arc::clone(&word)).or_default();
-            postings.push((slot, count));
-            self.words[slot as usize].push((word, count));
+            let postings = self.postings.entry(word.into()).or_default();
+            let at = postings.partition_point(|(other, _)| *other < slot);
+            postings.insert(at, (slot, count));
         }
         self.lengths[slot as usize] = length;
         self.total_length += length;
@@ -110,7 +96,6 @@ impl Partition {
     fn add_slot(&mut self) -> u32 {
         let slot = self.entries.len();
         self.entries.push(None);
-        self.words.push(Vec::new());
         self.lengths.push(0.0);
         self.scales.push(0.0);
         self.vectors.resize(self.entries.len() * self.dimensions, 0);
@@ -133,14 +118,16 @@ impl Partition {
 
     pub(super) fn remove(&mut self, slot: u32) {
         let at = slot as usize;
-        if self.entries.get_mut(at).and_then(Option::take).is_none() {
+        let Some(entry) = self.entries.get_mut(at).and_then(Option::take) else {
             return;
-        }
-        for (word, _) in std::mem::take(&mut self.words[at]) {
-            if let Some(postings) = self.postings.get_mut(&word) {
-                postings.retain(|(other, _)| *other != slot);
+        };
+        for word in counts(&entry).into_keys() {
+            if let Some(postings) = self.postings.get_mut(word.as_str()) {
+                if let Ok(at) = postings.binary_search_by_key(&slot, |(slot, _)| *slot) {
+                    postings.remove(at);
+                }
                 if postings.is_empty() {
-                    self.postings.remove(&word);
+                    self.postings.remove(word.as_str());
                 }
             }
         }
@@ -151,38 +138,54 @@ impl Partition {
         self.empty.push(slot);
     }
 
-    /// Every chunk that has any of the words, with its BM25 score.
-    pub(super) fn rank_words(&self, corpus: &Corpus) -> Vec<(u32, f32)> {
-        let mut scores: HashMap<u32, f32> = HashMap::new();
+    /// How many chunks have a term.
+    pub(super) fn having(&self, word: &str) -> usize {
+        self.postings.get(word).map_or(0, Vec::len)
+    }
+
+    pub(super) fn vocabulary(&self) -> impl Iterator<Item = &str> {
+        self.postings.keys().map(AsRef::as_ref)
+    }
+
+    /// The chunks that have any of the words, with their BM25 scores.
+    pub(super) fn rank_words(&self, corpus: &Corpus, top: &mut Top) {
+        // A place for every chunk: cheaper than a map as soon as one word is common.
+        let mut scores = vec![0.0_f32; self.entries.len()];
         for (word, weight) in &corpus.weights {
             for (slot, count) in self.postings.get(word.as_str()).into_iter().flatten() {
                 let length = self.lengths[*slot as usize] / corpus.mean_length;
                 let norm = SATURATION * (1.0 - LENGTH_NORM + LENGTH_NORM * length);
                 let count = f32::from(*count);
-                let score = weight * count * (SATURATION + 1.0) / (count + norm);
-                *scores.entry(*slot).or_default() += score;
+                scores[*slot as usize] += weight * count * (SATURATION + 1.0) / (count + norm);
             }
         }
-        scores.into_iter().collect()
+        for (slot, score) in (0..).zip(scores) {
+            if score > 0.0 {
+                top.offer(slot, score);
+            }
+        }
     }
 
-    /// Every chunk that has a vector, with its cosine.
-    pub(super) fn rank_meaning(&self, vector: &Vector) -> Vec<(u32, f32)> {
-        if self.dimensions != vector.dimensions() {
-            return Vec::new();
+    /// The chunks that have a vector, with their cosines.
+    pub(super) fn rank_meaning(&self, vector: &Vector, top: &mut Top) {
+        if self.dimensions != vector.dimensions() || self.dimensions == 0 {
+            return;
         }
         let vectors = self.vectors.chunks_exact(self.dimensions).zip(&self.scales);
-        (0_u32..)
-            .zip(vectors)
-            .filter(|(_, (_, scale))| **scale > 0.0)
-            .map(|(slot, (values, scale))| (slot, vector.cosine(values, *scale)))
-            .collect()
+        for (slot, (values, scale)) in (0..).zip(vectors) {
+            if *scale > 0.0 {
+                top.offer(slot, vector.cosine(values, *scale));
+            }
+        }
     }
 
     /// Those of a store's findings that are here.
-    pub(super) fn slots_of(&self, found: &[(ChunkId, f32)]) -> Vec<(u32, f32)> {
-        let here = |(id, cosine): &(ChunkId, f32)| Some((*self.places.get(id)?, *cosine));
-        found.iter().filter_map(here).collect()
+    pub(super) fn slots_of(&self, found: &[(ChunkId, f32)], top: &mut Top) {
+        for (id, cosine) in found {
+            if let Some(slot) = self.places.get(id) {
+                top.offer(*slot, *cosine);
+            }
+        }
     }
 
     pub(super) fn cosine(&self, slot: u32, vector: &Vector) -> Option<f32> {
@@ -194,4 +197,16 @@ impl Partition {
         let scale = *self.scales.get(slot as usize)?;
         (scale > 0.0).then(|| vector.cosine(values, scale))
     }
+}
+
+/// The terms by which a chunk is found, with how often they occur.
+fn counts(entry: &Entry) -> HashMap<String, u16> {
+    let mut counts: HashMap<String, u16> = HashMap::new();
+    let headings = entry.headings.iter().map(String::as_str);
+    let texts = [entry.document.title.as_str(), entry.text.as_str()];
+    for word in texts.into_iter().chain(headings).flat_map(terms) {
+        let count = counts.entry(word).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
 }

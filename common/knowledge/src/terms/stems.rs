@@ -1,14 +1,43 @@
 //! A light English stemmer.
 
+/// Words for one thing that no ending joins: measures and their adjectives, units, and what shops
+/// promise.
+const SAME: &[(&str, &str)] = &[
+    ("deep", "depth"),
+    ("guarantee", "warranty"),
+    ("heavy", "weight"),
+    ("high", "height"),
+    ("hot", "temperature"),
+    ("kilogram", "kg"),
+    ("kilograms", "kg"),
+    ("liter", "l"),
+    ("liters", "l"),
+    ("litre", "l"),
+    ("litres", "l"),
+    ("loud", "sound"),
+    ("max", "most"),
+    ("maximum", "most"),
+    ("noise", "sound"),
+    ("noisy", "sound"),
+    ("volt", "v"),
+    ("volts", "v"),
+    ("watt", "w"),
+    ("watts", "w"),
+    ("wide", "width"),
+];
+
 /// Plurals, -ing, -ed, and the silent e that these cut off. Words with digits are names, and stay
 /// as they are.
 pub(super) fn stem(word: String) -> String {
+    if let Ok(at) = SAME.binary_search_by_key(&word.as_str(), |(from, _)| from) {
+        return stem(SAME[at].1.to_owned());
+    }
     if word.len() < 4 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return word;
     }
     let singular = match word.as_str() {
         w if w.ends_with("sses") => &w[..w.len() - 2],
-        w if w.ends_with("ies") => return format!("{}y", &w[..w.len() - 3]),
+        w if w.ends_with("ies") || w.ends_with("ied") => return format!("{}y", &w[..w.len() - 3]),
         w if w.ends_with("ss") || w.ends_with("us") || w.ends_with("is") => w,
         w => w.strip_suffix('s').unwrap_or(w),
     };
@@ -37,6 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn words_for_one_thing_are_sorted() {
+        assert!(SAME.is_sorted());
+        assert_eq!(stem("heavy".to_owned()), stem("weight".to_owned()));
+    }
+
+    #[test]
     fn forms_of_a_word_meet() {
         for forms in [
             ["clean", "cleaned", "cleaning"],
@@ -45,6 +80,7 @@ mod tests {
             ["battery", "batteries", "battery"],
             ["charge", "charging", "charges"],
             ["delivery", "deliveries", "delivery"],
+            ["remedy", "remedies", "remedied"],
         ] {
             let stems = forms.map(|form| stem(form.to_owned()));
             assert!(stems.iter().all(|s| *s == stems[0]), "{stems:?}");

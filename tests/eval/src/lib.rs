@@ -1,0 +1,18 @@
+//! How good answers are: a corpus written for it, questions about it, and figures. In reading
+//! order: `dataset` reads the files in `data/` (BEIR layout), `run` asks, `measure` judges,
+//! `fit` makes the constants of the confidence, `report` shows.
+
+mod dataset;
+mod fit;
+mod measure;
+mod report;
+mod run;
+
+pub use dataset::{Dataset, Half, Question};
+pub use fit::Fitted;
+pub use measure::Figures;
+pub use report::Report;
+pub use run::{Asked, ask_all, index};
+
+#[cfg(test)]
+mod tests;
