@@ -15,7 +15,7 @@ default:
 # Build and run the whole fleet in one process, with a nats-server of its own
 [no-exit-message]
 up *args: (tool "nats-server")
-    @exec cargo run --release --bin flotilla -- up "$@"
+    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}" exec cargo run --release --bin flotilla -- up "$@"
 
 # Run each service as a process of its own, against the server at NATS_URL
 [no-exit-message]
@@ -29,10 +29,14 @@ test *args: (tool "nats-server")
     cargo build --workspace --bins --tests
     case " $* " in *" -- "*) cargo test --workspace "$@" --skip dependencies:: ;; *) cargo test --workspace "$@" -- --skip dependencies:: ;; esac
 
-# Run the tests against real dependencies, fetched where they are missing: a Chromium, a ChromaDB
+# Run the tests against real dependencies, fetched where they are missing: a Chromium, a ChromaDB, the embedding model
 test-dependencies *args: (tool "nats-server") (tool "chromadb")
     scripts/chromium.sh
-    cargo test -p flotilla-tests --test fleet dependencies:: "$@"
+    FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh)}" cargo test -p flotilla-minilm -p flotilla-tests --test model --test fleet dependencies:: "$@"
+
+# Fetch the embedding model and print where it is; from FLOTILLA_MODEL_HUB where that is set
+model:
+    @scripts/model.sh
 
 # Run a ChromaDB of one's own: ./just chromadb run --path .chroma --port 8000
 [no-exit-message]
@@ -47,10 +51,10 @@ check: (tool "cargo-deny")
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
     cargo-deny --locked check licenses bans sources
 
-# Measure throughput and latency; --quick for a short run
+# Measure throughput and latency, or with `embeddings` the local model; --quick for a short run
 [no-exit-message]
 bench *args: (tool "nats-server")
-    @exec cargo run --release -p flotilla-bench -- "$@"
+    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(case " $* " in *" embeddings "*) scripts/model.sh ;; esac)}" exec cargo run --release -p flotilla-bench -- "$@"
 
 # Measure how good answers are; --wrong lists what went wrong, --fit fits the confidence
 [no-exit-message]

@@ -11,6 +11,10 @@ if [[ -z ${NATS_URL:-} ]]; then
     exit 1
 fi
 
+# Without the model the services run all the same.
+FLOTILLA_MODEL_DIR=${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}
+export FLOTILLA_MODEL_DIR
+
 cargo build --release --bins
 
 stopping=

@@ -14,6 +14,16 @@ pub struct Config {
     pub model_dir: Option<PathBuf>,
 }
 
+impl Config {
+    /// Where not set, what `./just up` has fetched: it says so by FLOTILLA_MODEL_DIR, which,
+    /// unlike a setting's variable, does not override a file of settings.
+    pub(crate) fn model_dir(&self) -> Option<PathBuf> {
+        let fetched = || std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
+        let set = self.model_dir.clone();
+        set.or_else(|| fetched().map(PathBuf::from))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {

@@ -1,9 +1,11 @@
 //! What turns text into vectors, if anything does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_common::model::{Condition, Dependency, Probed};
+use flotilla_common::model::{Condition, Dependency, Failure, Probed};
 use flotilla_common::worker::Attempt;
+use flotilla_minilm::{Failed, LoadError, Local};
 use flotilla_remote::{CallError, openai};
 
 use crate::config::Choice;
@@ -17,6 +19,8 @@ const QUESTION_TIME_MAX: Duration = Duration::from_secs(3);
 pub enum Embedder {
     /// There is none: documents are found by their words alone.
     None,
+    /// all-MiniLM-L6-v2 in this process.
+    Local(Arc<Local>),
     /// A model behind an OpenAI-compatible API.
     Remote {
         client: openai::Client,
@@ -32,9 +36,11 @@ pub enum SetupError {
     )]
     NoModel,
     #[error(
-        "knowledge.embedder is \"local\", and this version has no local model: use \"openai\" or \"none\""
+        "knowledge.embedder is \"local\": set knowledge.model_dir to the model's directory, which './just model' fetches and prints"
     )]
     NoLocal,
+    #[error("knowledge.model_dir (or FLOTILLA_MODEL_DIR, where that is not set)")]
+    Local(#[from] LoadError),
 }
 
 impl Embedder {
@@ -48,15 +54,25 @@ impl Embedder {
         match config.embedder {
             Choice::None => Ok(Self::None),
             Choice::OpenAi => remote.ok_or(SetupError::NoModel),
-            Choice::Local => Err(SetupError::NoLocal),
-            Choice::Auto => Ok(remote.unwrap_or(Self::None)),
+            Choice::Local => Self::local(config)?.ok_or(SetupError::NoLocal),
+            Choice::Auto => match remote {
+                Some(remote) => Ok(remote),
+                None => Ok(Self::local(config)?.unwrap_or(Self::None)),
+            },
         }
+    }
+
+    fn local(config: &Config) -> Result<Option<Self>, SetupError> {
+        let directory = config.model_dir();
+        let local = directory.map(|directory| Local::load(&directory));
+        Ok(local.transpose()?.map(Self::Local))
     }
 
     /// Its name with its version: vectors of different embedders cannot be compared.
     pub fn id(&self) -> Option<String> {
         match self {
             Self::None => None,
+            Self::Local(_) => Some(Local::ID.to_owned()),
             Self::Remote { client, model } => {
                 let dimensions = client.config().embedding_dimensions;
                 Some(format!("openai:{model}:{dimensions}"))
@@ -67,7 +83,7 @@ impl Embedder {
     /// How many texts are embedded in one go.
     pub fn batch(&self) -> usize {
         match self {
-            Self::None => 32,
+            Self::None | Self::Local(_) => 32,
             Self::Remote { .. } => 128,
         }
     }
@@ -82,12 +98,16 @@ impl Embedder {
         self.embed_within(texts, attempt, Duration::MAX).await
     }
 
-    /// The same for somebody who waits.
+    /// The same for somebody who waits: ahead of all documents.
     pub async fn embed_question(
         &self,
         question: &str,
         attempt: &Attempt,
     ) -> Result<Option<Vector>, CallError> {
+        if let Self::Local(local) = self {
+            let vector = local.embed_question(question.to_owned()).await;
+            return Ok(Vector::of(&vector.map_err(local_failed)?));
+        }
         let texts = vec![question.to_owned()];
         let vectors = self.embed_within(texts, attempt, QUESTION_TIME_MAX).await?;
         Ok(vectors.into_iter().next().flatten())
@@ -101,6 +121,10 @@ impl Embedder {
     ) -> Result<Vec<Option<Vector>>, CallError> {
         match self {
             Self::None => Ok(vec![None; texts.len()]),
+            Self::Local(local) => {
+                let vectors = local.embed_documents(texts).await.map_err(local_failed)?;
+                Ok(vectors.iter().map(|floats| Vector::of(floats)).collect())
+            }
             Self::Remote { client, model } => {
                 let vectors = client.embed(model, &texts, attempt, within).await?;
                 Ok(vectors.iter().map(|floats| Vector::of(floats)).collect())
@@ -112,11 +136,15 @@ impl Embedder {
     pub async fn probe(&self) -> Probed {
         match self {
             Self::Remote { client, .. } => client.probe().await,
-            Self::None => Probed {
+            Self::None | Self::Local(_) => Probed {
                 dependency: Dependency::OpenAi,
                 condition: Condition::Disabled,
                 detail: Some("no embedding model of it is used".to_owned()),
             },
         }
     }
+}
+
+fn local_failed(error: Failed) -> CallError {
+    CallError::passing(Failure::new("local_model", error.to_string()))
 }

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use flotilla_common::service::Settings;
 use flotilla_gateway::Config as Gateway;
+use flotilla_knowledge::Embedder;
+use flotilla_remote::openai;
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{self, NatsServer};
@@ -47,11 +49,15 @@ fn greet(settings: &Settings, server: Option<&NatsServer>, began: Instant) {
         ),
         None => "the one you named".to_owned(),
     };
+    let embedder = embedder(settings).unwrap_or_else(|| {
+        "none: documents are found by their words alone ('./just model' fetches one)".to_owned()
+    });
     println!(
         r#"
 The fleet is up, after {seconds:.2} s. Ctrl-C drains and stops it.
-  API     http://{listen}/api/hp
-  broker  {nats}
+  API       http://{listen}/api/hp
+  broker    {nats}
+  embedder  {embedder}
 
 Try:
   # scrape a page and wait for the result
@@ -68,4 +74,11 @@ Try:
 "#,
         seconds = began.elapsed().as_secs_f64(),
     );
+}
+
+/// The services have it: a local model that is loaded is not loaded again.
+fn embedder(settings: &Settings) -> Option<String> {
+    let openai = openai::Client::new(&settings.section("openai").ok()?).ok()?;
+    let knowledge = settings.section("knowledge").ok()?;
+    Embedder::new(&knowledge, openai.as_ref()).ok()?.id()
 }

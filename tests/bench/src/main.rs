@@ -1,13 +1,14 @@
 //! `just bench`: figures of the fleet as ratios to a bare JetStream pipeline on the same
 //! server in the same run. ARCHITECTURE.md says how it is measured.
 
+mod embeddings;
 mod fleet;
 mod latency;
 mod raw;
 mod report;
 mod throughput;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use flotilla_tests::Nats;
 
 use report::Report;
@@ -15,15 +16,23 @@ use report::Report;
 #[derive(Debug, Parser)]
 #[command(name = "just bench", about)]
 struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Fewer tasks: shows that it runs, not how fast
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Prints JSON instead of a table
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// Measures on this server instead of one of its own; its fleet and streams must be idle
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The local embedding model: at full load, and questions meanwhile
+    Embeddings,
 }
 
 /// How much is measured.
@@ -51,6 +60,11 @@ async fn main() -> anyhow::Result<()> {
             round_trips: 2_000,
         }
     };
+    let mut report = Report::default();
+    if let Some(What::Embeddings) = options.what {
+        embeddings::measure(options.quick, &mut report).await?;
+        return print(&report, options.json);
+    }
     let (_server, url) = match options.url {
         Some(url) => (None, url),
         None => {
@@ -59,11 +73,14 @@ async fn main() -> anyhow::Result<()> {
             (Some(server), url)
         }
     };
-    let mut report = Report::default();
     throughput::measure(&url, scale, &mut report).await?;
     latency::measure(&url, scale, &mut report).await?;
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    print(&report, options.json)
+}
+
+fn print(report: &Report, is_json: bool) -> anyhow::Result<()> {
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         print!("{report}");
     }

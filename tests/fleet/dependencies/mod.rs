@@ -5,3 +5,4 @@ mod browser;
 mod chroma;
 mod chroma_fleet;
 mod chroma_server;
+mod local_model;
