@@ -78,10 +78,11 @@ impl Reader {
     }
 
     fn end_list(&mut self) {
-        if let Some((range, items)) = self.list.take() {
-            if items > 1 && range.len() <= LIST_BYTES_MAX {
-                self.push(range);
-            }
+        if let Some((range, items)) = self.list.take()
+            && items > 1
+            && range.len() <= LIST_BYTES_MAX
+        {
+            self.push(range);
         }
     }
 

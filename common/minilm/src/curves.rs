@@ -225,9 +225,9 @@ mod tests {
             let mut scores = matrix(&values[..panels * WIDTH]);
             softmax(&mut scores, panels, keys);
             let sum: f64 = values[..keys].iter().map(|x| f64::from(*x).exp()).sum();
-            for n in 0..panels * WIDTH {
+            for (n, value) in values.iter().enumerate().take(panels * WIDTH) {
                 let exact = if n < keys {
-                    f64::from(values[n]).exp() / sum
+                    f64::from(*value).exp() / sum
                 } else {
                     0.0
                 };

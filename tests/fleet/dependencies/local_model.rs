@@ -7,7 +7,8 @@ use crate::harness::test;
 
 fn model_dir() -> String {
     let directory = std::env::var("FLOTILLA_MODEL_DIR");
-    directory.expect("set FLOTILLA_MODEL_DIR, or run ./just test-dependencies, which fetches the model")
+    directory
+        .expect("set FLOTILLA_MODEL_DIR, or run ./just test-dependencies, which fetches the model")
 }
 
 #[test]
