@@ -32,7 +32,7 @@ test *args: (tool "nats-server")
 # Run the tests against real dependencies, fetched where they are missing: a Chromium, a ChromaDB, the embedding model
 test-dependencies *args: (tool "nats-server") (tool "chromadb")
     scripts/chromium.sh
-    FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh)}" cargo test -p flotilla-minilm -p flotilla-tests --test model --test fleet dependencies:: "$@"
+    FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh)}" cargo test -p flotilla-minilm -p flotilla-eval -p flotilla-tests --lib --test model --test fleet dependencies:: "$@"
 
 # Fetch the embedding model and print where it is; from FLOTILLA_MODEL_HUB where that is set
 model:
@@ -51,15 +51,15 @@ check: (tool "cargo-deny")
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
     cargo-deny --locked check licenses bans sources
 
-# Measure throughput and latency, or with `embeddings` the local model; --quick for a short run
+# Measure throughput and latency, or with `embeddings` the local model, with `query` answers; --quick for a short run
 [no-exit-message]
 bench *args: (tool "nats-server")
-    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(case " $* " in *" embeddings "*) scripts/model.sh ;; esac)}" exec cargo run --release -p flotilla-bench -- "$@"
+    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(case " $* " in *" embeddings "* | *" query "*) scripts/model.sh ;; esac)}" exec cargo run --release -p flotilla-bench -- "$@"
 
 # Measure how good answers are; --wrong lists what went wrong, --fit fits the confidence
 [no-exit-message]
 eval *args:
-    @exec cargo run --release -p flotilla-eval -- "$@"
+    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}" exec cargo run --release -p flotilla-eval -- "$@"
 
 # Format the code
 fmt:

@@ -19,6 +19,9 @@ use crate::{ChunkId, Document, Vector};
 const CANDIDATES: usize = 50;
 /// Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): 1 / (60 + rank), summed.
 const FUSION_OFFSET: f32 = 60.0;
+/// What a rank by meaning counts against one by words: the ranking of the tuning half is better
+/// than at 1 (MRR@10 0.937 against 0.922), and of no less use where words fail.
+const DENSE_WORTH: f32 = 0.7;
 
 /// A chunk with what is known of its document.
 #[derive(Debug, Clone, PartialEq)]
@@ -252,9 +255,9 @@ fn best(partitions: &[&Partition], rank: impl Fn(&Partition, &mut Top)) -> Vec<(
 
 fn fuse(lexical: &[(Place, f32)], dense: &[(Place, f32)]) -> Vec<(Place, f32)> {
     let mut scores: HashMap<Place, f32> = HashMap::new();
-    for ranking in [lexical, dense] {
+    for (ranking, worth) in [(lexical, 1.0), (dense, DENSE_WORTH)] {
         for (place, rank) in ranking.iter().map(|(place, _)| *place).zip(1_u16..) {
-            *scores.entry(place).or_default() += 1.0 / (FUSION_OFFSET + f32::from(rank));
+            *scores.entry(place).or_default() += worth / (FUSION_OFFSET + f32::from(rank));
         }
     }
     let mut fused: Vec<_> = scores.into_iter().collect();

@@ -89,7 +89,7 @@ async fn full_load(local: &Arc<Local>, batches: usize) -> anyhow::Result<f64> {
     Ok((CALLERS * batches * BATCH) as f64 / began.elapsed().as_secs_f64())
 }
 
-async fn keep_busy(local: Arc<Local>) -> anyhow::Result<()> {
+pub(crate) async fn keep_busy(local: Arc<Local>) -> anyhow::Result<()> {
     loop {
         full_load(&local, 1).await?;
     }

@@ -4,6 +4,7 @@
 mod embeddings;
 mod fleet;
 mod latency;
+mod query;
 mod raw;
 mod report;
 mod throughput;
@@ -33,6 +34,8 @@ struct Options {
 enum What {
     /// The local embedding model: at full load, and questions meanwhile
     Embeddings,
+    /// Answers out of 100,000 chunks while documents are embedded at full load
+    Query,
 }
 
 /// How much is measured.
@@ -61,9 +64,16 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     let mut report = Report::default();
-    if let Some(What::Embeddings) = options.what {
-        embeddings::measure(options.quick, &mut report).await?;
-        return print(&report, options.json);
+    match options.what {
+        Some(What::Embeddings) => {
+            embeddings::measure(options.quick, &mut report).await?;
+            return print(&report, options.json);
+        }
+        Some(What::Query) => {
+            query::measure(options.quick, &mut report).await?;
+            return print(&report, options.json);
+        }
+        None => {}
     }
     let (_server, url) = match options.url {
         Some(url) => (None, url),

@@ -12,7 +12,7 @@ pub use dataset::{Dataset, Half, Question};
 pub use fit::Fitted;
 pub use measure::Figures;
 pub use report::Report;
-pub use run::{Asked, ask_all, index};
+pub use run::{Asked, Retrieval, ask_all, index};
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,12 @@
 //! tests/eval/data.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use anyhow::Context as _;
 use clap::Parser;
-use flotilla_eval::{Asked, Dataset, Figures, Fitted, Half, Report, ask_all, index};
+use flotilla_eval::{Asked, Dataset, Figures, Fitted, Half, Report, Retrieval, ask_all, index};
+use flotilla_minilm::Model;
 
 #[derive(Debug, Parser)]
 #[command(name = "just eval", about)]
@@ -23,24 +26,55 @@ struct Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let dataset = Dataset::ours()?;
-    let index = index(&dataset)?;
-    let tune = ask_all(&index, dataset.half(Half::Tune));
-    let test = ask_all(&index, dataset.half(Half::Test));
+    let directory = std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
+    let model = directory.map(|dir| Model::load(Path::new(&dir)));
+    let model = model.transpose().context("FLOTILLA_MODEL_DIR")?;
+    let mut retrievals = vec![Retrieval::Lexical];
+    match &model {
+        Some(model) => retrievals.extend([Retrieval::Dense(model), Retrieval::Hybrid(model)]),
+        None => eprintln!("by words alone: without FLOTILLA_MODEL_DIR there is no embedding model"),
+    }
     let mut report = Report::default();
-    report.add("lexical", "tuning half", Figures::of(&tune));
-    report.add("lexical", "test half", Figures::of(&test));
-    let kinds: BTreeSet<&str> = dataset.questions.iter().map(|q| q.kind.as_str()).collect();
-    for kind in kinds {
-        let asked = ask_all(&index, dataset.half(Half::Test).filter(|q| q.kind == kind));
-        report.add("lexical", format!("  {kind}"), Figures::of(&asked));
+    for retrieval in retrievals {
+        evaluate(&dataset, retrieval, model.as_ref(), &options, &mut report)?;
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");
     }
+    Ok(())
+}
+
+fn evaluate(
+    dataset: &Dataset,
+    retrieval: Retrieval<'_>,
+    model: Option<&Model>,
+    options: &Options,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let is_lexical = matches!(retrieval, Retrieval::Lexical);
+    let index = index(dataset, model.filter(|_| !is_lexical))?;
+    let tune = ask_all(&index, retrieval, dataset.half(Half::Tune));
+    let test = ask_all(&index, retrieval, dataset.half(Half::Test));
+    // Sentences are chosen by words: by meaning alone there are no answers to judge.
+    let figures = |asked: &[Asked<'_>]| match retrieval {
+        Retrieval::Dense(_) => Figures::of(asked).of_retrieval(),
+        _ => Figures::of(asked),
+    };
+    report.add(retrieval.name(), "tuning half", figures(&tune));
+    report.add(retrieval.name(), "test half", figures(&test));
+    let kinds: BTreeSet<&str> = dataset.questions.iter().map(|q| q.kind.as_str()).collect();
+    for kind in kinds {
+        let questions = dataset.half(Half::Test).filter(|q| q.kind == kind);
+        let asked = ask_all(&index, retrieval, questions);
+        report.add(retrieval.name(), format!("  {kind}"), figures(&asked));
+    }
+    if matches!(retrieval, Retrieval::Dense(_)) {
+        return Ok(());
+    }
     if options.fit {
-        println!("lexical {}", Fitted::to(&tune));
+        eprintln!("{} {}", retrieval.name(), Fitted::to(&tune));
     }
     if options.wrong {
         tune.iter().filter(|asked| is_wrong(asked)).for_each(show);
@@ -62,7 +96,7 @@ fn show(asked: &Asked<'_>) {
         (None, true) => "refused",
         (Some(_), true) => "wrong",
     };
-    println!(
+    eprintln!(
         "\n{} {what}: {} ({}, {:.2})\n  {:?}\n  ranking {:?}\n  {:?}",
         question.id,
         question.text,

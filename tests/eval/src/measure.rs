@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::run::Asked;
 
-/// Shares from 0 to 1.
+/// Shares from 0 to 1; what is not measured is NaN, in JSON null.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
     pub questions: usize,
@@ -61,6 +61,25 @@ impl Figures {
                     .map(|(p, right)| (p - f64::from(*right)).powi(2)),
             ),
             ece: calibration_error(&judged),
+        }
+    }
+}
+
+impl Figures {
+    /// Without what is only said of answers.
+    #[must_use]
+    pub fn of_retrieval(self) -> Self {
+        let none = f64::NAN;
+        Self {
+            answer_accuracy: none,
+            answered: none,
+            refused: none,
+            refusal_accuracy: none,
+            precision: none,
+            citation_exactness: none,
+            brier: none,
+            ece: none,
+            ..self
         }
     }
 }

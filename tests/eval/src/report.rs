@@ -13,7 +13,7 @@ pub struct Report {
 
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// How chunks were found: `lexical`.
+    /// How chunks were found: `lexical`, `dense` or `hybrid`.
     pub mode: &'static str,
     /// Which questions: a half, or a kind within the half that is not tuned to.
     pub questions: String,

@@ -1,8 +1,9 @@
 //! Asks questions of an index over the corpus, as the query service does.
 
 use flotilla_knowledge::{
-    Answer, Dense, Document, Found, Index, Search, Vectors, answer, chunk, propose,
+    Answer, Chunk, Dense, Document, Found, Index, Search, Vector, Vectors, answer, chunk, propose,
 };
+use flotilla_minilm::{Local, Model, Scratch};
 
 use crate::dataset::{Dataset, Question};
 
@@ -22,32 +23,88 @@ pub struct Asked<'a> {
     pub proposed: Answer,
 }
 
-/// An index over the documents, cut as the embedding service cuts them.
-pub fn index(dataset: &Dataset) -> anyhow::Result<Index> {
-    let mut index = Index::new(None, Vectors::Here);
+/// How chunks are found.
+#[derive(Debug, Clone, Copy)]
+pub enum Retrieval<'a> {
+    Lexical,
+    Dense(&'a Model),
+    Hybrid(&'a Model),
+}
+
+impl<'a> Retrieval<'a> {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lexical => "lexical",
+            Self::Dense(_) => "dense",
+            Self::Hybrid(_) => "hybrid",
+        }
+    }
+
+    fn model(self) -> Option<&'a Model> {
+        match self {
+            Self::Lexical => None,
+            Self::Dense(model) | Self::Hybrid(model) => Some(model),
+        }
+    }
+
+    fn vector(self, text: &str) -> Option<Vector> {
+        let embeddings = self.model()?.embed(&[text], &mut Scratch::default());
+        Vector::of(embeddings.first()?)
+    }
+}
+
+/// An index over the documents, cut and embedded as the embedding service does it.
+pub fn index(dataset: &Dataset, model: Option<&Model>) -> anyhow::Result<Index> {
+    let embedder = model.map(|_| Local::ID.to_owned());
+    let mut index = Index::new(embedder.clone(), Vectors::Here);
     for text in &dataset.documents {
-        index.put(Document {
+        let mut document = Document {
             id: text.id.clone(),
             brand: text.metadata.brand.clone(),
             title: text.title.clone(),
             url: None,
             content_hash: String::new(),
             as_of: jiff::Timestamp::UNIX_EPOCH,
-            embedder: None,
+            embedder: embedder.clone(),
             chunks: chunk(&text.text, Some(&text.title))?.chunks,
-        });
+        };
+        if let Some(model) = model {
+            embed(&mut document, model);
+        }
+        index.put(document);
     }
     Ok(index)
 }
 
-pub fn ask_all<'a>(index: &Index, questions: impl Iterator<Item = &'a Question>) -> Vec<Asked<'a>> {
-    questions.map(|question| ask(index, question)).collect()
+fn embed(document: &mut Document, model: &Model) {
+    let context = |chunk: &Chunk| document.context_of(chunk);
+    let contexts: Vec<String> = document.chunks.iter().map(context).collect();
+    let contexts: Vec<&str> = contexts.iter().map(String::as_str).collect();
+    let embeddings = model.embed(&contexts, &mut Scratch::default());
+    for (chunk, embedding) in document.chunks.iter_mut().zip(&embeddings) {
+        chunk.vector = Vector::of(embedding);
+    }
 }
 
-fn ask<'a>(index: &Index, question: &'a Question) -> Asked<'a> {
+pub fn ask_all<'a>(
+    index: &Index,
+    retrieval: Retrieval<'_>,
+    questions: impl Iterator<Item = &'a Question>,
+) -> Vec<Asked<'a>> {
+    questions
+        .map(|question| ask(index, retrieval, question))
+        .collect()
+}
+
+fn ask<'a>(index: &Index, retrieval: Retrieval<'_>, question: &'a Question) -> Asked<'a> {
+    let vector = retrieval.vector(&question.text);
     let mut search = Search {
-        question: &question.text,
-        dense: Dense::None,
+        question: match retrieval {
+            // By meaning alone: no word is looked for.
+            Retrieval::Dense(_) => "",
+            _ => &question.text,
+        },
+        dense: vector.as_ref().map_or(Dense::None, Dense::Vector),
         brand: question.brand.as_deref(),
         k: RANKED,
     };

@@ -37,31 +37,71 @@ fn the_data_are_what_they_are_said_to_be() {
 #[test]
 fn answers_by_words_alone_are_as_good_as_they_were() {
     let dataset = Dataset::ours().unwrap();
-    let index = index(&dataset).unwrap();
-    let figures = Figures::of(&ask_all(&index, dataset.half(Half::Test)));
-    for (name, figure, floor) in [
-        ("recall@5", figures.recall_at_5, 0.95),
-        ("MRR@10", figures.mrr_at_10, 0.92),
-        ("nDCG@10", figures.ndcg_at_10, 0.93),
-        ("right answers", figures.answer_accuracy, 0.74),
-        ("refused", figures.refused, 0.87),
-        ("refusal accuracy", figures.refusal_accuracy, 0.82),
-        ("precision", figures.precision, 0.87),
-        ("citation exactness", figures.citation_exactness, 1.0),
-    ] {
+    let index = index(&dataset, None).unwrap();
+    let figures = Figures::of(&ask_all(
+        &index,
+        Retrieval::Lexical,
+        dataset.half(Half::Test),
+    ));
+    hold(
+        &figures,
+        [
+            ("recall@5", figures.recall_at_5, 0.95),
+            ("MRR@10", figures.mrr_at_10, 0.92),
+            ("nDCG@10", figures.ndcg_at_10, 0.93),
+            ("right answers", figures.answer_accuracy, 0.74),
+            ("refused", figures.refused, 0.87),
+            ("refusal accuracy", figures.refusal_accuracy, 0.82),
+            ("precision", figures.precision, 0.87),
+            ("citation exactness", figures.citation_exactness, 1.0),
+        ],
+    );
+    assert!(figures.brier <= 0.15 && figures.ece <= 0.10, "{figures:#?}");
+}
+
+fn hold<const N: usize>(figures: &Figures, floors: [(&str, f64, f64); N]) {
+    for (name, figure, floor) in floors {
         assert!(
             figure >= floor,
             "{name} is {figure:.3}, below {floor}: {figures:#?}"
         );
     }
-    assert!(figures.brier <= 0.15 && figures.ece <= 0.10, "{figures:#?}");
+}
+
+mod dependencies {
+    use flotilla_minilm::Model;
+
+    use super::*;
+
+    #[test]
+    fn answers_by_words_and_meaning_are_as_good_as_they_were() {
+        let directory = std::env::var_os("FLOTILLA_MODEL_DIR").expect(
+            "set FLOTILLA_MODEL_DIR, or run ./just test-dependencies, which fetches the model",
+        );
+        let model = Model::load(Path::new(&directory)).unwrap();
+        let dataset = Dataset::ours().unwrap();
+        let index = index(&dataset, Some(&model)).unwrap();
+        let questions = dataset.half(Half::Test);
+        let figures = Figures::of(&ask_all(&index, Retrieval::Hybrid(&model), questions));
+        hold(
+            &figures,
+            [
+                ("recall@5", figures.recall_at_5, 0.95),
+                ("MRR@10", figures.mrr_at_10, 0.90),
+                ("right answers", figures.answer_accuracy, 0.74),
+                ("refusal accuracy", figures.refusal_accuracy, 0.82),
+                ("precision", figures.precision, 0.85),
+                ("citation exactness", figures.citation_exactness, 1.0),
+            ],
+        );
+    }
 }
 
 #[test]
 fn more_evidence_is_more_confidence() {
     let dataset = Dataset::ours().unwrap();
-    let index = index(&dataset).unwrap();
-    for asked in ask_all(&index, dataset.half(Half::Test)) {
+    let index = index(&dataset, None).unwrap();
+    for asked in ask_all(&index, Retrieval::Lexical, dataset.half(Half::Test)) {
         let Some(evidence) = asked.proposed.evidence else {
             continue;
         };
