@@ -64,7 +64,11 @@ Try:
   curl -s -X POST 'http://{listen}/api/hp/scrape?wait=20s' -H 'content-type: application/json' \
        -d '{{"url":"https://docs.nats.io/nats-concepts/jetstream"}}'
 
-  # the same from any NATS client: no code of ours, no header needed
+  # ask about what has been scraped, and see the sources
+  curl -s -X POST http://{listen}/api/hp/query -H 'content-type: application/json' \
+       -d '{{"query":"What is JetStream?"}}'
+
+  # a task from any NATS client: no code of ours, no header needed
   nats pub tasks.scraping.normal.my-first-task '{{"url":"https://example.com/"}}'
   curl -s 'http://{listen}/api/hp/tasks/my-first-task?wait=20s'
 
