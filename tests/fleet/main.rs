@@ -13,6 +13,7 @@ mod cluster;
 mod dead_letters;
 mod deaf;
 mod dependencies;
+mod dependency_health;
 mod drain;
 mod duplicates;
 mod entrances;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flotilla_common::model::{Category, Dependency, Failure, Needs, Outcome};
+use flotilla_common::model::{Category, Condition, Dependency, Failure, Needs, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -78,6 +78,8 @@ pub struct Scripted {
     /// Calls to the dependency of the tests, by task.
     calls: Arc<Mutex<Vec<String>>>,
     is_out_of_order: Arc<AtomicBool>,
+    /// Whether a probe of the dependency comes to no end.
+    hangs: Arc<AtomicBool>,
 }
 
 impl Scripted {
@@ -106,6 +108,11 @@ impl Scripted {
     pub fn break_dependency(&self, is_out_of_order: bool) {
         self.is_out_of_order
             .store(is_out_of_order, Ordering::Relaxed);
+    }
+
+    /// Has probes of the dependency hang, or answer again.
+    pub fn hang_probes(&self, hangs: bool) {
+        self.hangs.store(hangs, Ordering::Relaxed);
     }
 
     /// A call through the breaker, as handlers make them. Its gate comes before its answer.
@@ -231,6 +238,22 @@ impl Handler for Scripted {
             "scripted panic about needs"
         );
         script.needs.iter().copied().collect()
+    }
+
+    async fn probe(&self) -> Vec<Probed> {
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let is_out_of_order = self.is_out_of_order.load(Ordering::Relaxed);
+        let condition = match is_out_of_order {
+            true => Condition::Down,
+            false => Condition::Up,
+        };
+        vec![Probed {
+            dependency: Dependency::OpenAi,
+            condition,
+            detail: is_out_of_order.then(|| "out of order".to_owned()),
+        }]
     }
 
     #[allow(

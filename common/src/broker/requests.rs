@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use async_nats::StatusCode;
 use async_nats::service::{Service, ServiceExt};
 use bytes::Bytes;
 use futures::StreamExt;
+use serde::de::DeserializeOwned;
 
 use super::{Broker, BrokerError};
 
@@ -66,6 +68,44 @@ impl Broker {
             _service: service,
             endpoint,
         })
+    }
+
+    /// Asks everybody who listens on a subject, and gathers what they answer. Answers that
+    /// cannot be read are left out: somebody runs another version.
+    pub(super) async fn ask_all<T: DeserializeOwned>(
+        &self,
+        doing: impl Fn() -> String,
+        subject: String,
+        question: Bytes,
+        expected: Option<usize>,
+        within: Duration,
+    ) -> Result<Vec<T>, BrokerError> {
+        let inbox = self.client.new_inbox();
+        let answers = self.client.subscribe(inbox.clone()).await;
+        let mut answers = answers.map_err(|error| BrokerError::other(doing(), error))?;
+        let asked = self
+            .client
+            .publish_with_reply(subject, inbox, question)
+            .await;
+        asked.map_err(|error| BrokerError::other(doing(), error))?;
+        let mut gathered = Vec::new();
+        let gathering = async {
+            while expected.is_none_or(|expected| gathered.len() < expected) {
+                // Where nobody listens, the server says so at once.
+                let answer = answers.next().await;
+                let Some(answer) = answer.filter(|a| a.status != Some(StatusCode::NO_RESPONDERS))
+                else {
+                    break;
+                };
+                match serde_json::from_slice(&answer.payload) {
+                    Ok(answer) => gathered.push(answer),
+                    Err(error) => tracing::debug!(%error, "an answer that cannot be read"),
+                }
+            }
+        };
+        // The time being up is how it usually ends.
+        let _ = tokio::time::timeout(within, gathering).await;
+        Ok(gathered)
     }
 
     pub async fn ask(&self, subject: &'static str) -> Result<Bytes, BrokerError> {

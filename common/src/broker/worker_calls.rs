@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::publish::json;
 use super::subjects::worker_calls;
 use super::{Broker, BrokerError};
-use crate::model::{Category, TaskId};
+use crate::model::{Category, ProbedBy, TaskId};
 
 /// A worker that is there answers within a millisecond or two.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(250);
@@ -23,6 +23,8 @@ pub enum WorkerCall {
     IsRunning(TaskId),
     /// The task has its outcome: whoever runs it can stop.
     Stop(TaskId),
+    /// To be answered by every worker, once it has asked its dependencies how they are.
+    ProbeNow,
 }
 
 /// The calls that come in.
@@ -61,10 +63,21 @@ impl WorkerCalls {
 
 impl Asked {
     pub async fn say_yes(&self) {
+        self.answer(Bytes::new()).await;
+    }
+
+    pub async fn say(&self, what: &impl Serialize) {
+        match json(|| "answering a call".to_owned(), what) {
+            Ok(answer) => self.answer(answer).await,
+            Err(error) => tracing::error!(%error, "could not write an answer"),
+        }
+    }
+
+    async fn answer(&self, answer: Bytes) {
         let Some(reply) = self.message.reply.clone() else {
             return;
         };
-        if let Err(error) = self.broker.client.publish(reply, Bytes::new()).await {
+        if let Err(error) = self.broker.client.publish(reply, answer).await {
             tracing::debug!(%error, "could not answer a call");
         }
     }
@@ -95,6 +108,20 @@ impl Broker {
             tokio::time::timeout(ANSWER_TIME_MAX, asking).await,
             Ok(Ok(_))
         ))
+    }
+
+    /// Has all workers of a category probe their dependencies now, and gathers the answers that
+    /// come `within` that time; no longer than until `expected` have come, where that is known.
+    pub async fn probe_workers(
+        &self,
+        category: Category,
+        expected: Option<usize>,
+        within: Duration,
+    ) -> Result<Vec<ProbedBy>, BrokerError> {
+        let doing = || format!("having the {category} workers probe their dependencies");
+        let call = json(doing, &WorkerCall::ProbeNow)?;
+        self.ask_all(doing, worker_calls(category), call, expected, within)
+            .await
     }
 
     pub(super) async fn tell_to_stop(

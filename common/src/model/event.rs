@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerTransition, Category, Tally};
+use super::{BreakerTransition, Category, Probes, Tally};
 
 /// One message on the event subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct Report {
     /// The state of the worker, where the service is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerState>,
+    /// How its dependencies are, where that was asked since the last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
     #[serde(default, skip_serializing_if = "Tally::is_empty")]
     pub tally: Tally,
     /// The last report of a process that stops in good order.
@@ -91,6 +94,7 @@ mod tests {
         let report = Report {
             number: 1,
             worker: None,
+            probes: None,
             tally,
             stopping: false,
         };

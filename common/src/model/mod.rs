@@ -31,7 +31,7 @@ pub use histogram::Histogram;
 pub use manifest::{InvalidManifest, Item, Manifest, Source};
 pub use outcome::{Failure, FailureCode, Outcome};
 pub use priority::Priority;
-pub use probe::{Condition, Probed};
+pub use probe::{Condition, Probed, ProbedBy, Probes};
 pub use record::{FailedAttempt, Progress, Record, Status, Was};
 pub use snapshot::{Breaker, SeenInstance, Snapshot};
 pub use tally::{Counts, Ended, Lane, Tally};

@@ -1,16 +1,30 @@
 //! How a dependency is, asked of itself: what its breaker says is another matter.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Dependency;
+use super::{Dependency, Instance};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     Up,
     Down,
     /// Not configured: nothing is missing.
     Disabled,
+    /// Asked, and no answer came that says the one or the other.
+    Unknown,
+}
+
+impl Condition {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Disabled => "disabled",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The answer of one probe.
@@ -21,4 +35,20 @@ pub struct Probed {
     /// What is wrong, or why it is disabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+/// What a process has found out about all that its work may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probes {
+    /// By the clock of the process that asked.
+    pub checked_at: Timestamp,
+    pub answers: Vec<Probed>,
+}
+
+/// The same, on demand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbedBy {
+    pub from: Instance,
+    #[serde(flatten)]
+    pub probes: Probes,
 }

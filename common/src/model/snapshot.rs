@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerState, Dependency, Instance, Tally, WorkerState};
+use super::{BreakerState, Dependency, Instance, Probes, Tally, WorkerState};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -24,6 +24,9 @@ pub struct SeenInstance {
     pub is_alive: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerState>,
+    /// How it last found its dependencies, where its work has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
 }
 
 /// A circuit breaker as the fleet last heard of it.

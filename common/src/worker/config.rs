@@ -26,6 +26,9 @@ pub struct Config {
     /// its requests anew and is not ready until it works.
     #[serde(with = "duration")]
     pub deaf_after: Duration,
+    /// How often the dependencies of the work are asked how they are.
+    #[serde(with = "duration")]
+    pub probe_every: Duration,
     /// The rules of the breakers, where not those that the dependencies come with.
     pub breakers: BTreeMap<Dependency, breaker::Config>,
     /// How long running tasks may go on after a stop was asked for; then they are interrupted
@@ -50,6 +53,7 @@ impl Default for Config {
             reserved: BTreeMap::new(),
             overtakes_max: 100,
             deaf_after: Duration::from_secs(20),
+            probe_every: Duration::from_secs(15),
             breakers: BTreeMap::new(),
             drain_grace: Duration::from_secs(25),
             running_after: Duration::from_millis(500),
@@ -115,6 +119,9 @@ impl Config {
         }
         if self.deaf_after < Duration::from_millis(100) {
             return Err("worker.deaf_after must be 100ms or longer".to_owned());
+        }
+        if self.probe_every < Duration::from_millis(100) {
+            return Err("worker.probe_every must be 100ms or longer".to_owned());
         }
         if self.running_after >= streams.ack_wait {
             return Err("worker.running_after must be shorter than streams.ack_wait, or a task could change hands unrecorded".to_owned());

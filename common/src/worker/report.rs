@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Meter;
 use crate::broker::Broker;
-use crate::model::{Event, EventBody, Instance, Report, WorkerState};
+use crate::model::{Event, EventBody, Instance, Probes, Report, WorkerState};
 
 /// How often a process reports.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,15 +23,22 @@ pub struct Reporter {
     task: AbortOnDropHandle<()>,
 }
 
+/// What a service that is a worker says beside its counts.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(super) worker: Option<WorkerState>,
+    pub(super) probes: Option<Probes>,
+}
+
 impl Reporter {
     pub fn start(
         broker: Broker,
         instance: Instance,
         meter: Arc<Meter>,
-        worker: impl Fn() -> Option<WorkerState> + Send + 'static,
+        state: impl FnMut() -> State + Send + 'static,
     ) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(report(broker, instance, meter, worker, stop.clone()));
+        let task = tokio::spawn(report(broker, instance, meter, state, stop.clone()));
         let task = AbortOnDropHandle::new(task);
         Self { stop, task }
     }
@@ -49,16 +56,18 @@ async fn report(
     broker: Broker,
     instance: Instance,
     meter: Arc<Meter>,
-    worker: impl Fn() -> Option<WorkerState>,
+    mut state: impl FnMut() -> State,
     stop: CancellationToken,
 ) {
     let mut number = 0;
     let mut stopping = false;
     while !stopping {
         number += 1;
+        let State { worker, probes } = state();
         let report = Report {
             number,
-            worker: worker(),
+            worker,
+            probes,
             tally: meter.take(),
             stopping: stop.is_cancelled(),
         };

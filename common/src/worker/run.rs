@@ -12,11 +12,12 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::attempt::Runtime;
 use super::controls::Controls;
 use super::dispatch::{Dispatch, Freed, Setup};
+use super::prober::{Prober, news};
 use super::running::answer_calls;
-use super::{Config, Handler, Meter, Reporter};
+use super::{Config, Handler, Meter, ReportedState, Reporter};
 use crate::breaker::Breakers;
 use crate::broker::{Broker, BrokerError, Delivery, StreamLimits};
-use crate::model::{Instance, Priority};
+use crate::model::{Instance, Priority, WorkerState};
 
 /// What is left of the work when the interruption itself is slow: the leases see to the rest.
 const HAND_BACK_TIME: Duration = Duration::from_secs(2);
@@ -62,12 +63,9 @@ pub async fn run<H: Handler>(
         running: Arc::default(),
         interrupt: CancellationToken::new(),
     });
-    let answering = answer_calls(&broker, category, Arc::clone(&runtime.running)).await?;
-    let _answering = AbortOnDropHandle::new(tokio::spawn(answering));
     let (now, is_receiving) = (dispatch.state(), dispatch.is_receiving());
     let slots = now.borrow().slots;
-    let state = move || Some(*now.borrow());
-    let reporter = Reporter::start(broker.clone(), instance, Arc::clone(&runtime.meter), state);
+    let speaking = speak(&broker, &runtime, instance, config.probe_every, now).await?;
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
     let running = TaskTracker::new();
@@ -98,9 +96,40 @@ pub async fn run<H: Handler>(
         .as_ref()
         .map_or(Duration::ZERO, |()| config.drain_grace);
     drain(&running, grace, &runtime.interrupt).await;
-    reporter.stop().await;
+    speaking.reporter.stop().await;
     broker.close().await;
     ended
+}
+
+/// What a worker says beside its work, for as long as this lives.
+struct Speaking {
+    reporter: Reporter,
+    _prober: Prober,
+    _answering: AbortOnDropHandle<()>,
+}
+
+/// Answers calls, probes what the work depends on, and reports.
+async fn speak<H: Handler>(
+    broker: &Broker,
+    runtime: &Arc<Runtime<H>>,
+    instance: Instance,
+    probe_every: Duration,
+    now: watch::Receiver<WorkerState>,
+) -> Result<Speaking, BrokerError> {
+    let prober = Prober::start(Arc::clone(runtime), instance.clone(), probe_every);
+    let running = Arc::clone(&runtime.running);
+    let answering = answer_calls(broker, H::CATEGORY, running, prober.asked()).await?;
+    let mut found = prober.found();
+    let state = move || ReportedState {
+        worker: Some(*now.borrow()),
+        probes: news(&mut found),
+    };
+    let meter = Arc::clone(&runtime.meter);
+    Ok(Speaking {
+        reporter: Reporter::start(broker.clone(), instance, meter, state),
+        _prober: prober,
+        _answering: AbortOnDropHandle::new(tokio::spawn(answering)),
+    })
 }
 
 /// Says that the worker is ready, and whenever it hears nothing any more, or hears again.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, BrokerError, WorkerCall, WorkerCalls};
+use crate::broker::{Asked, Broker, BrokerError, WorkerCall, WorkerCalls};
 use crate::model::{Category, TaskId};
 
 #[derive(Debug, Default)]
@@ -67,6 +68,7 @@ pub(super) async fn answer_calls(
     broker: &Broker,
     category: Category,
     running: Arc<Running>,
+    probe: mpsc::Sender<Asked>,
 ) -> Result<impl Future<Output = ()> + Send + use<>, BrokerError> {
     let mut calls: WorkerCalls = broker.worker_calls(category).await?;
     Ok(async move {
@@ -75,6 +77,8 @@ pub(super) async fn answer_calls(
                 WorkerCall::IsRunning(id) if running.contains(id) => asked.say_yes().await,
                 WorkerCall::IsRunning(_) => {}
                 WorkerCall::Stop(id) => running.stop(id),
+                // Whoever asks more often than there are answers gets none.
+                WorkerCall::ProbeNow => drop(probe.try_send(asked)),
             }
         }
     })

@@ -26,7 +26,7 @@ use anyhow::Context as _;
 use flotilla_common::broker::Broker;
 use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{Context, StartError};
-use flotilla_common::worker::{self, Meter, Reporter};
+use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,7 +70,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         broker.clone(),
         Instance::new("gateway"),
         Arc::clone(&meter),
-        || None,
+        ReportedState::default,
     );
     context.readiness.mark();
     let gateway = Gateway {

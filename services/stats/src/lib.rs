@@ -9,7 +9,7 @@ mod state;
 use flotilla_common::broker::{Broker, Requests, STATS_REQUEST};
 use flotilla_common::model::Instance;
 use flotilla_common::service::Context;
-use flotilla_common::worker::{Meter, Reporter};
+use flotilla_common::worker::{Meter, ReportedState, Reporter};
 use tokio::time::{Instant, interval_at};
 
 pub use config::Config;
@@ -25,7 +25,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         broker.clone(),
         Instance::new("stats"),
         Meter::default().into(),
-        || None,
+        ReportedState::default,
     );
     let mut state = load(&broker).await?;
     serve(&context, &config, &broker, requests, &mut state).await?;

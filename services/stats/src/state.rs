@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use flotilla_common::broker::{EventLog, StoredEvent};
 use flotilla_common::model::{
-    Breaker, BreakerTransition, Dependency, Event, EventBody, Instance, Report, SeenInstance,
-    Snapshot, Tally, WorkerState,
+    Breaker, BreakerTransition, Dependency, Event, EventBody, Instance, Probes, Report,
+    SeenInstance, Snapshot, Tally, WorkerState,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ struct Seen {
     last_number: u64,
     last_seen: Timestamp,
     worker: Option<WorkerState>,
+    #[serde(default)]
+    probes: Option<Probes>,
     has_stopped: bool,
 }
 
@@ -105,6 +107,7 @@ impl State {
                 last_number: 0,
                 last_seen: at,
                 worker: None,
+                probes: None,
                 has_stopped: false,
             });
         if report.number <= seen.last_number {
@@ -113,6 +116,8 @@ impl State {
         seen.last_number = report.number;
         seen.last_seen = at;
         seen.worker = report.worker;
+        // Told when it was asked, and true until it is asked again.
+        seen.probes = report.probes.or(seen.probes.take());
         seen.has_stopped = report.stopping;
         self.tally.merge(&report.tally);
     }
@@ -124,6 +129,7 @@ impl State {
             last_seen: seen.last_seen,
             is_alive: age(self.now, seen.last_seen) <= alive_within,
             worker: seen.worker,
+            probes: seen.probes.clone(),
         };
         let is_shown =
             |seen: &&Seen| !seen.has_stopped && age(self.now, seen.last_seen) <= SHOWN_FOR;
@@ -189,6 +195,7 @@ mod tests {
         let body = EventBody::Report(Report {
             number,
             worker,
+            probes: None,
             tally,
             stopping,
         });
@@ -263,6 +270,27 @@ mod tests {
         assert_eq!(alive, [("alive", true), ("silent", false)]);
         state.apply(report(90, "alive", 2, false));
         assert_eq!(state.snapshot(Duration::from_secs(5)).instances.len(), 1);
+    }
+
+    #[test]
+    fn what_was_found_of_dependencies_stands_until_they_are_asked_again() {
+        let mut state = State::default();
+        let probes = Probes {
+            checked_at: second(1),
+            answers: vec![],
+        };
+        let mut first = report(1, "a", 1, false);
+        if let Some(Event {
+            body: EventBody::Report(report),
+            ..
+        }) = &mut first.event
+        {
+            report.probes = Some(probes.clone());
+        }
+        state.apply(first);
+        state.apply(report(2, "a", 2, false));
+        let snapshot = state.snapshot(SHOWN_FOR);
+        assert_eq!(snapshot.instances[0].probes, Some(probes));
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn probe_every(mut self, probe_every: Duration) -> Self {
+        self.config.probe_every = probe_every;
+        self
+    }
+
     pub(crate) fn deaf_after(mut self, deaf_after: Duration) -> Self {
         self.config.deaf_after = deaf_after;
         self

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use flotilla_common::model::{BreakerState, Category, Dependency, SeenInstance, Snapshot};
 use serde::Serialize;
 
+use super::dependencies;
 use super::snapshot::SnapshotError;
 use crate::ExpectedWorker;
 
@@ -17,6 +18,8 @@ pub(crate) struct Health {
     running: bool,
     workers: Slots,
     circuit_breakers: BTreeMap<&'static str, &'static str>,
+    /// How they are when asked, past their breakers.
+    dependencies: dependencies::Views,
     broker: BrokerHealth,
     services: BTreeMap<&'static str, Presence>,
     /// What is wrong, in sentences; also what has not made the fleet unhealthy.
@@ -59,6 +62,8 @@ impl Health {
             Ok(snapshot) => presence(expected, snapshot),
             Err(error) => (unknown_presence(expected), vec![error.to_string()]),
         };
+        let (dependencies, troubles) = dependencies::view(snapshot.ok());
+        let problems = problems.into_iter().chain(troubles).collect();
         let running = version.is_some();
         let all_alive = services.values().all(|p| *p == Presence::Alive);
         Self {
@@ -66,6 +71,7 @@ impl Health {
             running,
             workers: Slots::of(expected, snapshot.ok()),
             circuit_breakers: breaker_states(snapshot.ok()),
+            dependencies,
             broker: BrokerHealth {
                 connected: running,
                 version,

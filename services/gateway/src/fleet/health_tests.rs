@@ -1,6 +1,8 @@
 //! Health tells the truth, also where that is uncertain.
 
-use flotilla_common::model::{Breaker, BreakerState, Category, Dependency, SeenInstance};
+use flotilla_common::model::{
+    Breaker, BreakerState, Category, Condition, Dependency, Probed, Probes, SeenInstance,
+};
 use serde_json::{Value, json};
 
 use super::health::Health;
@@ -28,10 +30,12 @@ fn all_with(scraping: Vec<SeenInstance>) -> Vec<SeenInstance> {
 #[test]
 fn a_healthy_fleet_has_the_shape_of_the_contract() {
     let health = health(all_with(vec![worker(Category::Scraping, 6, true)]));
+    let unknown = json!({"status": "unknown", "checked_at": null, "services": {}});
     let expected = json!({
         "healthy": true, "running": true,
         "workers": {"healthy": 6, "total": 6, "health_percentage": 100.0},
         "circuit_breakers": {"openai": "closed", "chromadb": "closed", "playwright": "closed"},
+        "dependencies": {"openai": unknown, "chromadb": unknown, "playwright": unknown},
         "broker": {"connected": true, "version": "2.15.1"},
         "services": {"gateway": "alive", "stats": "alive", "scraping": "alive"},
         "problems": [],
@@ -113,4 +117,26 @@ fn an_open_breaker_is_told_and_does_not_make_the_fleet_unhealthy() {
     let health = shown(Health::of(&expected(), version(), Ok(&snapshot)));
     assert_eq!(health["healthy"], true);
     assert_eq!(health["circuit_breakers"]["openai"], "open");
+}
+
+#[test]
+fn a_dependency_that_is_down_degrades_the_fleet_and_does_not_end_it() {
+    let mut scraping = worker(Category::Scraping, 6, true);
+    scraping.probes = Some(Probes {
+        checked_at: jiff::Timestamp::UNIX_EPOCH,
+        answers: vec![Probed {
+            dependency: Dependency::Playwright,
+            condition: Condition::Down,
+            detail: Some("no browser".to_owned()),
+        }],
+    });
+    let health = health(all_with(vec![scraping]));
+    assert_eq!(
+        (&health["healthy"], &health["problems"]),
+        (
+            &json!(true),
+            &json!(["playwright is down for scraping: no browser"])
+        )
+    );
+    assert_eq!(health["circuit_breakers"]["playwright"], "closed");
 }

@@ -2,6 +2,7 @@
 //! requests that ask them.
 
 mod breakers;
+mod dependencies;
 mod figures;
 mod health;
 mod queues;

@@ -27,6 +27,7 @@ pub(super) fn service(name: &str, is_alive: bool) -> SeenInstance {
         last_seen: Timestamp::UNIX_EPOCH,
         is_alive,
         worker: None,
+        probes: None,
     }
 }
 
