@@ -1,6 +1,6 @@
 //! What is stored of a document.
 
-use flotilla_common::model::DocumentKey;
+use flotilla_common::model::{DocumentKey, DocumentSummary};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -41,6 +41,20 @@ pub struct Chunk {
 impl Document {
     pub fn key(&self) -> DocumentKey {
         DocumentKey::new(self.brand.as_deref(), &self.id)
+    }
+
+    /// What is stored of it where it can be read without the rest.
+    pub fn summary(&self) -> DocumentSummary {
+        DocumentSummary {
+            id: self.id.clone(),
+            brand: self.brand.clone(),
+            title: self.title.clone(),
+            url: self.url.clone(),
+            content_hash: self.content_hash.clone(),
+            embedder: self.embedder.clone(),
+            chunks: self.chunks.len(),
+            as_of: self.as_of,
+        }
     }
 
     /// SHA-256 over the parts that are searched or shown.

@@ -5,10 +5,10 @@ mod partition;
 mod top;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use flotilla_common::model::DocumentKey;
+use flotilla_common::model::{DocumentKey, Holding};
 
 use self::partition::{Corpus, Partition};
 use self::top::{Place, Top};
@@ -106,6 +106,8 @@ struct Placed {
     /// Of the chunks whose vectors are elsewhere.
     ids: Vec<ChunkId>,
     has_vectors: bool,
+    /// Of the version that this is.
+    fingerprint: u64,
 }
 
 impl Index {
@@ -122,6 +124,7 @@ impl Index {
     pub fn put(&mut self, document: Document) {
         let key = document.key();
         self.remove(&key);
+        let fingerprint = document.summary().fingerprint(&key);
         let has_vectors = self.embedder.is_some() && document.embedder == self.embedder;
         let (is_here, ids) = match self.vectors {
             Vectors::Elsewhere if has_vectors => (false, document.chunk_ids().collect()),
@@ -153,6 +156,7 @@ impl Index {
             ids,
             brand: document.brand,
             has_vectors,
+            fingerprint,
         };
         self.documents.insert(key, placed);
     }
@@ -186,6 +190,21 @@ impl Index {
     pub fn without_vectors(&self) -> usize {
         let placed = self.documents.values();
         placed.filter(|placed| !placed.has_vectors).count()
+    }
+
+    /// What it holds, added up by the first characters of the brands' tokens.
+    pub fn holdings(&self, prefix: usize) -> BTreeMap<String, Holding> {
+        let mut parts: BTreeMap<String, Holding> = BTreeMap::new();
+        for (key, placed) in &self.documents {
+            let part: String = key.brand().chars().take(prefix).collect();
+            let part = parts.entry(part).or_default();
+            part.add(placed.slots.len(), placed.fingerprint);
+        }
+        parts
+    }
+
+    pub fn embedder(&self) -> Option<&str> {
+        self.embedder.as_deref()
     }
 
     /// An index of the same kind, with nothing in it.

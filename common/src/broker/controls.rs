@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::publish::json;
-use super::subjects::{CONTROL_STREAM, category_control, circuit};
+use super::subjects::{CONTROL_STREAM, category_control, circuit, note};
 use super::{Broker, BrokerError, WriteError};
 use crate::model::{Category, Circuit, Control, Dependency};
 
@@ -63,6 +63,24 @@ impl Broker {
     /// Replaces the breaker's state at revision `expected`; answers the new revision.
     pub async fn set_circuit(&self, new: &Circuit, expected: u64) -> Result<u64, WriteError> {
         self.share(circuit(new.dependency), new, expected).await
+    }
+
+    /// What a service has noted for others, or for its next life, under a name of one token.
+    pub async fn note<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<Shared<T>>, BrokerError> {
+        self.shared(note(name)).await
+    }
+
+    /// Replaces a note at revision `expected`, 0 where there is none; answers the new revision.
+    pub async fn set_note(
+        &self,
+        name: &str,
+        value: &impl Serialize,
+        expected: u64,
+    ) -> Result<u64, WriteError> {
+        self.share(note(name), value, expected).await
     }
 
     /// What is set for a category and every breaker that has a state, and then every change.

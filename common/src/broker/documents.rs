@@ -10,9 +10,10 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 
-use super::subjects::{DOCUMENTS_STREAM, OBJECT_HEADER, document, parse_document};
+use super::publish::json;
+use super::subjects::{DOCUMENTS_STREAM, OBJECT_HEADER, SUMMARY_HEADER, document, parse_document};
 use super::{Broker, BrokerError};
-use crate::model::DocumentKey;
+use crate::model::{DocumentKey, DocumentSummary};
 
 /// Larger bodies go into the object store. Well under the smallest usual message limit.
 const BODY_BYTES_MAX: usize = 512 * 1_024;
@@ -35,12 +36,20 @@ pub struct LastDocument {
     /// Of the latest change ever; 0 where there was none.
     pub sequence: u64,
     pub is_empty: bool,
+    /// Tombstones up to this sequence may have been removed.
+    pub compacted: u64,
 }
 
 impl LastDocument {
     /// Whether nothing is stored beyond this sequence.
     pub fn is_none_after(&self, sequence: u64) -> bool {
         self.is_empty || self.sequence <= sequence
+    }
+
+    /// Whether somebody who has followed up to this sequence can go on from there: it is of this
+    /// log, and no tombstone that he has not seen was removed. Otherwise he has to begin anew.
+    pub fn continues(&self, applied: u64) -> bool {
+        applied == 0 || (self.compacted..=self.sequence).contains(&applied)
     }
 }
 
@@ -49,20 +58,29 @@ pub type DocumentLog = BoxStream<'static, Result<DocumentChange, BrokerError>>;
 
 impl Broker {
     /// Stores a version of a document in place of the one before; answers its sequence.
-    pub async fn put_document(&self, key: &DocumentKey, body: Vec<u8>) -> Result<u64, BrokerError> {
+    pub async fn put_document(
+        &self,
+        key: &DocumentKey,
+        summary: DocumentSummary,
+        body: Vec<u8>,
+    ) -> Result<u64, BrokerError> {
+        let mut headers = HeaderMap::new();
+        let doing = || format!("storing document {key}");
+        let summary = json(doing, &summary.shortened())?;
+        headers.insert(SUMMARY_HEADER, &*String::from_utf8_lossy(&summary));
         if body.len() <= BODY_BYTES_MAX {
-            return self.replace_document(key, body.into(), None).await;
+            return self.replace_document(key, body.into(), headers).await;
         }
-        let digest = Sha256::digest(&body);
-        let object = format!("{key}-{digest:.16x}");
+        let object = object_name(key, &body);
         self.put_object(&object, &body).await?;
-        self.replace_document(key, Bytes::new(), Some(&object))
-            .await
+        headers.insert(OBJECT_HEADER, object);
+        self.replace_document(key, Bytes::new(), headers).await
     }
 
     /// Leaves a tombstone in the document's place, for those who follow.
     pub async fn retire_document(&self, key: &DocumentKey) -> Result<u64, BrokerError> {
-        self.replace_document(key, Bytes::new(), None).await
+        self.replace_document(key, Bytes::new(), HeaderMap::new())
+            .await
     }
 
     /// What is stored of a document; `None` where there is none (any more).
@@ -112,6 +130,8 @@ impl Broker {
         Ok(LastDocument {
             sequence: state.last_sequence,
             is_empty: state.messages == 0,
+            // Of this log: another one may have been here before.
+            compacted: self.compacted().await?.min(state.last_sequence),
         })
     }
 
@@ -119,19 +139,16 @@ impl Broker {
         &self,
         key: &DocumentKey,
         body: Bytes,
-        object: Option<&str>,
+        headers: HeaderMap,
     ) -> Result<u64, BrokerError> {
         let doing = || format!("storing document {key}");
         let before = self.last(DOCUMENTS_STREAM, document(key)).await;
         let before = before.map_err(|error| BrokerError::other(doing(), error))?;
-        let mut headers = HeaderMap::new();
-        if let Some(object) = object {
-            headers.insert(OBJECT_HEADER, object);
-        }
+        let object = object_of(&headers).map(str::to_owned);
         let message = PublishMessage::build().payload(body).headers(headers);
         let stored = self.publish(doing, document(key), message).await?;
         let obsolete = before.as_ref().and_then(|m| object_of(&m.headers));
-        if let Some(obsolete) = obsolete.filter(|name| Some(*name) != object) {
+        if let Some(obsolete) = obsolete.filter(|name| Some(*name) != object.as_deref()) {
             self.remove_object(obsolete).await?;
         }
         Ok(stored.sequence)
@@ -150,7 +167,21 @@ impl Broker {
     }
 }
 
-fn object_of(headers: &HeaderMap) -> Option<&str> {
+/// What is stored for a document beside its message: by its content, so that storing it twice
+/// stores it once.
+fn object_name(key: &DocumentKey, body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    format!("{key}-{digest:.16x}")
+}
+
+/// Whose body an object is; `None` for what is none.
+pub(super) fn owner_of(object: &str) -> Option<DocumentKey> {
+    let (key, digest) = object.rsplit_once('-')?;
+    let is_digest = digest.len() == 16 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    DocumentKey::parse(key).filter(|_| is_digest)
+}
+
+pub(super) fn object_of(headers: &HeaderMap) -> Option<&str> {
     headers.get(OBJECT_HEADER).map(|value| value.as_str())
 }
 
@@ -176,4 +207,36 @@ async fn read(
         behind,
         body,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_tell_whose_they_are() {
+        for brand in [None, Some("acme")] {
+            let key = DocumentKey::new(brand, "manual");
+            assert_eq!(owner_of(&object_name(&key, b"body")), Some(key));
+        }
+        for name in [
+            "manifest",
+            "nightly-2026.json",
+            "a.b-0123456789abcdeg",
+            "a.b",
+        ] {
+            assert_eq!(owner_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_missed_a_tombstone_begins_anew() {
+        let last = LastDocument {
+            sequence: 9,
+            is_empty: false,
+            compacted: 5,
+        };
+        let can_go_on = [0, 4, 5, 9, 10].map(|applied| last.continues(applied));
+        assert_eq!(can_go_on, [true, false, true, true, false]);
+    }
 }

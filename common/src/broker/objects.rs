@@ -3,8 +3,13 @@
 use async_nats::jetstream::object_store::{
     DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectStore,
 };
+use futures::StreamExt;
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 
+use super::delivery::timestamp;
+use super::documents::{object_of, owner_of};
+use super::subjects::{DOCUMENTS_STREAM, document};
 use super::{Broker, BrokerError};
 
 /// The server keeps it as stream `OBJ_flotilla`.
@@ -54,13 +59,37 @@ impl Broker {
         Ok(Some(body))
     }
 
-    pub(super) async fn remove_object(&self, name: &str) -> Result<(), BrokerError> {
+    pub async fn remove_object(&self, name: &str) -> Result<(), BrokerError> {
         let doing = || format!("removing object {name}");
         match self.objects(doing).await?.delete(name).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == DeleteErrorKind::NotFound => Ok(()),
             Err(error) => Err(BrokerError::other(doing(), error)),
         }
+    }
+
+    /// The bodies of documents that no document has (any more): left by attempts that ended
+    /// between storing the two. Those that were stored since `before` may still be named. What
+    /// others have put into the bucket is theirs.
+    pub async fn orphaned_objects(&self, before: Timestamp) -> Result<Vec<String>, BrokerError> {
+        let doing = || "looking for objects that nobody needs".to_owned();
+        let listing = self.objects(doing).await?.list().await;
+        let mut listing = listing.map_err(|error| BrokerError::other(doing(), error))?;
+        let mut orphans = Vec::new();
+        while let Some(object) = listing.next().await {
+            let object = object.map_err(|error| BrokerError::other(doing(), error))?;
+            let is_old = object.modified.is_some_and(|at| timestamp(at) < before);
+            let Some(key) = owner_of(&object.name).filter(|_| is_old) else {
+                continue;
+            };
+            let stored = self.last(DOCUMENTS_STREAM, document(&key)).await;
+            let stored = stored.map_err(|error| BrokerError::other(doing(), error))?;
+            let named = stored.as_ref().and_then(|m| object_of(&m.headers));
+            if named != Some(object.name.as_str()) {
+                orphans.push(object.name);
+            }
+        }
+        Ok(orphans)
     }
 
     async fn objects(&self, doing: impl Fn() -> String) -> Result<ObjectStore, BrokerError> {

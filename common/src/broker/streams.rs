@@ -188,7 +188,7 @@ fn stats(limits: &StreamLimits) -> Config {
 }
 
 fn control(limits: &StreamLimits) -> Config {
-    let subjects = ["control.category.*", "control.breaker.*"];
+    let subjects = ["control.category.*", "control.breaker.*", "control.note.*"];
     Config {
         max_messages_per_subject: 1,
         ..base(CONTROL_STREAM, subjects.map(str::to_owned).to_vec(), limits)

@@ -4,6 +4,8 @@ use crate::model::{Category, Dependency, DocumentKey, Priority, TaskId};
 
 /// Metrics reports and breaker changes of all processes.
 pub(super) const EVENTS: &str = "fleet.events";
+/// Where all processes that keep an index are called at once.
+pub(super) const INDEX_CALLS: &str = "fleet.indexes";
 /// Where the stats service answers.
 pub const STATS_REQUEST: &str = "fleet.stats";
 
@@ -28,6 +30,8 @@ pub(super) const SCHED_SUBJECTS: [&str; 4] = [
 pub(super) const DOCUMENTS_STREAM: &str = "DOCUMENTS";
 /// The object that holds the body of a message that was too large for it.
 pub(super) const OBJECT_HEADER: &str = "Flotilla-Object";
+/// What is known of a document without its body, as JSON.
+pub(super) const SUMMARY_HEADER: &str = "Flotilla-Document";
 /// The one subject of the STATS stream.
 pub(super) const STATS_SNAPSHOT: &str = "stats.snapshot";
 
@@ -117,6 +121,11 @@ pub(super) fn document(key: &DocumentKey) -> String {
     format!("documents.{key}")
 }
 
+/// All documents, or those of a brand, which is named by its token.
+pub(super) fn documents(brand: Option<&str>) -> String {
+    format!("documents.{}.*", brand.unwrap_or("*"))
+}
+
 pub(super) fn parse_document(subject: &str) -> Option<DocumentKey> {
     DocumentKey::parse(subject.strip_prefix("documents.")?)
 }
@@ -124,6 +133,11 @@ pub(super) fn parse_document(subject: &str) -> Option<DocumentKey> {
 /// What operators set for a category.
 pub(super) fn category_control(category: Category) -> String {
     format!("control.category.{category}")
+}
+
+/// What services tell each other beside that, by a name of theirs.
+pub(super) fn note(name: &str) -> String {
+    format!("control.note.{name}")
 }
 
 /// A breaker as the fleet shares it.

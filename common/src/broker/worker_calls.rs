@@ -1,11 +1,13 @@
 //! Calls to all workers of a category at once: who runs this task, and stop it. They are
 //! hints that make things quick; what counts is recorded.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::publish::json;
@@ -29,21 +31,32 @@ pub enum WorkerCall {
 
 /// The calls that come in.
 #[derive(Debug)]
-pub struct WorkerCalls {
+pub struct Calls<C> {
     broker: Broker,
     calls: Subscriber,
+    kind: PhantomData<C>,
 }
 
+pub type WorkerCalls = Calls<WorkerCall>;
+
 #[derive(Debug)]
-pub struct Asked {
-    pub call: WorkerCall,
+pub struct Asked<C> {
+    pub call: C,
     broker: Broker,
     message: Message,
 }
 
-impl WorkerCalls {
+impl<C: DeserializeOwned> Calls<C> {
+    pub(super) fn new(broker: &Broker, calls: Subscriber) -> Self {
+        Self {
+            broker: broker.clone(),
+            calls,
+            kind: PhantomData,
+        }
+    }
+
     /// `None` once the connection has ended for good.
-    pub async fn next(&mut self) -> Option<Asked> {
+    pub async fn next(&mut self) -> Option<Asked<C>> {
         loop {
             let message = self.calls.next().await?;
             match serde_json::from_slice(&message.payload) {
@@ -61,7 +74,7 @@ impl WorkerCalls {
     }
 }
 
-impl Asked {
+impl<C> Asked<C> {
     pub async fn say_yes(&self) {
         self.answer(Bytes::new()).await;
     }
@@ -88,10 +101,7 @@ impl Broker {
         let calls = self.client.subscribe(worker_calls(category)).await;
         let calls = calls
             .map_err(|error| BrokerError::other("listening to calls to the workers", error))?;
-        Ok(WorkerCalls {
-            broker: self.clone(),
-            calls,
-        })
+        Ok(Calls::new(self, calls))
     }
 
     /// Whether a worker of the category says that it runs the task.

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Handler;
 use super::attempt::Runtime;
-use crate::broker::Asked;
+use crate::broker::{Asked, WorkerCall};
 use crate::model::{Condition, Instance, Probed, ProbedBy, Probes};
 
 /// A dependency that has not answered by then does not work, as far as can be told.
@@ -24,7 +24,7 @@ const ASKED_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Prober {
     found: watch::Receiver<Option<Probes>>,
-    asked: mpsc::Sender<Asked>,
+    asked: mpsc::Sender<Asked<WorkerCall>>,
     _probing: AbortOnDropHandle<()>,
 }
 
@@ -49,7 +49,7 @@ impl Prober {
     }
 
     /// Where to put the calls of those who want an answer of now.
-    pub(super) fn asked(&self) -> mpsc::Sender<Asked> {
+    pub(super) fn asked(&self) -> mpsc::Sender<Asked<WorkerCall>> {
         self.asked.clone()
     }
 }
@@ -65,7 +65,7 @@ async fn probe_for_ever<H: Handler>(
     runtime: Arc<Runtime<H>>,
     instance: Instance,
     every: Duration,
-    mut asking: mpsc::Receiver<Asked>,
+    mut asking: mpsc::Receiver<Asked<WorkerCall>>,
     found: watch::Sender<Option<Probes>>,
 ) {
     let mut ticks = interval(every);

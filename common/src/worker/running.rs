@@ -68,7 +68,7 @@ pub(super) async fn answer_calls(
     broker: &Broker,
     category: Category,
     running: Arc<Running>,
-    probe: mpsc::Sender<Asked>,
+    probe: mpsc::Sender<Asked<WorkerCall>>,
 ) -> Result<impl Future<Output = ()> + Send + use<>, BrokerError> {
     let mut calls: WorkerCalls = broker.worker_calls(category).await?;
     Ok(async move {

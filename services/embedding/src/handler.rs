@@ -57,12 +57,13 @@ impl EmbedHandler {
     }
 
     async fn embed(&self, payload: Payload, attempt: &Attempt) -> Result<Embedded, Outcome> {
+        let is_forced = matches!(payload.what, What::Again { force: true, .. });
         let documents = match payload.what {
             What::Texts(texts) => {
                 let cut = |text| cut(text, payload.brand.as_deref(), attempt);
                 texts.into_iter().map(cut).collect::<Result<Vec<_>, _>>()?
             }
-            What::Again(key) => match stored(&key, attempt).await? {
+            What::Again { key, .. } => match stored(&key, attempt).await? {
                 Some(document) => vec![document],
                 None => return Err(self.gone(&key, attempt).await),
             },
@@ -76,7 +77,7 @@ impl EmbedHandler {
         };
         let total = documents.len();
         for (n, document) in (1_u32..).zip(documents) {
-            let stored = self.store(document, attempt).await?;
+            let stored = self.store(document, is_forced, attempt).await?;
             embedded.chunks += stored.chunks;
             if stored.state == State::Stored {
                 embedded.upserted += stored.chunks;
@@ -100,14 +101,21 @@ impl EmbedHandler {
     }
 
     /// Stores a version of a document, unless the same or a newer one is there.
-    async fn store(&self, mut document: Document, attempt: &Attempt) -> Result<Stored, Outcome> {
+    async fn store(
+        &self,
+        mut document: Document,
+        is_forced: bool,
+        attempt: &Attempt,
+    ) -> Result<Stored, Outcome> {
         let key = document.key();
         let before = stored(&key, attempt).await?;
         let embedder = self.embedder.id();
         let state = match &before {
             Some(before) if before.as_of > document.as_of => State::Outdated,
             Some(before)
-                if before.content_hash == document.content_hash && before.embedder == embedder =>
+                if !is_forced
+                    && before.content_hash == document.content_hash
+                    && before.embedder == embedder =>
             {
                 State::Unchanged
             }
@@ -122,8 +130,10 @@ impl EmbedHandler {
             })?;
             // Before the version itself: whoever knows of it finds its chunks.
             self.vectors.put(&document, attempt).await?;
-            let put = attempt.broker().put_document(&key, body).await;
-            sequence = Some(put.map_err(|error| store_failed(&error))?);
+            let put = attempt
+                .broker()
+                .put_document(&key, document.summary(), body);
+            sequence = Some(put.await.map_err(|error| store_failed(&error))?);
         }
         // Whatever the state: an attempt before this one may have ended half-way, and the store
         // may have been configured since.

@@ -1,6 +1,7 @@
 //! The embedding category: cuts documents into chunks, embeds these, and stores the whole as
 //! the document's one version. `payload` is what a task brings, `handler` the work.
 
+mod change;
 mod handler;
 mod payload;
 
@@ -20,5 +21,16 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let chroma = context.settings.section("chromadb")?;
     let vectors = dense::Store::new(&chroma, embedder.id().as_deref());
     let vectors = vectors.context("section [chromadb]")?;
+    if let Some(embedder) = embedder.id() {
+        let broker = context.broker("embedding-start").await?;
+        let announcing = async move {
+            if let Err(error) = change::announce(&broker, &embedder).await {
+                tracing::warn!(%error, "documents of other embedders stay as they are for now");
+            }
+            broker.close().await;
+        };
+        // Documents can be embedded meanwhile.
+        tokio::spawn(announcing);
+    }
     serve(context, EmbedHandler::new(embedder, vectors)).await
 }

@@ -16,8 +16,11 @@ pub struct Payload {
 #[derive(Debug, Clone)]
 pub enum What {
     Texts(Vec<Text>),
-    /// A stored document, by its key.
-    Again(DocumentKey),
+    /// A stored document, by its key; `force`: also where the same embedder has embedded it.
+    Again {
+        key: DocumentKey,
+        force: bool,
+    },
 }
 
 /// A document as it is submitted.
@@ -38,6 +41,8 @@ struct Fields {
     document: Option<Text>,
     texts: Option<Vec<String>>,
     again: Option<String>,
+    #[serde(default)]
+    force: bool,
     brand: Option<String>,
 }
 
@@ -59,7 +64,10 @@ impl TryFrom<Fields> for Payload {
             }
             (None, None, Some(key)) => {
                 let key = DocumentKey::parse(&key);
-                What::Again(key.ok_or("again: not the key of a document")?)
+                What::Again {
+                    key: key.ok_or("again: not the key of a document")?,
+                    force: fields.force,
+                }
             }
             _ => {
                 return Err("give either a document ({\"id\", \"text\"}) or texts".to_owned());

@@ -77,14 +77,14 @@ impl QueryHandler {
     pub(crate) fn new(
         embedder: Embedder,
         vectors: dense::Store,
-        index: Live,
+        index: Arc<Live>,
         writer: Option<Writer>,
     ) -> Self {
         Self {
             embedder,
             vectors,
             writer,
-            index: Arc::new(index),
+            index,
         }
     }
 

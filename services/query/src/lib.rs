@@ -4,10 +4,12 @@
 mod compose;
 mod generate;
 mod handler;
+mod index_calls;
 mod meaning;
 mod payload;
 mod tokens;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +17,7 @@ use flotilla_common::model::Category;
 use flotilla_common::service::{Context, serve};
 use flotilla_knowledge::{Config, Embedder, Live, dense};
 use flotilla_remote::openai;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::generate::Writer;
 use crate::handler::QueryHandler;
@@ -32,11 +35,17 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let vectors = dense::Store::new(&chroma, embedder.id().as_deref());
     let vectors = vectors.context("section [chromadb]")?;
     let broker = context.broker("query-index").await?;
-    let index = Live::start(broker, embedder.id(), vectors.vectors());
+    let index = Arc::new(Live::start(
+        broker.clone(),
+        embedder.id(),
+        vectors.vectors(),
+    ));
     tokio::select! {
         () = index.current() => {}
         () = context.stop.cancelled() => return Ok(()),
     }
+    let calls = index_calls::answer(&broker, Arc::clone(&index)).await?;
+    let _answering = AbortOnDropHandle::new(tokio::spawn(calls));
     serve(context, QueryHandler::new(embedder, vectors, index, writer)).await
 }
 

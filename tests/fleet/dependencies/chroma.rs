@@ -126,7 +126,7 @@ impl Stage {
         self.done(&json!({"put": document})).await;
         let body = serde_json::to_vec(document).unwrap();
         self.broker
-            .put_document(&document.key(), body)
+            .put_document(&document.key(), document.summary(), body)
             .await
             .unwrap();
         self.sync(document).await;

@@ -1,0 +1,112 @@
+//! How the broker is: what is missing, and what is nearly full.
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::Info;
+use serde::Serialize;
+
+use super::streams::{StreamLimits, schedules, streams};
+use super::subjects::{consumer, lanes, tasks_stream};
+use super::{Broker, BrokerError};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    pub server_version: String,
+    pub storage_bytes: u64,
+    /// `None` where the account has no limit of its own.
+    pub storage_bytes_max: Option<u64>,
+    pub streams: Vec<StreamFacts>,
+    /// Streams and consumers that should be there.
+    pub missing: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StreamFacts {
+    pub name: String,
+    pub messages: u64,
+    pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+}
+
+impl StreamFacts {
+    /// Percent of its narrower limit; 0 where it has none.
+    pub fn percent_full(&self) -> u64 {
+        let percent = |used: u64, max: Option<u64>| match max {
+            Some(max) if max > 0 => used.saturating_mul(100) / max,
+            _ => 0,
+        };
+        percent(self.messages, self.messages_max).max(percent(self.bytes, self.bytes_max))
+    }
+
+    fn of(info: &Info) -> Self {
+        Self {
+            name: info.config.name.clone(),
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            messages_max: limit(info.config.max_messages),
+            bytes_max: limit(info.config.max_bytes),
+        }
+    }
+}
+
+/// The server says "no limit" as −1.
+fn limit(limit: i64) -> Option<u64> {
+    u64::try_from(limit).ok().filter(|limit| *limit > 0)
+}
+
+impl Broker {
+    pub async fn facts(&self) -> Result<Facts, BrokerError> {
+        let doing = "looking at the broker's own state";
+        let account = self.jetstream.query_account().await;
+        let account = account.map_err(|error| BrokerError::other(doing, error))?;
+        let mut facts = Facts {
+            server_version: self.server_version(),
+            storage_bytes: account.storage,
+            storage_bytes_max: account.limits.max_storage.and_then(limit),
+            streams: Vec::new(),
+            missing: Vec::new(),
+        };
+        // Only the names matter here.
+        let limits = StreamLimits::default();
+        for stream in streams(&limits).iter().chain([&schedules(&limits)]) {
+            match self.jetstream.get_stream(&stream.name).await {
+                Ok(found) => facts.streams.push(StreamFacts::of(found.cached_info())),
+                Err(error) if is_no_stream(&error.kind()) => {
+                    facts.missing.push(format!("stream {}", stream.name));
+                }
+                Err(error) => return Err(BrokerError::other(doing, error)),
+            }
+        }
+        for (category, priority) in lanes() {
+            let (stream, name) = (tasks_stream(category), consumer(category, priority));
+            let stream = self.jetstream.get_stream_no_info(stream).await;
+            let stream = stream.map_err(|error| BrokerError::other(doing, error))?;
+            match stream.consumer_info(&name).await {
+                Ok(_) => {}
+                Err(error) if is_no_consumer(&error.kind()) => {
+                    facts.missing.push(format!("consumer {name}"));
+                }
+                Err(error) => return Err(BrokerError::other(doing, error)),
+            }
+        }
+        Ok(facts)
+    }
+}
+
+fn is_no_stream(kind: &GetStreamErrorKind) -> bool {
+    matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+fn is_no_consumer(kind: &ConsumerInfoErrorKind) -> bool {
+    match kind {
+        ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound => true,
+        ConsumerInfoErrorKind::JetStream(error) => {
+            [ErrorCode::CONSUMER_NOT_FOUND, ErrorCode::STREAM_NOT_FOUND]
+                .contains(&error.error_code())
+        }
+        _ => false,
+    }
+}
