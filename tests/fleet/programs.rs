@@ -6,7 +6,7 @@ use std::process::Stdio;
 use flotilla_common::model::Category;
 use flotilla_common::service::Fleet;
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::harness::fleet::free_port;
@@ -67,8 +67,22 @@ impl Up {
     }
 
     async fn start(&self) -> Child {
-        let child = self.command().stderr(Stdio::null()).spawn().unwrap();
-        eventually("the fleet is up", async || is_healthy(&self.address).await).await;
+        let mut command = self.command();
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // It says so itself: health may still know of the services of the fleet before.
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        eventually("the fleet says that it is up", async || {
+            let line = said.next_line().await.unwrap();
+            line.is_some_and(|line| line.starts_with("The fleet is up"))
+        })
+        .await;
+        // Whoever speaks to nobody ends.
+        tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+        eventually("the fleet is healthy", async || {
+            is_healthy(&self.address).await
+        })
+        .await;
         child
     }
 
