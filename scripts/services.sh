@@ -2,7 +2,7 @@
 # Runs one process per service against NATS_URL. They stop together: on Ctrl-C, or when one ends.
 set -euo pipefail
 
-services=(gateway stats scraping query embedding batch)
+services=(gateway stats scraping query embedding batch maintenance)
 
 if [[ -z ${NATS_URL:-} ]]; then
     echo "flotilla: NATS_URL is not set; separate services need a running server with JetStream." >&2

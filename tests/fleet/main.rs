@@ -19,6 +19,8 @@ mod duplicates;
 mod entrances;
 mod health;
 mod lost_lease;
+mod maintenance;
+mod maintenance_schedules;
 mod openai;
 mod pause;
 mod poison;

@@ -46,6 +46,7 @@ impl Default for Fleet {
                 Category::Query,
                 Category::Embedding,
                 Category::Batch,
+                Category::Maintenance,
             ],
         }
     }

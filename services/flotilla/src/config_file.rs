@@ -37,6 +37,7 @@ fn the_documented_values_are_the_defaults() {
     is_default::<flotilla_remote::openai::Config>("openai");
     is_default::<flotilla_knowledge::chroma::Config>("chromadb");
     is_default::<flotilla_batch::Config>("batch");
+    is_default::<flotilla_maintenance::Config>("maintenance");
     is_default::<crate::embedded::Config>("embedded");
 }
 
@@ -72,6 +73,7 @@ fn every_documented_key_is_one_and_every_key_is_documented() {
         format!("{:?}", flotilla_remote::openai::Config::default()),
         format!("{:?}", flotilla_knowledge::chroma::Config::default()),
         format!("{:?}", flotilla_batch::Config::default()),
+        format!("{:?}", flotilla_maintenance::Config::default()),
         format!("{:?}", crate::embedded::Config::default()),
     ] {
         let (_, fields) = default.split_once('{').unwrap();

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use flotilla_common::model::Category;
 use flotilla_common::service::{Context, Fleet, Settings};
 use futures::StreamExt;
@@ -82,6 +82,8 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
         .section::<flotilla_knowledge::chroma::Config>("chromadb")?
         .validate()?;
     settings.section::<flotilla_batch::Config>("batch")?;
+    let maintenance: flotilla_maintenance::Config = settings.section("maintenance")?;
+    maintenance.validate().map_err(anyhow::Error::msg)?;
     Ok(())
 }
 
@@ -104,11 +106,10 @@ fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
             "batch",
             flotilla_batch::run(context, settings.section("batch")?),
         ),
-        Category::Maintenance => {
-            bail!(
-                "fleet.categories names {category}, for which this version has no service yet: leave it out"
-            )
-        }
+        Category::Maintenance => named(
+            "maintenance",
+            flotilla_maintenance::run(context, settings.section("maintenance")?),
+        ),
     })
 }
 

@@ -83,6 +83,15 @@ impl Fields {
         }
     }
 
+    /// The same but for some.
+    pub(crate) fn without<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut fields = self.0.clone();
+        for name in names {
+            fields.remove(name);
+        }
+        Self(fields)
+    }
+
     pub(crate) fn require<T>(name: &str, value: Option<T>) -> Result<T, Problem> {
         value.ok_or_else(|| Problem::invalid(name, format!("{name} is missing")))
     }

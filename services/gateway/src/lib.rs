@@ -6,6 +6,7 @@ mod cancel;
 mod config;
 mod control;
 mod dead_letters;
+mod documents;
 mod fleet;
 mod paging;
 mod problem;

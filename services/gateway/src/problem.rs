@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     UnknownTask,
     AlreadyFinished,
     UnknownSchedule,
+    UnknownDocument,
     Conflict,
     MethodNotAllowed,
     Syntax,
@@ -31,7 +32,10 @@ pub(crate) enum Kind {
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
-            Self::UnknownPath | Self::UnknownTask | Self::UnknownSchedule => StatusCode::NOT_FOUND,
+            Self::UnknownPath
+            | Self::UnknownTask
+            | Self::UnknownSchedule
+            | Self::UnknownDocument => StatusCode::NOT_FOUND,
             Self::AlreadyFinished | Self::Conflict => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Syntax => StatusCode::BAD_REQUEST,
@@ -52,6 +56,7 @@ impl Kind {
             Self::UnknownPath => "urn:flotilla:problem:unknown-path",
             Self::UnknownTask => "urn:flotilla:problem:unknown-task",
             Self::UnknownSchedule => "urn:flotilla:problem:unknown-schedule",
+            Self::UnknownDocument => "urn:flotilla:problem:unknown-document",
             Self::Conflict => "urn:flotilla:problem:conflict",
             Self::AlreadyFinished => "urn:flotilla:problem:already-finished",
             Self::MethodNotAllowed => "urn:flotilla:problem:method-not-allowed",
@@ -73,6 +78,7 @@ impl Kind {
             Self::UnknownPath => "There is nothing at this path",
             Self::UnknownTask => "There is no such task",
             Self::UnknownSchedule => "There is no such schedule",
+            Self::UnknownDocument => "There is no such document",
             Self::Conflict => "It exists already",
             Self::AlreadyFinished => "The task has its outcome already",
             Self::MethodNotAllowed => "The method is not allowed here",

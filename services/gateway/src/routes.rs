@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 
 use crate::problem::{Kind, Problem};
-use crate::{Gateway, cancel, control, dead_letters, fleet, schedules, submit, tasks};
+use crate::{Gateway, cancel, control, dead_letters, documents, fleet, schedules, submit, tasks};
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
@@ -22,6 +22,12 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/query", post(submit::query))
         .route("/embed", post(submit::embed))
         .route("/batch", post(submit::batch))
+        .route("/maintenance", post(submit::maintenance))
+        .route("/documents", get(documents::list))
+        .route(
+            "/documents/{key}",
+            get(documents::show).delete(documents::retire),
+        )
         .route("/tasks/{task_id}", get(tasks::show))
         .route("/tasks/{task_id}/cancel", post(cancel::cancel))
         .route("/schedules", get(schedules::list).post(schedules::create))
@@ -66,7 +72,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

@@ -89,6 +89,10 @@ impl Fleet {
                 context,
                 settings.section("batch").unwrap(),
             )),
+            "maintenance" => tokio::spawn(flotilla_maintenance::run(
+                context,
+                settings.section("maintenance").unwrap(),
+            )),
             _ => panic!("there is no service {name}"),
         };
         readiness.wait(1).await;
@@ -119,6 +123,7 @@ impl Fleet {
     pub(crate) async fn stop(mut self) {
         for name in [
             "batch",
+            "maintenance",
             "scraping",
             "embedding",
             "query",

@@ -10,6 +10,19 @@ use serde::Deserialize;
 use crate::body::Fields;
 use crate::problem::Problem;
 
+/// What a submission may have beside its payload.
+pub(super) const OWN_FIELDS: [&str; 9] = [
+    "priority",
+    "max_retries",
+    "timeout",
+    "deadline",
+    "needs",
+    "run_at",
+    "delay",
+    "task_id",
+    "idempotency_key",
+];
+
 /// How the tasks of a submission are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use flotilla_common::model::{Category, Manifest, NewTask, TaskId};
+use flotilla_common::model::{Category, Manifest, NewTask, Order, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::fields::{Key, Terms, check_brand, take_id};
+use super::fields::{Key, OWN_FIELDS, Terms, check_brand, take_id};
 use super::later::take_run_at;
 use super::url;
 use crate::Gateway;
@@ -73,6 +74,17 @@ pub(crate) async fn batch(
     gateway.take(Category::Batch, fields, &headers, wait).await
 }
 
+pub(crate) async fn maintenance(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Json<Answer>, Problem> {
+    gateway
+        .take(Category::Maintenance, fields, &headers, wait)
+        .await
+}
+
 /// What can be told of a payload before a worker has it; the worker checks all of it.
 pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), Problem> {
     check_brand(fields)?;
@@ -84,8 +96,8 @@ pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), P
         }
         Category::Query => check_question(fields),
         Category::Embedding => check_texts(fields),
-        Category::Batch => check_manifest(fields),
-        Category::Maintenance => Ok(()),
+        Category::Batch => check_whole::<Manifest>(fields),
+        Category::Maintenance => check_whole::<Order>(&fields.without(OWN_FIELDS)),
     }
 }
 
@@ -104,10 +116,10 @@ pub(super) fn check_rendering(fields: &Fields) -> Result<(), Problem> {
     Err(Problem::invalid("wait_for", why))
 }
 
-/// The whole manifest, by the same rules as the worker's.
-fn check_manifest(fields: &Fields) -> Result<(), Problem> {
-    let manifest: Result<Manifest, _> = serde_json::from_slice(&fields.to_payload());
-    manifest.map(drop).map_err(|error| {
+/// The whole payload, by the same rules as the worker's.
+fn check_whole<T: DeserializeOwned>(fields: &Fields) -> Result<(), Problem> {
+    let parsed: Result<T, _> = serde_json::from_slice(&fields.to_payload());
+    parsed.map(drop).map_err(|error| {
         let why = error.to_string();
         let field = why.split(": ").next().unwrap_or_default();
         // The parser's own words name no field, and have spaces.
@@ -333,6 +345,25 @@ mod tests {
         );
         assert_eq!(task.priority, Priority::High);
         assert!(id_is_chosen);
+    }
+
+    #[test]
+    fn maintenance_is_checked_at_the_edge() {
+        let check = |json: &str| {
+            let fields = Fields::parse(json.as_bytes()).unwrap();
+            check_payload(Category::Maintenance, &fields).map_err(|problem| format!("{problem:?}"))
+        };
+        let good = r#"{"operation":"retire","brand":"a","dry_run":true,"priority":"HIGH","task_id":"x","delay":5}"#;
+        assert_eq!(check(good), Ok(()));
+        for (bad, field) in [
+            (r#"{"operation":"retire"}"#, "brand"),
+            (r#"{"operation":"vacuum"}"#, "operation"),
+            (r#"{"operation":"expire","dryrun":true}"#, "dryrun"),
+        ] {
+            let problem = check(bad).unwrap_err();
+            let named = format!("field: Some({field:?})");
+            assert!(problem.contains(&named), "{bad}: {problem}");
+        }
     }
 
     #[test]
