@@ -89,25 +89,14 @@ impl Broker {
         &self,
         category: Category,
     ) -> Result<BoxStream<'static, Result<Change, BrokerError>>, BrokerError> {
-        let failed =
-            |error: async_nats::Error| BrokerError::other("following what the fleet shares", error);
-        let stream = self
-            .jetstream
-            .get_stream_no_info(CONTROL_STREAM)
-            .await
-            .map_err(|e| failed(e.into()))?;
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::LastPerSubject,
             filter_subjects: vec![category_control(category), "control.breaker.*".to_owned()],
             ..OrderedConfig::default()
         };
-        let consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let messages = consumer.messages().await.map_err(|e| failed(e.into()))?;
+        let messages = self.follow("following what the fleet shares", CONTROL_STREAM, config);
         Ok(messages
-            .map_err(move |e| failed(e.into()))
+            .await?
             .try_filter_map(|message| std::future::ready(Ok(read(&message))))
             .boxed())
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use futures::StreamExt;
@@ -16,7 +15,7 @@ use super::delivery::timestamp;
 use super::documents::object_of;
 use super::headers::header;
 use super::subjects::{DOCUMENTS_STREAM, SUMMARY_HEADER, document, documents, parse_document};
-use super::{Broker, BrokerError, WriteError};
+use super::{Broker, BrokerError, WriteError, follow};
 use crate::model::{DocumentKey, DocumentSummary};
 
 /// What comes at all comes sooner; after so long a look tells whether anything is left.
@@ -80,12 +79,9 @@ impl Broker {
         let stream = stream.map_err(|e| failed(e.into()))?;
         let (from, filter) = (from.max(1), documents(brand));
         let config = OrderedConfig {
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: from,
-            },
             filter_subject: filter.clone(),
             headers_only: true,
-            ..OrderedConfig::default()
+            ..follow::from(from)
         };
         let consumer = stream.create_consumer(config).await;
         let consumer = consumer.map_err(|e| failed(e.into()))?;

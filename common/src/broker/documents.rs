@@ -2,8 +2,6 @@
 //! replaces the old one whole, and whoever reads the stream from its start has the whole index.
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -12,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::publish::json;
 use super::subjects::{DOCUMENTS_STREAM, OBJECT_HEADER, SUMMARY_HEADER, document, parse_document};
-use super::{Broker, BrokerError};
+use super::{Broker, BrokerError, follow};
 use crate::model::{DocumentKey, DocumentSummary};
 
 /// Larger bodies go into the object store. Well under the smallest usual message limit.
@@ -96,27 +94,11 @@ impl Broker {
 
     /// All documents from the sequence on, then every change.
     pub async fn follow_documents(&self, from: u64) -> Result<DocumentLog, BrokerError> {
-        let failed =
-            |error: async_nats::Error| BrokerError::other("following the documents", error);
-        let stream = self
-            .jetstream
-            .get_stream_no_info(DOCUMENTS_STREAM)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let config = OrderedConfig {
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: from.max(1),
-            },
-            ..OrderedConfig::default()
-        };
-        let consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let messages = consumer.messages().await.map_err(|e| failed(e.into()))?;
+        let config = follow::from(from);
+        let messages = self.follow("following the documents", DOCUMENTS_STREAM, config);
         let broker = self.clone();
         Ok(messages
-            .map_err(move |e| failed(e.into()))
+            .await?
             .try_filter_map(move |message| read(broker.clone(), message))
             .boxed())
     }

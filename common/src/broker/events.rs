@@ -1,8 +1,6 @@
 //! The shared event subject: published by every process, followed by stats.
 
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -11,7 +9,7 @@ use jiff::Timestamp;
 use super::delivery::timestamp;
 use super::publish::json;
 use super::subjects::{EVENTS, EVENTS_STREAM};
-use super::{Broker, BrokerError};
+use super::{Broker, BrokerError, follow};
 use crate::model::Event;
 
 /// An event with its place in the log.
@@ -47,28 +45,9 @@ impl Broker {
         &self,
         from: u64,
     ) -> Result<BoxStream<'static, Result<StoredEvent, BrokerError>>, BrokerError> {
-        let failed = |error: async_nats::Error| BrokerError::other("following the events", error);
-        let stream = self
-            .jetstream
-            .get_stream(EVENTS_STREAM)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let config = OrderedConfig {
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: from.max(1),
-            },
-            ..OrderedConfig::default()
-        };
-        let consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(|e| failed(e.into()))?;
-        let messages = consumer.messages().await.map_err(|e| failed(e.into()))?;
-        let read = |message| read(&message);
-        Ok(messages
-            .map_ok(read)
-            .map_err(move |e| failed(e.into()))
-            .boxed())
+        let config = follow::from(from);
+        let messages = self.follow("following the events", EVENTS_STREAM, config);
+        Ok(messages.await?.map_ok(|message| read(&message)).boxed())
     }
 
     pub async fn event_log(&self) -> Result<EventLog, BrokerError> {

@@ -11,6 +11,7 @@ mod documents;
 mod error;
 mod events;
 mod facts;
+mod follow;
 mod headers;
 mod index_calls;
 mod letters;
