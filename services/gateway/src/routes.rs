@@ -8,6 +8,7 @@ use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use flotilla_common::model::Category;
 
 use crate::problem::{Kind, Problem};
 use crate::{Gateway, cancel, control, dead_letters, documents, fleet, schedules, submit, tasks};
@@ -17,12 +18,12 @@ pub(crate) const BASE: &str = "/api/hp";
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let api = Router::new()
-        .route("/scrape", post(submit::scrape))
+        .route("/scrape", submit::single(Category::Scraping))
         .route("/scrape/batch", post(submit::scrape_batch))
-        .route("/query", post(submit::query))
-        .route("/embed", post(submit::embed))
-        .route("/batch", post(submit::batch))
-        .route("/maintenance", post(submit::maintenance))
+        .route("/query", submit::single(Category::Query))
+        .route("/embed", submit::single(Category::Embedding))
+        .route("/batch", submit::single(Category::Batch))
+        .route("/maintenance", submit::single(Category::Maintenance))
         .route("/documents", get(documents::list))
         .route(
             "/documents/{key}",

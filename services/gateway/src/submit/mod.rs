@@ -9,4 +9,4 @@ mod url;
 
 pub(crate) use batch::scrape_batch;
 pub(crate) use fields::Terms;
-pub(crate) use single::{batch, check_payload, embed, maintenance, query, scrape};
+pub(crate) use single::{check_payload, single};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::routing::{MethodRouter, post};
 use flotilla_common::model::{Category, Manifest, NewTask, Order, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -32,57 +33,24 @@ const QUESTION_CHARS_MAX: usize = 2_000;
 const RENDER: [&str; 3] = ["auto", "always", "never"];
 const SELECTOR_BYTES_MAX: usize = 512;
 
-pub(crate) async fn scrape(
-    State(gateway): State<Arc<Gateway>>,
-    wait: Wait,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Json<Answer>, Problem> {
-    gateway
-        .take(Category::Scraping, fields, &headers, wait)
-        .await
-}
-
-/// Answers with the answer, unless it takes longer than people wait.
-pub(crate) async fn query(
-    State(gateway): State<Arc<Gateway>>,
-    wait: Wait,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Json<Answer>, Problem> {
-    let wait = wait.or(gateway.config.query_wait);
-    gateway.take(Category::Query, fields, &headers, wait).await
-}
-
-pub(crate) async fn embed(
-    State(gateway): State<Arc<Gateway>>,
-    wait: Wait,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Json<Answer>, Problem> {
-    gateway
-        .take(Category::Embedding, fields, &headers, wait)
-        .await
-}
-
-pub(crate) async fn batch(
-    State(gateway): State<Arc<Gateway>>,
-    wait: Wait,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Json<Answer>, Problem> {
-    gateway.take(Category::Batch, fields, &headers, wait).await
-}
-
-pub(crate) async fn maintenance(
-    State(gateway): State<Arc<Gateway>>,
-    wait: Wait,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Json<Answer>, Problem> {
-    gateway
-        .take(Category::Maintenance, fields, &headers, wait)
-        .await
+/// The call that submits one task of a category.
+pub(crate) fn single(category: Category) -> MethodRouter<Arc<Gateway>> {
+    post(
+        async move |State(gateway): State<Arc<Gateway>>,
+                    wait: Wait,
+                    headers: HeaderMap,
+                    fields: Fields| {
+            let wait = match category {
+                // Answers with the answer, unless it takes longer than people wait.
+                Category::Query => wait.or(gateway.config.query_wait),
+                Category::Scraping
+                | Category::Embedding
+                | Category::Batch
+                | Category::Maintenance => wait,
+            };
+            gateway.take(category, fields, &headers, wait).await
+        },
+    )
 }
 
 /// What can be told of a payload before a worker has it; the worker checks all of it.
