@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::calibration::{CONFIDENCE_MIN, confidence};
 use crate::evidence::{Candidate, Evidence, candidates};
-use crate::index::Found;
+use crate::index::{Entry, Found};
 
 /// An answer has at most so many sentences.
 const SENTENCES_MAX: usize = 3;
@@ -41,6 +41,20 @@ pub struct Citation {
     pub quote: String,
 }
 
+impl Citation {
+    /// Of a sentence of this chunk.
+    pub fn of(entry: &Entry, quote: &str) -> Self {
+        Self {
+            document_id: entry.document.id.clone(),
+            title: entry.document.title.clone(),
+            url: entry.document.url.clone(),
+            headings: entry.headings.clone(),
+            chunk: entry.ordinal,
+            quote: quote.to_owned(),
+        }
+    }
+}
+
 /// Answers a question out of what was found for it, or says that it holds no answer.
 pub fn answer(found: &Found) -> Answer {
     let proposed = propose(found);
@@ -66,6 +80,7 @@ pub fn propose(found: &Found) -> Answer {
         };
     };
     let evidence = Evidence::of(best, found);
+    let cite = |candidate: &Candidate<'_>| Citation::of(candidate.entry, candidate.quote());
     let citations: Vec<Citation> = chosen(&candidates).into_iter().map(cite).collect();
     let quotes: Vec<&str> = citations
         .iter()
@@ -109,18 +124,6 @@ fn chosen<'a, 'b>(candidates: &'b [Candidate<'a>]) -> Vec<&'b Candidate<'a>> {
     };
     chosen.sort_by_key(|candidate| place(candidate));
     chosen
-}
-
-fn cite(candidate: &Candidate<'_>) -> Citation {
-    let entry = candidate.entry;
-    Citation {
-        document_id: entry.document.id.clone(),
-        title: entry.document.title.clone(),
-        url: entry.document.url.clone(),
-        headings: entry.headings.clone(),
-        chunk: entry.ordinal,
-        quote: candidate.quote().to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -95,13 +95,13 @@ impl Store {
         let Some(collection) = self.collection() else {
             return Ok(());
         };
-        let mut stored = latest(key, attempt).await?;
+        let mut stored = Document::stored(key, attempt).await?;
         for _ in 0..ROUNDS_MAX {
             let rows = stored.as_ref().map_or_else(Vec::new, |d| self.rows(d));
             self.settle(collection, key, &rows, attempt).await?;
             // Somebody may have stored another version meanwhile, whose chunks were just taken
             // for leftovers.
-            let now = latest(key, attempt).await?;
+            let now = Document::stored(key, attempt).await?;
             if is_same(stored.as_ref(), now.as_ref()) {
                 return Ok(());
             }
@@ -223,26 +223,9 @@ async fn guarded<T>(
     Ok(answer?)
 }
 
-async fn latest(key: &DocumentKey, attempt: &Attempt) -> Result<Option<Document>, CallError> {
-    let body = attempt.broker().document(key).await;
-    let body = body.map_err(|error| {
-        CallError::passing(Failure::new("store_unavailable", error.to_string()))
-    })?;
-    Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
-}
-
 fn is_same(a: Option<&Document>, b: Option<&Document>) -> bool {
-    let version = |document: &Document| {
-        let Document {
-            content_hash,
-            embedder,
-            ..
-        } = document;
-        (
-            content_hash.clone(),
-            embedder.clone(),
-            document.chunks.len(),
-        )
+    let (Some(a), Some(b)) = (a, b) else {
+        return a.is_none() && b.is_none();
     };
-    a.map(version) == b.map(version)
+    a.content_hash == b.content_hash && a.embedder == b.embedder && a.chunks.len() == b.chunks.len()
 }

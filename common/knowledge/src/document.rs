@@ -1,6 +1,8 @@
 //! What is stored of a document.
 
-use flotilla_common::model::{DocumentKey, DocumentSummary};
+use flotilla_common::model::{DocumentKey, DocumentSummary, Failure};
+use flotilla_common::worker::Attempt;
+use flotilla_remote::CallError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -39,6 +41,15 @@ pub struct Chunk {
 }
 
 impl Document {
+    /// The version that is stored; one that cannot be read is taken for one that is not there.
+    pub async fn stored(key: &DocumentKey, attempt: &Attempt) -> Result<Option<Self>, CallError> {
+        let body = attempt.broker().document(key).await;
+        let body = body.map_err(|error| {
+            CallError::passing(Failure::new("store_unavailable", error.to_string()))
+        })?;
+        Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
+    }
+
     pub fn key(&self) -> DocumentKey {
         DocumentKey::new(self.brand.as_deref(), &self.id)
     }

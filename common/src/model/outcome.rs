@@ -24,6 +24,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The work is done, with this result.
+    pub fn done(result: &impl Serialize) -> Self {
+        match serde_json::to_value(result) {
+            Ok(result) => Self::Done(result),
+            Err(error) => Self::Reject(Failure::new("unwritable_result", error.to_string())),
+        }
+    }
+
     /// A failure that may pass, retried after the usual backoff.
     pub fn retry(failure: Failure) -> Self {
         Self::Retry {

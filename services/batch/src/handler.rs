@@ -152,12 +152,7 @@ impl Handler for BatchHandler {
     type Payload = Manifest;
 
     async fn handle(&self, manifest: Manifest, attempt: &Attempt) -> Outcome {
-        match self.run(manifest, attempt).await {
-            Err(outcome) => outcome,
-            Ok(report) => match serde_json::to_value(report) {
-                Ok(result) => Outcome::Done(result),
-                Err(error) => Outcome::Reject(Failure::new("unwritable_result", error.to_string())),
-            },
-        }
+        let report = self.run(manifest, attempt).await;
+        report.map_or_else(|outcome| outcome, |report| Outcome::done(&report))
     }
 }

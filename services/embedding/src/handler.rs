@@ -63,7 +63,7 @@ impl EmbedHandler {
                 let cut = |text| cut(text, payload.brand.as_deref(), attempt);
                 texts.into_iter().map(cut).collect::<Result<Vec<_>, _>>()?
             }
-            What::Again { key, .. } => match stored(&key, attempt).await? {
+            What::Again { key, .. } => match Document::stored(&key, attempt).await? {
                 Some(document) => vec![document],
                 None => return Err(self.gone(&key, attempt).await),
             },
@@ -108,7 +108,7 @@ impl EmbedHandler {
         attempt: &Attempt,
     ) -> Result<Stored, Outcome> {
         let key = document.key();
-        let before = stored(&key, attempt).await?;
+        let before = Document::stored(&key, attempt).await?;
         let embedder = self.embedder.id();
         let state = match &before {
             Some(before) if before.as_of > document.as_of => State::Outdated,
@@ -184,13 +184,7 @@ impl Handler for EmbedHandler {
 
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
         let embedded = self.embed(payload, attempt).await;
-        embedded.map_or_else(
-            |outcome| outcome,
-            |embedded| match serde_json::to_value(embedded) {
-                Ok(result) => Outcome::Done(result),
-                Err(error) => Outcome::Reject(Failure::new("unwritable_result", error.to_string())),
-            },
-        )
+        embedded.map_or_else(|outcome| outcome, |embedded| Outcome::done(&embedded))
     }
 }
 
@@ -209,13 +203,6 @@ fn cut(text: Text, brand: Option<&str>, attempt: &Attempt) -> Result<Document, O
         embedder: None,
         chunks: chunked.chunks,
     })
-}
-
-async fn stored(key: &DocumentKey, attempt: &Attempt) -> Result<Option<Document>, Outcome> {
-    let body = attempt.broker().document(key).await;
-    let body = body.map_err(|error| store_failed(&error))?;
-    // One that cannot be read is replaced like one that is not there.
-    Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
 }
 
 fn store_failed(error: &BrokerError) -> Outcome {

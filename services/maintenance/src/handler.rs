@@ -121,10 +121,7 @@ impl Handler for MaintenanceHandler {
     type Payload = Order;
 
     async fn handle(&self, order: Order, attempt: &Attempt) -> Outcome {
-        match self.run(order, attempt).await.map(serde_json::to_value) {
-            Ok(Ok(result)) => Outcome::Done(result),
-            Ok(Err(error)) => Outcome::Reject(Failure::new("unwritable_result", error.to_string())),
-            Err(outcome) => outcome,
-        }
+        let answer = self.run(order, attempt).await;
+        answer.map_or_else(|outcome| outcome, |answer| Outcome::done(&answer))
     }
 }

@@ -167,15 +167,8 @@ impl Handler for QueryHandler {
     }
 
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
-        match self
-            .answer(payload, attempt)
-            .await
-            .map(serde_json::to_value)
-        {
-            Ok(Ok(result)) => Outcome::Done(result),
-            Ok(Err(error)) => Outcome::Reject(Failure::new("unwritable_result", error.to_string())),
-            Err(outcome) => outcome,
-        }
+        let answered = self.answer(payload, attempt).await;
+        answered.map_or_else(|outcome| outcome, |answered| Outcome::done(&answered))
     }
 }
 

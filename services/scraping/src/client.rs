@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_remote::http::tls;
+use flotilla_remote::http::{self, SetupError, tls};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Response, redirect};
 use url::Url;
@@ -44,15 +44,6 @@ pub(crate) enum Error {
     Interrupted { host: String, cause: String },
     #[error("the answer of {host} is larger than {bytes_max} bytes")]
     TooLarge { host: String, bytes_max: usize },
-}
-
-/// The client cannot be built: the machine has no certificates, for example.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    #[error("setting up TLS: are the system's CA certificates installed?")]
-    Tls(#[from] rustls::Error),
-    #[error("setting up the HTTP client")]
-    Http(#[from] reqwest::Error),
 }
 
 impl Client {
@@ -151,13 +142,7 @@ pub(crate) fn too_large(url: &Url, bytes_max: usize) -> Error {
 
 /// For an endpoint that the operator has named: no filter, and no redirect.
 pub(crate) fn direct(timeout: Duration) -> Result<reqwest::Client, SetupError> {
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls()?)
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .timeout(timeout)
-        .build()?;
-    Ok(client)
+    Ok(http::builder(timeout)?.timeout(timeout).build()?)
 }
 
 fn classify(url: &Url, error: reqwest::Error) -> Error {

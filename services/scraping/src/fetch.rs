@@ -4,12 +4,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use flotilla_remote::retry_after;
+use flotilla_remote::{http::SetupError, retry_after};
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 use url::Url;
 
 use crate::Config;
-use crate::client::{self, Client, SetupError};
+use crate::client::{self, Client};
 use crate::media::{self, ContentType, Media, Unsupported};
 use crate::pace::Pace;
 use crate::redirect::{self, BadRedirect};

@@ -6,11 +6,11 @@ use std::thread::available_parallelism;
 
 use flotilla_common::model::{Category, Failure, FailureCode, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
+use flotilla_remote::http::SetupError;
 use jiff::{Timestamp, Unit};
 use tokio::sync::Semaphore;
 
 use crate::browser::Browser;
-use crate::client::SetupError;
 use crate::fetch::{Fetcher, Page};
 use crate::media::Media;
 use crate::obtain::Read;
@@ -59,7 +59,7 @@ impl ScrapeHandler {
     /// Fetches the page and turns it into a result; renders and indexes nothing.
     pub async fn scrape(&self, payload: Payload) -> Outcome {
         let scraped = self.read_page(payload, None).await;
-        scraped.map_or_else(|outcome| outcome, Scraped::into_outcome)
+        scraped.map_or_else(|outcome| outcome, |scraped| Outcome::done(&scraped))
     }
 
     async fn read_page(
@@ -145,7 +145,7 @@ impl Handler for ScrapeHandler {
                 Err(outcome) => return outcome,
             }
         }
-        scraped.into_outcome()
+        Outcome::done(&scraped)
     }
 }
 

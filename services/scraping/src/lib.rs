@@ -28,7 +28,6 @@ mod run;
 mod text;
 
 pub use browser::Config as BrowserConfig;
-pub use client::SetupError;
 pub use config::Config;
 pub use handler::ScrapeHandler;
 pub use payload::{InvalidTarget, InvalidWaitFor, Payload, Render, Target, WaitFor};

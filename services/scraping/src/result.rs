@@ -1,11 +1,11 @@
 //! What a scraping task answers with.
 
-use flotilla_common::model::{Failure, Outcome, TaskId};
+use flotilla_common::model::TaskId;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::extract::{Link, Method};
-use crate::{failure, text};
+use crate::text;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Scraped {
@@ -82,17 +82,6 @@ impl Rendering {
         Self {
             rendered: Rendered::Skipped,
             reason: Some(reason),
-        }
-    }
-}
-
-impl Scraped {
-    pub(crate) fn into_outcome(self) -> Outcome {
-        match serde_json::to_value(self) {
-            Ok(result) => Outcome::Done(result),
-            Err(error) => {
-                Outcome::Reject(Failure::new("unwritable_result", failure::chain(&error)))
-            }
         }
     }
 }

@@ -59,14 +59,7 @@ fn cite(sentence: &str, hits: &[Hit], number: usize) -> Option<Citation> {
     let entry = &hits.get(number.checked_sub(1)?)?.entry;
     let headings = format!("{} {}", entry.document.title, entry.headings.join(" "));
     let support = support(sentence, &entry.text, &headings)?;
-    (support.share >= SHARE_MIN).then(|| Citation {
-        document_id: entry.document.id.clone(),
-        title: entry.document.title.clone(),
-        url: entry.document.url.clone(),
-        headings: entry.headings.clone(),
-        chunk: entry.ordinal,
-        quote: support.quote.to_owned(),
-    })
+    (support.share >= SHARE_MIN).then(|| Citation::of(entry, support.quote))
 }
 
 /// The sentences without their marks. Marks that stand after a full stop belong to the sentence

@@ -10,6 +10,7 @@
 
 mod cdp;
 mod config;
+mod error;
 mod find;
 mod need;
 mod process;
@@ -29,10 +30,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
 
 pub use self::config::Config;
+pub(crate) use self::error::Error as RenderError;
 use self::find::Source;
 pub(crate) use self::need::reason as need;
 use self::proxy::Proxy;
-pub(crate) use self::render::Error as RenderError;
 use self::render::Order;
 use self::session::Session;
 use self::tab::Tab;

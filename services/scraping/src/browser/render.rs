@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval, timeout_at};
 use url::Url;
 
 use super::cdp::{self, Event};
+use super::error::{Error, is_fault};
 use super::proxy::USER;
 use super::tab::{State, Tab, text};
 use crate::client::{self, without_secrets};
@@ -25,27 +26,6 @@ const QUIET: Duration = Duration::from_millis(500);
 /// Some always have a request under way, which answers when there is news.
 const QUIET_WHILE_LOADING: Duration = Duration::from_secs(4);
 const REQUESTS_MAX: usize = 1_000;
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// As for a plain fetch.
-    #[error(transparent)]
-    Fetch(#[from] fetch::Error),
-    #[error("the page is {0}, which is not rendered")]
-    NotHtml(String),
-    #[error("nothing in the page matched wait_for {selector:?} within {} s", within.as_secs_f64())]
-    Awaited { selector: String, within: Duration },
-    #[error("wait_for {0:?} is no CSS selector")]
-    Selector(String),
-    /// The page's or its server's fault, as far as can be told.
-    #[error("the browser could not load {url}: {cause}")]
-    Load { url: String, cause: String },
-    /// The browser's.
-    #[error("the browser failed at {url}: {cause}")]
-    Fault { url: String, cause: String },
-    #[error("talking to the browser")]
-    Cdp(#[from] cdp::Error),
-}
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order<'a> {
@@ -390,18 +370,4 @@ fn ignore_refusal(answered: Result<Value, cdp::Error>) -> Result<(), Error> {
         Ok(_) | Err(cdp::Error::Refused { .. } | cdp::Error::Silent(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Most of the browser's errors are about the server; these are about itself and its way out.
-fn is_fault(cause: &str) -> bool {
-    const FAULTS: [&str; 7] = [
-        "ERR_FAILED",
-        "ERR_PROXY_",
-        "ERR_NO_SUPPORTED_PROXIES",
-        "ERR_MANDATORY_PROXY",
-        "ERR_INSUFFICIENT_RESOURCES",
-        "ERR_OUT_OF_MEMORY",
-        "ERR_INTERNET_DISCONNECTED",
-    ];
-    FAULTS.iter().any(|fault| cause.contains(fault))
 }
