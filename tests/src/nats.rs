@@ -1,7 +1,7 @@
 //! A nats-server with a store of its own, to be killed, restarted and frozen.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -98,8 +98,8 @@ impl Nats {
         let process = Command::new(&program)
             .args(["--jetstream", "--addr", "127.0.0.1", "--port"])
             .arg(self.port.to_string())
-            .arg("--store_dir")
-            .arg(dir.join("store"))
+            .arg("--config")
+            .arg(configuration(dir))
             .arg("--ports_file_dir")
             .arg(dir)
             .args(&self.arguments)
@@ -143,6 +143,14 @@ impl Drop for Nats {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The streams reserve more than the server would grant on a nearly full disk.
+fn configuration(dir: &Path) -> PathBuf {
+    let (file, store) = (dir.join("server.conf"), dir.join("store"));
+    let text = format!("jetstream {{ store_dir: {store:?}, max_file_store: 20GB }}\n");
+    std::fs::write(&file, text).unwrap();
+    file
 }
 
 pub fn program() -> PathBuf {

@@ -42,7 +42,7 @@ pub enum Refusal {
     #[error("the stream is full ({0}); retry later, add workers, or raise the limit in [streams]")]
     StreamFull(String),
     #[error(
-        "the broker's disk or storage quota is exhausted ({0}); free disk space, or raise max_file_store of the nats-server"
+        "the broker's disk or storage quota is exhausted ({0}); free disk space, or raise max_file_store of the nats-server (embedded.storage_max of one of ours)"
     )]
     StorageFull(String),
     #[error("the message is too large ({0})")]

@@ -14,6 +14,9 @@ pub(crate) struct Config {
     /// "always" writes every task through to the disk before it is acknowledged, so that it
     /// survives a power cut; an interval like "2m" is faster and risks that much.
     pub(crate) sync_interval: String,
+    /// What all streams together may reserve, in the server's units. The server's own default is
+    /// a share of what is free, which a nearly full disk makes too little to start with.
+    pub(crate) storage_max: String,
     /// The server's binary, where it is not on the PATH.
     pub(crate) nats_server: Option<PathBuf>,
 }
@@ -24,6 +27,7 @@ impl Default for Config {
             data_dir: PathBuf::from(".flotilla"),
             port: 4222,
             sync_interval: "always".to_owned(),
+            storage_max: "20GB".to_owned(),
             nats_server: None,
         }
     }
@@ -58,13 +62,14 @@ impl Config {
              pid_file: {}\n\
              log_file: {}\n\
              logfile_size_limit: 16MB\n\
-             jetstream {{\n  store_dir: {}\n  sync_interval: {}\n}}\n",
+             jetstream {{\n  store_dir: {}\n  sync_interval: {}\n  max_file_store: {}\n}}\n",
             quoted(Path::new(&self.server_name())),
             self.port,
             quoted(&self.pid_file()),
             quoted(&self.log_file()),
             quoted(&self.data_dir),
             self.sync_interval,
+            self.storage_max,
         )
     }
 }
