@@ -55,6 +55,7 @@ fn greet(settings: &Settings, server: Option<&NatsServer>, began: Instant) {
     println!(
         r#"
 The fleet is up, after {seconds:.2} s. Ctrl-C drains and stops it.
+  dashboard http://{listen}/
   API       http://{listen}/api/hp
   broker    {nats}
   embedder  {embedder}

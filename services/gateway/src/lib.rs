@@ -5,6 +5,7 @@ mod body;
 mod cancel;
 mod config;
 mod control;
+mod dashboard;
 mod dead_letters;
 mod documents;
 mod fleet;

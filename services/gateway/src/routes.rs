@@ -11,7 +11,9 @@ use axum::routing::{get, post, put};
 use flotilla_common::model::Category;
 
 use crate::problem::{Kind, Problem};
-use crate::{Gateway, cancel, control, dead_letters, documents, fleet, schedules, submit, tasks};
+use crate::{
+    Gateway, cancel, control, dashboard, dead_letters, documents, fleet, schedules, submit, tasks,
+};
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
@@ -57,6 +59,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/stats", get(fleet::stats))
         .route("/circuit-breakers", get(fleet::circuit_breakers));
     Router::new()
+        .merge(dashboard::routes())
         .nest(BASE, api)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -73,7 +76,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the API is under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the dashboard is at /, the API under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {
