@@ -31,6 +31,7 @@ mod retries;
 mod schedules;
 mod secured;
 mod statistics;
+mod streams;
 mod throughput;
 mod time_limits;
 mod topology;

@@ -100,6 +100,11 @@ fn a_batch_is_a_task_per_url() {
         }
         assert_eq!(site.visits(), 40);
 
+        let body = json!({"urls": urls[..3]}).to_string();
+        let waited = fleet.post("/scrape/batch?wait=20s", &body).await.body;
+        assert_eq!(waited["status"], "completed", "{waited}");
+        assert_eq!(waited["tasks"][2]["status"], "completed", "{waited}");
+
         let answer = fleet
             .post(
                 "/scrape/batch",

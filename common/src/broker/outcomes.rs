@@ -40,6 +40,37 @@ impl Broker {
     }
 }
 
+/// Some of what is recorded from now on, whatever the task.
+#[derive(Debug)]
+pub struct OutcomeSample {
+    pushed: Subscriber,
+}
+
+impl Broker {
+    /// At most so many records, counted by the server: a fleet at full load costs its watchers
+    /// no more than an idle one.
+    pub async fn sample_outcomes(&self, records_max: u64) -> Result<OutcomeSample, BrokerError> {
+        let failed = |error| BrokerError::other("watching outcomes", error);
+        let pushed = self.client.subscribe(outcome("*", "*")).await;
+        let mut pushed = pushed.map_err(failed)?;
+        let bounded = pushed.unsubscribe_after(records_max).await;
+        bounded.map_err(|error| BrokerError::other("watching outcomes", error))?;
+        Ok(OutcomeSample { pushed })
+    }
+}
+
+impl OutcomeSample {
+    /// The next outcome; `None` once the sample is used up.
+    pub async fn next(&mut self) -> Option<Record> {
+        loop {
+            let message = self.pushed.next().await?;
+            if let Some(record) = final_record(&message.payload) {
+                return Some(record);
+            }
+        }
+    }
+}
+
 impl Outcomes {
     /// The task's outcome, once it is recorded. One that was recorded before this subscription
     /// was made is not pushed: look for it first.

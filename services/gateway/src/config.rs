@@ -19,6 +19,8 @@ pub struct Config {
     pub query_wait: Duration,
     /// The most URLs in one batch.
     pub batch_urls_max: usize,
+    /// The most event streams at once: answers, tasks and the fleet, together.
+    pub streams_max: usize,
     /// How long requests under way may take after a stop was asked for.
     #[serde(with = "flotilla_common::service::duration")]
     pub drain_grace: Duration,
@@ -32,6 +34,7 @@ impl Default for Config {
             wait_max: Duration::from_secs(60),
             batch_urls_max: 1_000,
             query_wait: Duration::from_secs(5),
+            streams_max: 1_000,
             drain_grace: Duration::from_secs(10),
         }
     }
@@ -40,6 +43,8 @@ impl Default for Config {
 impl Config {
     /// Proxies and clients give up on an answer long before this.
     const WAIT_MAX: Duration = Duration::from_secs(3_600);
+    /// What a process may have as open files, or so.
+    const STREAMS_MAX: usize = 100_000;
     const BODY_BYTES_MIN: usize = 4 * 1_024;
 
     /// Says which setting is wrong and what would be right.
@@ -64,6 +69,10 @@ impl Config {
             (
                 self.batch_urls_max >= 1,
                 "gateway.batch_urls_max must be 1 or more",
+            ),
+            (
+                (1..=Self::STREAMS_MAX).contains(&self.streams_max),
+                "gateway.streams_max must be 1 to 100000",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {

@@ -15,6 +15,7 @@ mod refusal;
 mod routes;
 mod schedules;
 mod server;
+mod stream;
 mod submit;
 mod task_view;
 mod tasks;
@@ -29,6 +30,7 @@ use flotilla_common::broker::Broker;
 use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{Context, StartError};
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +53,8 @@ struct Gateway {
     stop: CancellationToken,
     /// The requests that have not been answered yet.
     requests: TaskTracker,
+    /// Seats for event streams.
+    streams: Arc<Semaphore>,
 }
 
 /// A category of this fleet, with the slots that one worker process of it has.
@@ -77,6 +81,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     context.readiness.mark();
     let gateway = Gateway {
         broker: broker.clone(),
+        streams: Arc::new(Semaphore::new(config.streams_max)),
         config,
         meter,
         worker,

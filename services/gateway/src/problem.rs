@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     QueueFull,
     StorageFull,
     Unavailable,
+    Unfinished,
     PartlyAccepted,
     Internal,
 }
@@ -46,6 +47,7 @@ impl Kind {
             Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unavailable | Self::PartlyAccepted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unfinished => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -68,6 +70,7 @@ impl Kind {
             Self::QueueFull => "urn:flotilla:problem:queue-full",
             Self::StorageFull => "urn:flotilla:problem:storage-full",
             Self::Unavailable => "urn:flotilla:problem:unavailable",
+            Self::Unfinished => "urn:flotilla:problem:unfinished",
             Self::PartlyAccepted => "urn:flotilla:problem:partly-accepted",
             Self::Internal => "urn:flotilla:problem:internal",
         }
@@ -90,6 +93,7 @@ impl Kind {
             Self::QueueFull => "The queue is full",
             Self::StorageFull => "The broker's storage is full",
             Self::Unavailable => "The fleet cannot answer now",
+            Self::Unfinished => "The task has no outcome yet",
             Self::PartlyAccepted => "Only some of the tasks were accepted",
             Self::Internal => "Something is wrong within the fleet",
         }
@@ -159,34 +163,60 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document {
+/// A problem as it is sent.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document {
+    /// A URN that never changes: what programs tell problems apart by.
     #[serde(rename = "type")]
     urn: &'static str,
     title: &'static str,
     status: u16,
     detail: String,
+    /// The field of the body, or the part of the URL, that is not as it has to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,
+    /// The same for each part of the request that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
     #[serde(flatten)]
     more: Map<String, Value>,
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.kind.status();
-        let document = Document {
+#[derive(Debug, Serialize)]
+struct FieldError {
+    field: String,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+}
+
+impl Problem {
+    pub(crate) fn document(&self) -> Document {
+        let error = |field: &String| FieldError {
+            field: field.clone(),
+            detail: self.detail.clone(),
+            remedy: self.remedy,
+        };
+        Document {
             urn: self.kind.urn(),
             title: self.kind.title(),
-            status: status.as_u16(),
-            detail: self.detail,
-            field: self.field,
+            status: self.kind.status().as_u16(),
+            detail: self.detail.clone(),
+            field: self.field.clone(),
             remedy: self.remedy,
-            more: self.more,
-        };
-        let mut response = (status, axum::Json(document)).into_response();
+            errors: self.field.iter().map(error).collect(),
+            more: self.more.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = axum::Json(self.document());
+        let mut response = (self.kind.status(), document).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

@@ -8,11 +8,11 @@ use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use flotilla_common::model::Category;
 
 use crate::problem::{Kind, Problem};
 use crate::{
-    Gateway, cancel, control, dashboard, dead_letters, documents, fleet, schedules, submit, tasks,
+    Gateway, cancel, control, dashboard, dead_letters, documents, fleet, schedules, stream, submit,
+    tasks,
 };
 
 /// Where the API has always been.
@@ -20,18 +20,19 @@ pub(crate) const BASE: &str = "/api/hp";
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let api = Router::new()
-        .route("/scrape", submit::single(Category::Scraping))
+        .route("/scrape", post(submit::scrape))
         .route("/scrape/batch", post(submit::scrape_batch))
-        .route("/query", submit::single(Category::Query))
-        .route("/embed", submit::single(Category::Embedding))
-        .route("/batch", submit::single(Category::Batch))
-        .route("/maintenance", submit::single(Category::Maintenance))
+        .route("/query", post(submit::query))
+        .route("/embed", post(submit::embed))
+        .route("/batch", post(submit::batch))
+        .route("/maintenance", post(submit::maintenance))
         .route("/documents", get(documents::list))
         .route(
             "/documents/{key}",
             get(documents::show).delete(documents::retire),
         )
         .route("/tasks/{task_id}", get(tasks::show))
+        .route("/tasks/{task_id}/events", get(stream::task_events))
         .route("/tasks/{task_id}/cancel", post(cancel::cancel))
         .route("/schedules", get(schedules::list).post(schedules::create))
         .route(
@@ -50,6 +51,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             "/dead-letters/{task_id}/requeue",
             post(dead_letters::requeue),
         )
+        .route("/events", get(stream::fleet_events))
         .route("/health", get(fleet::health))
         .route("/workers", get(fleet::workers))
         .route("/queues", get(fleet::queues))
@@ -76,7 +78,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the dashboard is at /, the API under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/cancel, /schedules, /dead-letters, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the dashboard is at /, the API under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/events, /tasks/{task_id}/cancel, /schedules, /dead-letters, /events, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

@@ -81,7 +81,7 @@ impl Gateway {
     }
 }
 
-async fn settled(outcomes: &mut Outcomes) -> Record {
+pub(crate) async fn settled(outcomes: &mut Outcomes) -> Record {
     loop {
         match outcomes.wait().await {
             Ok(record) => return record,

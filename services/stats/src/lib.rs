@@ -3,17 +3,15 @@
 //! broker, which names the last event that it contains; a restart goes on from there.
 
 mod config;
-mod follow;
 mod state;
 
-use flotilla_common::broker::{Broker, Requests, STATS_REQUEST};
+use flotilla_common::broker::{Broker, EventFeed, Requests, STATS_REQUEST};
 use flotilla_common::model::Instance;
 use flotilla_common::service::Context;
 use flotilla_common::worker::{Meter, ReportedState, Reporter};
 use tokio::time::{Instant, interval_at};
 
 pub use config::Config;
-use follow::Follower;
 use state::State;
 
 /// Runs until the context's stop; the state is saved last.
@@ -54,7 +52,7 @@ async fn serve(
     mut requests: Requests,
     state: &mut State,
 ) -> anyhow::Result<()> {
-    let mut follower = Follower::new(broker.clone(), state.applied());
+    let mut events = EventFeed::new(broker.clone(), state.applied());
     let caught_up_at = broker.event_log().await?.last;
     let mut is_ready = false;
     let mut saves = interval_at(Instant::now() + config.save_every, config.save_every);
@@ -66,7 +64,7 @@ async fn serve(
         }
         tokio::select! {
             () = context.stop.cancelled() => return Ok(()),
-            stored = follower.next() => state.apply(stored),
+            stored = events.next() => state.apply(stored),
             Some(request) = requests.next() => {
                 let snapshot = state.snapshot(config.alive_within);
                 request.respond(serde_json::to_vec(&snapshot)?.into()).await;

@@ -6,6 +6,7 @@ pub(crate) mod http;
 mod process;
 pub(crate) mod raw;
 mod site;
+pub(crate) mod sse;
 mod worker;
 
 use std::time::Duration;

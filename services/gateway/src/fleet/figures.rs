@@ -6,7 +6,7 @@ use flotilla_common::model::{Counts, Histogram};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     /// Tasks that have their outcome.
     total_tasks: u64,
     completed: u64,
@@ -32,7 +32,7 @@ struct Spread {
 }
 
 impl Figures {
-    pub(super) fn of(counts: &Counts) -> Self {
+    pub(crate) fn of(counts: &Counts) -> Self {
         let ran = counts.completed + counts.failed;
         Self {
             total_tasks: ran + counts.cancelled + counts.expired,

@@ -24,6 +24,7 @@ use flotilla_common::model::Category;
 use futures::future::try_join_all;
 
 use self::breakers::Breakers;
+pub(crate) use self::figures::Figures;
 use self::health::Health;
 use self::queues::Queues;
 use self::stats::Stats;

@@ -1,11 +1,14 @@
 //! A task per URL. All are checked before the first one is submitted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use flotilla_common::broker::Outcomes;
 use flotilla_common::model::{Category, NewTask, TaskId};
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -31,16 +34,38 @@ pub(crate) async fn scrape_batch(
     if Key::of(&headers)?.is_some() {
         return Err(one_by_one("idempotency_key"));
     }
-    if wait.time().is_some() {
-        return Err(Problem::invalid("wait", "wait: a batch is not waited for")
-            .remedy("look at each task's check_url, which takes ?wait="));
-    }
     let batch = Batch::take(fields, gateway.config.batch_urls_max)?;
+    // Subscribed before the tasks are submitted: an outcome can come before the PubAck.
+    let watched = match wait.time() {
+        Some(wait) => Some((gateway.watch_all(&batch.tasks).await?, wait)),
+        None => None,
+    };
     let stored = match batch.run_at {
         None => gateway.broker.submit_all(&batch.tasks).await,
         Some(at) => gateway.schedule_all(&batch.tasks, at).await,
     };
-    answer(batch, stored).map(Json)
+    let mut answer = answer(batch, stored)?;
+    if let Some((outcomes, wait)) = watched {
+        answer.set_statuses(&gateway.outcomes(outcomes, wait).await);
+    }
+    Ok(Json(answer))
+}
+
+impl Gateway {
+    async fn watch_all(&self, tasks: &[NewTask]) -> Result<Vec<Outcomes>, Problem> {
+        let watching = tasks.iter().map(|task| self.broker.watch_outcome(&task.id));
+        Ok(try_join_all(watching).await?)
+    }
+
+    /// How each of the tasks ended, in their order, where it did in time.
+    async fn outcomes(&self, outcomes: Vec<Outcomes>, wait: Duration) -> Vec<Option<&'static str>> {
+        // Only the name is kept: a batch has many results, and each may be large.
+        let ended = outcomes.into_iter().map(async |mut outcomes| {
+            let record = self.outcome(&mut outcomes, wait).await;
+            record.map(|record| record.status.name())
+        });
+        join_all(ended).await
+    }
 }
 
 #[derive(Debug)]

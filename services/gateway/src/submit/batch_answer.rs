@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::batch::Batch;
 use super::fields::Terms;
-use super::single::check_url;
+use super::submission::check_url;
 use crate::problem::{Kind, Problem};
 use crate::refusal::{log, of_submission};
 
@@ -94,6 +94,21 @@ impl BatchAccepted {
     }
 }
 
+impl BatchAccepted {
+    /// What became of the tasks, in their order, where that is known.
+    pub(super) fn set_statuses(&mut self, ended: &[Option<&'static str>]) {
+        for (task, ended) in self.tasks.iter_mut().zip(ended) {
+            task.status = ended.unwrap_or(task.status);
+        }
+        let mut statuses = self.tasks.iter().map(|task| task.status);
+        let first = statuses.next().unwrap_or(self.status);
+        // One word for all only where it holds for all.
+        if statuses.all(|status| status == first) {
+            self.status = first;
+        }
+    }
+}
+
 impl AcceptedUrl {
     fn new(task_id: TaskId, url: String, status: &'static str) -> Self {
         Self {
@@ -147,6 +162,20 @@ mod tests {
         assert_eq!(json["count"], 2);
         assert_eq!(json["tasks"][1]["url"], "http://b/");
         assert_eq!(json["tasks"][1]["task_id"], json["task_ids"][1]);
+    }
+
+    #[test]
+    fn what_became_of_the_tasks_is_told_of_each() {
+        let mut answer = answer(two(), vec![STORED, STORED]).unwrap();
+        answer.set_statuses(&[Some("completed"), None]);
+        let json = serde_json::to_value(&answer).unwrap();
+        assert_eq!(json["status"], "queued");
+        assert_eq!(json["tasks"][0]["status"], "completed");
+        answer.set_statuses(&[Some("completed"), Some("completed")]);
+        assert_eq!(
+            serde_json::to_value(&answer).unwrap()["status"],
+            "completed"
+        );
     }
 
     #[test]

@@ -5,8 +5,10 @@ mod batch_answer;
 mod fields;
 mod later;
 mod single;
+mod submission;
 mod url;
 
 pub(crate) use batch::scrape_batch;
 pub(crate) use fields::Terms;
-pub(crate) use single::{check_payload, single};
+pub(crate) use single::{batch, check_payload, embed, maintenance, query, scrape};
+pub(crate) use submission::Accepted;

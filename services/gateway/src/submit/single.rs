@@ -1,28 +1,22 @@
-//! One task: submitted, and waited for where the caller asks for it.
+//! The calls that submit one task, and what is checked of it before anybody has it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::{MethodRouter, post};
-use flotilla_common::model::{Category, Manifest, NewTask, Order, TaskId};
-use jiff::Timestamp;
-use serde::Serialize;
+use axum::response::{IntoResponse, Response};
+use flotilla_common::model::{Category, Manifest, Order};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::fields::{Key, OWN_FIELDS, Terms, check_brand, take_id};
-use super::later::take_run_at;
+use super::fields::{OWN_FIELDS, check_brand};
+use super::submission::Answer;
 use super::url;
 use crate::Gateway;
 use crate::body::Fields;
 use crate::problem::{Kind, Problem};
-use crate::refusal::{log, of_submission};
-use crate::routes::BASE;
-use crate::task_view::TaskView;
-use crate::tasks::Found;
+use crate::stream::Streamed;
 use crate::wait::Wait;
 
 /// Longer ones are no questions; the worker has the same limit.
@@ -33,24 +27,65 @@ const QUESTION_CHARS_MAX: usize = 2_000;
 const RENDER: [&str; 3] = ["auto", "always", "never"];
 const SELECTOR_BYTES_MAX: usize = 512;
 
-/// The call that submits one task of a category.
-pub(crate) fn single(category: Category) -> MethodRouter<Arc<Gateway>> {
-    post(
-        async move |State(gateway): State<Arc<Gateway>>,
-                    wait: Wait,
-                    headers: HeaderMap,
-                    fields: Fields| {
-            let wait = match category {
-                // Answers with the answer, unless it takes longer than people wait.
-                Category::Query => wait.or(gateway.config.query_wait),
-                Category::Scraping
-                | Category::Embedding
-                | Category::Batch
-                | Category::Maintenance => wait,
-            };
-            gateway.take(category, fields, &headers, wait).await
-        },
-    )
+type Taken = Result<Json<Answer>, Problem>;
+
+pub(crate) async fn scrape(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Taken {
+    gateway
+        .take(Category::Scraping, fields, &headers, wait)
+        .await
+}
+
+pub(crate) async fn embed(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Taken {
+    gateway
+        .take(Category::Embedding, fields, &headers, wait)
+        .await
+}
+
+pub(crate) async fn batch(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Taken {
+    gateway.take(Category::Batch, fields, &headers, wait).await
+}
+
+pub(crate) async fn maintenance(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Taken {
+    gateway
+        .take(Category::Maintenance, fields, &headers, wait)
+        .await
+}
+
+/// Answers with the answer, unless it takes longer than people wait; or with events, where
+/// the caller wants to see it while it is made.
+pub(crate) async fn query(
+    State(gateway): State<Arc<Gateway>>,
+    wait: Wait,
+    streamed: Streamed,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    if streamed.is_wanted() {
+        return gateway.answer_in_pieces(fields, &headers, wait).await;
+    }
+    let wait = wait.or(gateway.config.query_wait);
+    let answer = gateway.take(Category::Query, fields, &headers, wait).await;
+    answer.map(IntoResponse::into_response)
 }
 
 /// What can be told of a payload before a worker has it; the worker checks all of it.
@@ -140,180 +175,9 @@ fn check_texts(fields: &Fields) -> Result<(), Problem> {
     }
 }
 
-/// A task as its caller wants it.
-#[derive(Debug)]
-struct Submission {
-    task: NewTask,
-    id_is_chosen: bool,
-    run_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Answer {
-    Accepted(Accepted),
-    Outcome(Box<TaskView>),
-}
-
-/// The task is in good hands; `check_url` tells what becomes of it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Accepted {
-    task_id: TaskId,
-    status: &'static str,
-    category: Category,
-    check_url: String,
-    priority: &'static str,
-    /// When it will be queued, if not at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<Timestamp>,
-    /// The task was submitted before, and was not stored again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    duplicate: bool,
-}
-
-pub(super) fn check_url(id: &TaskId) -> String {
-    format!("{BASE}/tasks/{id}")
-}
-
-impl Submission {
-    fn take(category: Category, mut fields: Fields, key: Option<Key>) -> Result<Self, Problem> {
-        let terms = Terms::take(category, &mut fields)?;
-        let run_at = take_run_at(&mut fields)?;
-        let chosen = take_id(category, &mut fields, key)?;
-        let id_is_chosen = chosen.is_some();
-        let id = chosen.unwrap_or_else(|| TaskId::generate(category));
-        Ok(Self {
-            task: terms.task(id, fields.to_payload()),
-            id_is_chosen,
-            run_at,
-        })
-    }
-}
-
-impl Gateway {
-    async fn take(
-        &self,
-        category: Category,
-        fields: Fields,
-        headers: &HeaderMap,
-        wait: Wait,
-    ) -> Result<Json<Answer>, Problem> {
-        let key = Key::of(headers)?;
-        check_payload(category, &fields)?;
-        let submission = Submission::take(category, fields, key)?;
-        self.submit(submission, wait.time()).await.map(Json)
-    }
-
-    async fn submit(
-        &self,
-        submission: Submission,
-        wait: Option<Duration>,
-    ) -> Result<Answer, Problem> {
-        let Submission {
-            task,
-            id_is_chosen,
-            run_at,
-        } = submission;
-        // Subscribed before the task is submitted: its outcome can come before the PubAck.
-        let mut waiting = match wait {
-            Some(wait) => Some((self.broker.watch_outcome(&task.id).await?, wait)),
-            None => None,
-        };
-        // The broker tells repetitions for a few minutes only; the task's record for days.
-        let mut found = match id_is_chosen {
-            true => self.find(&task.id).await?,
-            false => None,
-        };
-        let mut duplicate = found.is_some();
-        if !duplicate {
-            let stored = self.submit_when(&task, run_at).await;
-            let stored = stored.map_err(|error| {
-                let problem = of_submission(&error, &task.id);
-                log(&error, &problem);
-                problem
-            })?;
-            // For an id of our own making it only means that a publish had to be repeated.
-            duplicate = stored.duplicate && id_is_chosen;
-            if duplicate {
-                found = self.glance(&task.id).await;
-            }
-        }
-        if let Some((outcomes, wait)) = &mut waiting {
-            // A task submitted before may have its outcome already; no push comes for it then.
-            if !found.as_ref().is_some_and(Found::is_final) {
-                found = match self.outcome(outcomes, *wait).await {
-                    Some(record) => Some(Found::Recorded(record)),
-                    None => self.glance(&task.id).await,
-                };
-            }
-            if let Some(found) = found.take_if(|found| found.is_final()) {
-                return Ok(Answer::Outcome(Box::new(TaskView::of(found))));
-            }
-        }
-        let submitted = run_at.map_or("queued", |_| "scheduled");
-        let status = found.as_ref().map_or(submitted, Found::status);
-        let run_at = run_at.filter(|_| !duplicate);
-        Ok(Answer::Accepted(Accepted::new(
-            &task, status, duplicate, run_at,
-        )))
-    }
-}
-
-impl Accepted {
-    fn new(
-        task: &NewTask,
-        status: &'static str,
-        duplicate: bool,
-        run_at: Option<Timestamp>,
-    ) -> Self {
-        Self {
-            check_url: check_url(&task.id),
-            task_id: task.id.clone(),
-            status,
-            category: task.category,
-            priority: task.priority.api_name(),
-            run_at,
-            duplicate,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use flotilla_common::model::Priority;
-    use serde_json::json;
-
     use super::*;
-
-    fn submission(json: &str) -> Submission {
-        let fields = Fields::parse(json.as_bytes()).unwrap();
-        Submission::take(Category::Scraping, fields, None).unwrap()
-    }
-
-    #[test]
-    fn an_accepted_task_has_the_shape_of_the_contract() {
-        let submission = submission(r#"{"url":"http://a/","task_id":"mine"}"#);
-        let accepted = Accepted::new(&submission.task, "queued", false, None);
-        let expected = json!({
-            "task_id": "mine", "status": "queued", "category": "scraping",
-            "check_url": "/api/hp/tasks/mine", "priority": "NORMAL",
-        });
-        assert_eq!(serde_json::to_value(accepted).unwrap(), expected);
-    }
-
-    #[test]
-    fn the_payload_is_the_body_without_what_is_ours() {
-        let body = r#"{"url":"http://a/","brand":"b","render":"auto","priority":"HIGH","max_retries":1,"task_id":"mine"}"#;
-        let Submission {
-            task, id_is_chosen, ..
-        } = submission(body);
-        assert_eq!(
-            task.payload,
-            r#"{"brand":"b","render":"auto","url":"http://a/"}"#
-        );
-        assert_eq!(task.priority, Priority::High);
-        assert!(id_is_chosen);
-    }
 
     #[test]
     fn maintenance_is_checked_at_the_edge() {
@@ -352,12 +216,5 @@ mod tests {
         assert!(error.contains("auto, always, never"), "{error}");
         let error = check(r#","wait_for":" ""#).unwrap_err();
         assert!(error.contains("CSS selector"), "{error}");
-    }
-
-    #[test]
-    fn an_id_is_made_where_none_is_chosen() {
-        let submission = submission(r#"{"url":"http://a/"}"#);
-        assert!(submission.task.id.as_str().starts_with("scrape_"));
-        assert!(!submission.id_is_chosen);
     }
 }

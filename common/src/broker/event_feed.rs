@@ -1,22 +1,31 @@
 //! The event log as one endless stream, whatever happens to the broker.
 
+use std::fmt;
 use std::time::Duration;
 
-use flotilla_common::broker::{Broker, BrokerError, StoredEvent};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
+use super::{Broker, BrokerError, StoredEvent};
+
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-pub(crate) struct Follower {
+pub struct EventFeed {
     broker: Broker,
     last: u64,
     events: Option<BoxStream<'static, Result<StoredEvent, BrokerError>>>,
 }
 
-impl Follower {
+impl fmt::Debug for EventFeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("EventFeed");
+        shown.field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+impl EventFeed {
     /// Follows from the event after `last`.
-    pub(crate) fn new(broker: Broker, last: u64) -> Self {
+    pub fn new(broker: Broker, last: u64) -> Self {
         Self {
             broker,
             last,
@@ -25,7 +34,7 @@ impl Follower {
     }
 
     /// The next event. May be dropped while it waits, and called again.
-    pub(crate) async fn next(&mut self) -> StoredEvent {
+    pub async fn next(&mut self) -> StoredEvent {
         loop {
             match self.try_next().await {
                 Ok(Some(stored)) => {

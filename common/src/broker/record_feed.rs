@@ -1,0 +1,96 @@
+//! What becomes of one task, as it is stored: every state, every word of progress, the outcome.
+
+use std::time::Duration;
+
+use async_nats::{Message, Subscriber};
+use futures::StreamExt;
+use tokio::sync::watch;
+
+use super::records::StoredRecord;
+use super::subjects::outcome;
+use super::{Broker, BrokerError};
+use crate::model::{Record, TaskId};
+
+/// A push can be lost with a connection, ours or one between servers: look again after so long.
+const LOOK_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(15);
+
+/// A subscription to one task's records, made before the task is looked up.
+#[derive(Debug)]
+pub struct RecordFeed {
+    broker: Broker,
+    id: TaskId,
+    pushed: Subscriber,
+    connections: watch::Receiver<u64>,
+    last_revision: u64,
+    look_again: Duration,
+}
+
+impl Broker {
+    pub async fn watch_record(&self, id: &TaskId) -> Result<RecordFeed, BrokerError> {
+        let pushed = self.client.subscribe(outcome("*", id.as_str())).await;
+        let pushed =
+            pushed.map_err(|error| BrokerError::other(format!("following task {id}"), error))?;
+        let mut connections = self.connections();
+        connections.mark_unchanged();
+        Ok(RecordFeed {
+            broker: self.clone(),
+            id: id.clone(),
+            pushed,
+            connections,
+            last_revision: 0,
+            look_again: LOOK_AGAIN_FIRST,
+        })
+    }
+}
+
+impl RecordFeed {
+    /// The next record that is newer than all before. States that passed while the connection
+    /// was away are not told one by one: only the last word is kept.
+    pub async fn next(&mut self) -> Result<StoredRecord, BrokerError> {
+        loop {
+            let found = tokio::select! {
+                Some(message) = self.pushed.next() => match pushed(&message) {
+                    Some(record) => Ok(Some(record)),
+                    None => self.broker.record(&self.id).await,
+                },
+                _ = self.connections.changed() => self.broker.record(&self.id).await,
+                () = tokio::time::sleep(self.look_again) => {
+                    self.look_again = LOOK_AGAIN_MAX;
+                    self.broker.record(&self.id).await
+                }
+            };
+            match found {
+                Ok(Some(found)) if found.revision > self.last_revision => {
+                    self.last_revision = found.revision;
+                    return Ok(found);
+                }
+                Ok(_) => {}
+                Err(error @ BrokerError::Unreadable { .. }) => return Err(error),
+                // A broker that is away comes back, and so does the task's last word.
+                Err(error) => {
+                    tracing::debug!(task_id = %self.id, %error, "could not look for a record");
+                    self.look_again = LOOK_AGAIN_FIRST;
+                }
+            }
+        }
+    }
+
+    /// Nothing up to this revision is told any more.
+    pub fn skip_to(&mut self, revision: u64) {
+        self.last_revision = self.last_revision.max(revision);
+    }
+}
+
+/// A pushed record that is no outcome. An outcome is read from where it is stored: what it
+/// brings may be too large for a push.
+fn pushed(message: &Message) -> Option<StoredRecord> {
+    let headers = message.headers.as_ref()?;
+    let revision = headers
+        .get(async_nats::header::NATS_SEQUENCE)?
+        .as_str()
+        .parse()
+        .ok()?;
+    let record: Record = serde_json::from_slice(&message.payload).ok()?;
+    (!record.status.is_final()).then_some(StoredRecord { record, revision })
+}

@@ -1,0 +1,227 @@
+//! What becomes of one task: `state` when it changes, `progress` while it runs, and in the end
+//! `result`. An event's id is the revision of the record that it tells of, 0 before there is
+//! one: whoever comes back with `Last-Event-ID` is told what is new since.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use flotilla_common::broker::{BrokerError, RecordFeed, StoredRecord};
+use flotilla_common::model::{Progress, Record, Status, TaskId};
+use futures::{Stream, stream};
+use serde::Serialize;
+
+use super::{Seat, draining, event, failed, last_event_id, respond};
+use crate::Gateway;
+use crate::problem::Problem;
+use crate::routes::BASE;
+use crate::task_view::TaskView;
+use crate::tasks::{Found, parse_id, unknown};
+
+pub(crate) async fn events(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id = parse_id(id)?;
+    let seen = last_event_id(&headers)?;
+    let seat = gateway.seat()?;
+    // Before the look-up, which is the barrier behind which nothing can be missed.
+    let mut feed = gateway.broker.watch_record(&id).await?;
+    let Some((revision, found)) = gateway.find_revision(&id).await? else {
+        return Err(unknown(&id));
+    };
+    let is_news = seen.is_none_or(|seen| seen < revision);
+    if found.is_final() && !is_news {
+        // To a browser: it is over, do not come back.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    feed.skip_to(revision);
+    let mut told = Told::default();
+    if let Found::Recorded(record) = &found {
+        told.news(record);
+    }
+    let watched = Watched {
+        check_url: format!("{BASE}/tasks/{id}"),
+        gateway,
+        feed,
+        first: is_news.then_some((revision, found)),
+        told,
+        has_ended: false,
+        _seat: seat,
+    };
+    Ok(respond(watched.events()))
+}
+
+impl Gateway {
+    /// A task with the revision of its record, 0 where there is none yet.
+    async fn find_revision(&self, id: &TaskId) -> Result<Option<(u64, Found)>, BrokerError> {
+        match self.find(id).await? {
+            Some(Found::Recorded(record)) => {
+                let stored = self.broker.record_in(record.category, id).await?;
+                Ok(stored.map(|stored| (stored.revision, Found::Recorded(stored.record))))
+            }
+            found => Ok(found.map(|found| (0, found))),
+        }
+    }
+}
+
+struct Watched {
+    gateway: Arc<Gateway>,
+    check_url: String,
+    feed: RecordFeed,
+    /// How the task was found, where the client does not know it.
+    first: Option<(u64, Found)>,
+    told: Told,
+    has_ended: bool,
+    _seat: Seat,
+}
+
+/// Progress, with the attempt that made it.
+#[derive(Debug, Serialize)]
+struct Step<'a> {
+    attempt: u32,
+    #[serde(flatten)]
+    progress: &'a Progress,
+}
+
+impl Watched {
+    fn events(self) -> impl Stream<Item = Event> + Send + 'static {
+        stream::unfold(self, |mut watched| async move {
+            let event = watched.next().await?;
+            Some((event, watched))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        if self.has_ended {
+            return None;
+        }
+        if let Some((revision, found)) = self.first.take() {
+            return Some(self.state(revision, found).await);
+        }
+        loop {
+            let stored = tokio::select! {
+                stored = self.feed.next() => stored,
+                () = self.gateway.stop.cancelled() => {
+                    self.has_ended = true;
+                    return Some(failed(&draining(&self.check_url)));
+                }
+            };
+            let StoredRecord { record, revision } = match stored {
+                Ok(stored) => stored,
+                Err(error) => {
+                    self.has_ended = true;
+                    return Some(failed(&error.into()));
+                }
+            };
+            match self.told.news(&record) {
+                News::None => {}
+                News::State => return Some(self.state(revision, Found::Recorded(record)).await),
+                News::Progress => {
+                    let attempt = record.attempt;
+                    let step = record.progress.as_ref();
+                    let step = step.map(|progress| Step { attempt, progress });
+                    return Some(event("progress", &step).id(revision.to_string()));
+                }
+            }
+        }
+    }
+
+    async fn state(&mut self, revision: u64, found: Found) -> Event {
+        self.has_ended = found.is_final();
+        let name = if self.has_ended { "result" } else { "state" };
+        let waiting = self.gateway.why_it_waits(&found).await;
+        let view = TaskView::of(found).with_waiting(waiting);
+        event(name, &view).id(revision.to_string())
+    }
+}
+
+/// What the client knows.
+#[derive(Debug, Default)]
+struct Told {
+    /// The attempt and its status without what comes with it, but for the time of the next one.
+    state: Option<(u32, &'static str, Option<jiff::Timestamp>)>,
+    progress: Option<Progress>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    None,
+    State,
+    Progress,
+}
+
+impl Told {
+    fn news(&mut self, record: &Record) -> News {
+        let until = match &record.status {
+            Status::Retrying { retry_at: until } | Status::Deferred { until, .. } => Some(*until),
+            _ => None,
+        };
+        let state = Some((record.attempt, record.status.name(), until));
+        let is_state = std::mem::replace(&mut self.state, state) != state;
+        let progress = record.progress.clone();
+        let is_progress = std::mem::replace(&mut self.progress, progress) != record.progress;
+        match (is_state, is_progress && record.progress.is_some()) {
+            (true, _) => News::State,
+            (false, true) => News::Progress,
+            (false, false) => News::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_common::model::{Category, Priority};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn record(attempt: u32, status: Status, percent: Option<f64>) -> Record {
+        Record {
+            task_id: "mine".parse().unwrap(),
+            category: Category::Batch,
+            priority: Priority::Normal,
+            status,
+            submitted_at: Timestamp::UNIX_EPOCH,
+            sequence: 1,
+            worker: "w".to_owned(),
+            attempt,
+            failed_attempts: vec![],
+            progress: percent.map(|percent| Progress {
+                percent,
+                message: String::new(),
+                at: Timestamp::UNIX_EPOCH,
+            }),
+            checkpoint: None,
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn only_news_are_told() {
+        let running = || Status::Running {
+            started_at: Timestamp::UNIX_EPOCH,
+        };
+        let retrying = |second| Status::Retrying {
+            retry_at: Timestamp::from_second(second).unwrap(),
+        };
+        let mut told = Told::default();
+        let records = [
+            (record(1, running(), None), News::State),
+            (record(1, running(), None), News::None),
+            (record(1, running(), Some(5.0)), News::Progress),
+            (record(1, running(), Some(5.0)), News::None),
+            (record(1, running(), Some(6.0)), News::Progress),
+            (record(1, retrying(5), Some(6.0)), News::State),
+            (record(1, retrying(9), Some(6.0)), News::State),
+            (record(2, running(), None), News::State),
+        ];
+        for (record, news) in records {
+            assert_eq!(told.news(&record), news, "{record:?}");
+        }
+    }
+}

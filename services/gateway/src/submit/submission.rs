@@ -1,0 +1,240 @@
+//! One task as its caller wants it: submitted, and waited for where the caller asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use flotilla_common::model::{Category, NewTask, TaskId};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::fields::{Key, Terms, take_id};
+use super::later::take_run_at;
+use super::single::check_payload;
+use crate::Gateway;
+use crate::body::Fields;
+use crate::problem::Problem;
+use crate::refusal::{log, of_submission};
+use crate::routes::BASE;
+use crate::stream::{Following, respond};
+use crate::task_view::TaskView;
+use crate::tasks::Found;
+use crate::wait::Wait;
+
+/// A task as its caller wants it.
+#[derive(Debug)]
+struct Submission {
+    task: NewTask,
+    id_is_chosen: bool,
+    run_at: Option<Timestamp>,
+}
+
+/// What the broker has of it.
+#[derive(Debug, Default)]
+struct Placed {
+    /// What was known of it already, where it was submitted before.
+    found: Option<Found>,
+    is_duplicate: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Accepted(Accepted),
+    Outcome(Box<TaskView>),
+}
+
+/// The task is in good hands; `check_url` tells what becomes of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Accepted {
+    task_id: TaskId,
+    status: &'static str,
+    category: Category,
+    pub(crate) check_url: String,
+    priority: &'static str,
+    /// When it will be queued, if not at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_at: Option<Timestamp>,
+    /// The task was submitted before, and was not stored again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+pub(super) fn check_url(id: &TaskId) -> String {
+    format!("{BASE}/tasks/{id}")
+}
+
+impl Submission {
+    fn take(category: Category, mut fields: Fields, key: Option<Key>) -> Result<Self, Problem> {
+        let terms = Terms::take(category, &mut fields)?;
+        let run_at = take_run_at(&mut fields)?;
+        let chosen = take_id(category, &mut fields, key)?;
+        let id_is_chosen = chosen.is_some();
+        let id = chosen.unwrap_or_else(|| TaskId::generate(category));
+        Ok(Self {
+            task: terms.task(id, fields.to_payload()),
+            id_is_chosen,
+            run_at,
+        })
+    }
+}
+
+impl Gateway {
+    pub(super) async fn take(
+        &self,
+        category: Category,
+        fields: Fields,
+        headers: &HeaderMap,
+        wait: Wait,
+    ) -> Result<Json<Answer>, Problem> {
+        let key = Key::of(headers)?;
+        check_payload(category, &fields)?;
+        let submission = Submission::take(category, fields, key)?;
+        self.submit(submission, wait.time()).await.map(Json)
+    }
+
+    /// The same for a question, whose answer is told while it is made.
+    pub(super) async fn answer_in_pieces(
+        self: Arc<Self>,
+        mut fields: Fields,
+        headers: &HeaderMap,
+        wait: Wait,
+    ) -> Result<Response, Problem> {
+        let key = Key::of(headers)?;
+        check_payload(Category::Query, &fields)?;
+        // The worker says its words to whoever listens only where it is asked to.
+        fields.set("stream", true);
+        let submission = Submission::take(Category::Query, fields, key)?;
+        let wait = wait.or(self.config.wait_max).time().unwrap_or_default();
+        let seat = self.seat()?;
+        let id = &submission.task.id;
+        let tokens = self.broker.watch_tokens(Category::Query, id).await?;
+        let outcomes = self.broker.watch_outcome(id).await?;
+        let placed = self.place(&submission).await?;
+        let accepted = Accepted::of(&submission, &placed);
+        let mut following = Following::new(self, seat, &accepted, tokens, outcomes, wait);
+        if let Some(outcome) = placed.found.filter(Found::is_final) {
+            following.finish(outcome);
+        }
+        Ok(respond(following.events()))
+    }
+
+    async fn submit(
+        &self,
+        submission: Submission,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Problem> {
+        // Subscribed before the task is submitted: its outcome can come before the PubAck.
+        let mut waiting = match wait {
+            Some(wait) => Some((self.broker.watch_outcome(&submission.task.id).await?, wait)),
+            None => None,
+        };
+        let mut placed = self.place(&submission).await?;
+        if let Some((outcomes, wait)) = &mut waiting {
+            // A task submitted before may have its outcome already; no push comes for it then.
+            if !placed.found.as_ref().is_some_and(Found::is_final) {
+                placed.found = match self.outcome(outcomes, *wait).await {
+                    Some(record) => Some(Found::Recorded(record)),
+                    None => self.glance(&submission.task.id).await,
+                };
+            }
+            if let Some(found) = placed.found.take_if(|found| found.is_final()) {
+                return Ok(Answer::Outcome(Box::new(TaskView::of(found))));
+            }
+        }
+        Ok(Answer::Accepted(Accepted::of(&submission, &placed)))
+    }
+
+    /// Hands the task to the broker, unless it has it already.
+    async fn place(&self, submission: &Submission) -> Result<Placed, Problem> {
+        let task = &submission.task;
+        // The broker tells repetitions for a few minutes only; the task's record for days.
+        if submission.id_is_chosen
+            && let Some(found) = self.find(&task.id).await?
+        {
+            return Ok(Placed {
+                found: Some(found),
+                is_duplicate: true,
+            });
+        }
+        let stored = self.submit_when(task, submission.run_at).await;
+        let stored = stored.map_err(|error| {
+            let problem = of_submission(&error, &task.id);
+            log(&error, &problem);
+            problem
+        })?;
+        // For an id of our own making it only means that a publish had to be repeated.
+        let is_duplicate = stored.duplicate && submission.id_is_chosen;
+        let found = match is_duplicate {
+            true => self.glance(&task.id).await,
+            false => None,
+        };
+        Ok(Placed {
+            found,
+            is_duplicate,
+        })
+    }
+}
+
+impl Accepted {
+    fn of(submission: &Submission, placed: &Placed) -> Self {
+        let Submission { task, run_at, .. } = submission;
+        let submitted = run_at.map_or("queued", |_| "scheduled");
+        Self {
+            check_url: check_url(&task.id),
+            task_id: task.id.clone(),
+            status: placed.found.as_ref().map_or(submitted, Found::status),
+            category: task.category,
+            priority: task.priority.api_name(),
+            run_at: run_at.filter(|_| !placed.is_duplicate),
+            duplicate: placed.is_duplicate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_common::model::Priority;
+    use serde_json::json;
+
+    use super::*;
+
+    fn submission(json: &str) -> Submission {
+        let fields = Fields::parse(json.as_bytes()).unwrap();
+        Submission::take(Category::Scraping, fields, None).unwrap()
+    }
+
+    #[test]
+    fn an_accepted_task_has_the_shape_of_the_contract() {
+        let submission = submission(r#"{"url":"http://a/","task_id":"mine"}"#);
+        let accepted = Accepted::of(&submission, &Placed::default());
+        let expected = json!({
+            "task_id": "mine", "status": "queued", "category": "scraping",
+            "check_url": "/api/hp/tasks/mine", "priority": "NORMAL",
+        });
+        assert_eq!(serde_json::to_value(accepted).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_payload_is_the_body_without_what_is_ours() {
+        let body = r#"{"url":"http://a/","brand":"b","render":"auto","priority":"HIGH","max_retries":1,"task_id":"mine"}"#;
+        let Submission {
+            task, id_is_chosen, ..
+        } = submission(body);
+        assert_eq!(
+            task.payload,
+            r#"{"brand":"b","render":"auto","url":"http://a/"}"#
+        );
+        assert_eq!(task.priority, Priority::High);
+        assert!(id_is_chosen);
+    }
+
+    #[test]
+    fn an_id_is_made_where_none_is_chosen() {
+        let submission = submission(r#"{"url":"http://a/"}"#);
+        assert!(submission.task.id.as_str().starts_with("scrape_"));
+        assert!(!submission.id_is_chosen);
+    }
+}
