@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod access;
 mod answers;
 mod batch;
 mod breakers;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use flotilla_common::service::{Flags, Settings, stop_on_signals};
 
-use crate::up;
+use crate::{keys, up};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -37,12 +37,16 @@ enum Command {
         #[arg(long, value_name = "PORT")]
         nats_port: Option<u16>,
     },
+    /// API keys: make, list, rotate and revoke them
+    #[command(subcommand)]
+    Keys(keys::Command),
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let mut settings = cli.flags.settings()?;
     match cli.command {
+        Command::Keys(command) => return keys::run(command, &settings),
         Command::Up {
             nats_url,
             listen,

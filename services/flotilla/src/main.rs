@@ -5,6 +5,7 @@ mod cli;
 mod config_file;
 mod embedded;
 mod fleet;
+mod keys;
 mod up;
 
 fn main() -> std::process::ExitCode {

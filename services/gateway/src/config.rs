@@ -1,5 +1,6 @@
 //! Section `[gateway]`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,6 +10,15 @@ use serde::Deserialize;
 pub struct Config {
     /// The address and port of the HTTP API.
     pub listen: String,
+    /// The API keys, as `flotilla keys` makes them. Where there are any, every call needs one.
+    pub keys_file: Option<PathBuf>,
+    /// Serves everybody without a key even where the address is not this machine's alone.
+    pub open_to_all: bool,
+    /// What one key may send, on average and at once, where the key says nothing else.
+    pub requests_per_second: f64,
+    pub requests_burst: u32,
+    /// Origins whose web pages may use the API, like `https://app.example.com`.
+    pub cors_origins: Vec<String>,
     /// The largest request body; a larger one is refused before anything parses it.
     pub body_bytes_max: usize,
     /// The longest that `?wait=` may ask for.
@@ -30,6 +40,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
+            keys_file: None,
+            open_to_all: false,
+            requests_per_second: 100.0,
+            requests_burst: 200,
+            cors_origins: Vec::new(),
             body_bytes_max: 1_024 * 1_024,
             wait_max: Duration::from_secs(60),
             batch_urls_max: 1_000,
@@ -53,6 +68,18 @@ impl Config {
             (
                 self.listen.contains(':'),
                 "gateway.listen needs an address and a port, like 127.0.0.1:8080",
+            ),
+            (
+                self.requests_per_second.is_finite() && self.requests_per_second > 0.0,
+                "gateway.requests_per_second must be more than 0",
+            ),
+            (
+                self.requests_burst >= 1,
+                "gateway.requests_burst must be 1 or more",
+            ),
+            (
+                self.cors_origins.iter().all(|origin| is_origin(origin)),
+                "gateway.cors_origins needs whole origins, like https://app.example.com, without a path",
             ),
             (
                 self.body_bytes_max >= Self::BODY_BYTES_MIN,
@@ -82,6 +109,12 @@ impl Config {
     }
 }
 
+/// Scheme and authority, as a browser sends them; a wildcard would be everybody.
+fn is_origin(text: &str) -> bool {
+    let url = url::Url::parse(text);
+    url.is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +122,21 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn an_origin_is_whole() {
+        assert!(is_origin("https://app.example.com") && is_origin("http://127.0.0.1:3000"));
+        for text in [
+            "*",
+            "null",
+            "app.example.com",
+            "https://a/",
+            "https://a/b",
+            "file:///a",
+        ] {
+            assert!(!is_origin(text), "{text}");
+        }
     }
 
     #[test]

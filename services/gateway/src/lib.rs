@@ -1,6 +1,7 @@
 //! The gateway: the fleet's HTTP API. It keeps nothing itself: tasks go to the broker, records
 //! come from the broker, and what the fleet does is asked of the stats service.
 
+mod access;
 mod body;
 mod cancel;
 mod config;
@@ -31,9 +32,11 @@ use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{Context, StartError};
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use access::{AccessError, keys};
 pub use config::Config;
 pub use server::ListenError;
 
@@ -53,6 +56,10 @@ struct Gateway {
     stop: CancellationToken,
     /// The requests that have not been answered yet.
     requests: TaskTracker,
+    /// The keys, where they are asked for.
+    keyring: Option<Arc<access::Keyring>>,
+    /// What waits, for keys with a quota.
+    backlogs: access::Backlogs,
     /// Seats for event streams.
     streams: Arc<Semaphore>,
 }
@@ -69,8 +76,10 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let expected = expected_workers(&context)?;
     let worker = context.worker()?;
     let schedules_max = context.streams()?.schedules_max;
-    let broker = context.broker("gateway").await?;
+    // Who may use the API has to be settled before anybody can.
     let listener = server::listen(&config.listen).await?;
+    let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
+    let broker = context.broker("gateway").await?;
     let meter = Arc::new(Meter::default());
     let reporter = Reporter::start(
         broker.clone(),
@@ -81,6 +90,8 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     context.readiness.mark();
     let gateway = Gateway {
         broker: broker.clone(),
+        keyring: keyring.clone(),
+        backlogs: access::Backlogs::default(),
         streams: Arc::new(Semaphore::new(config.streams_max)),
         config,
         meter,
@@ -90,7 +101,9 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         stop: context.stop,
         requests: TaskTracker::new(),
     };
+    let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
     let served = server::serve(listener, Arc::new(gateway)).await;
+    following.inspect(JoinHandle::abort);
     reporter.stop().await;
     broker.close().await;
     served.context("serving the HTTP API")

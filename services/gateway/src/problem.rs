@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Validation,
     TooLarge,
     TooSlow,
+    Unauthenticated,
+    Forbidden,
+    RateLimited,
+    QuotaExceeded,
     QueueFull,
     StorageFull,
     Unavailable,
@@ -44,7 +48,11 @@ impl Kind {
             Self::Validation => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::RateLimited | Self::QuotaExceeded | Self::QueueFull => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unavailable | Self::PartlyAccepted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unfinished => StatusCode::GATEWAY_TIMEOUT,
@@ -67,6 +75,10 @@ impl Kind {
             Self::Validation => "urn:flotilla:problem:validation",
             Self::TooLarge => "urn:flotilla:problem:too-large",
             Self::TooSlow => "urn:flotilla:problem:too-slow",
+            Self::Unauthenticated => "urn:flotilla:problem:unauthenticated",
+            Self::Forbidden => "urn:flotilla:problem:forbidden",
+            Self::RateLimited => "urn:flotilla:problem:rate-limited",
+            Self::QuotaExceeded => "urn:flotilla:problem:quota-exceeded",
             Self::QueueFull => "urn:flotilla:problem:queue-full",
             Self::StorageFull => "urn:flotilla:problem:storage-full",
             Self::Unavailable => "urn:flotilla:problem:unavailable",
@@ -90,6 +102,10 @@ impl Kind {
             Self::Validation => "The request is not valid",
             Self::TooLarge => "The request is too large",
             Self::TooSlow => "The request took too long to arrive",
+            Self::Unauthenticated => "A valid key is needed",
+            Self::Forbidden => "This is not allowed",
+            Self::RateLimited => "Too many requests",
+            Self::QuotaExceeded => "Too many tasks wait",
             Self::QueueFull => "The queue is full",
             Self::StorageFull => "The broker's storage is full",
             Self::Unavailable => "The fleet cannot answer now",
@@ -150,7 +166,8 @@ impl Problem {
 
     /// Whole seconds: that is what the header takes.
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after_seconds = Some(after.as_secs().max(1));
+        self.retry_after_seconds =
+            Some(after.as_secs() + u64::from(after.subsec_nanos() > 0)).map(|s| s.max(1));
         self
     }
 

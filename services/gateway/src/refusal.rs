@@ -10,7 +10,7 @@ use flotilla_common::model::TaskId;
 use crate::problem::{Kind, Problem};
 
 /// A full queue needs some tasks to finish first.
-const QUEUE_FULL_RETRY: Duration = Duration::from_secs(5);
+pub(crate) const QUEUE_FULL_RETRY: Duration = Duration::from_secs(5);
 /// A broker that restarts is back within seconds.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
 

@@ -11,8 +11,8 @@ use axum::routing::{get, post, put};
 
 use crate::problem::{Kind, Problem};
 use crate::{
-    Gateway, cancel, control, dashboard, dead_letters, documents, fleet, schedules, stream, submit,
-    tasks,
+    Gateway, access, cancel, control, dashboard, dead_letters, documents, fleet, schedules, stream,
+    submit, tasks,
 };
 
 /// Where the API has always been.
@@ -66,6 +66,14 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&gateway),
+            access::guard,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&gateway),
+            access::origins,
+        ))
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), count))
         .with_state(gateway)
 }

@@ -1,0 +1,183 @@
+//! Every request passes here before its body is read: its key, the key's scope, its rate, and
+//! what its submissions leave for others.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use flotilla_common::model::Category;
+
+use super::bucket::{Rate, Standing};
+use super::keyring::Admitted;
+use super::keys::Scope;
+use crate::Gateway;
+use crate::problem::{Kind, Problem};
+use crate::routes::BASE;
+
+/// As the working group on HTTP APIs drafts them.
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE: HeaderName = HeaderName::from_static("ratelimit");
+
+/// What a call needs; `None`: nothing. Probes carry no keys, and the API describes itself to
+/// everybody.
+fn scope(method: &Method, path: &str) -> Option<Scope> {
+    let call = path.strip_prefix(BASE)?;
+    match (call, method) {
+        ("/health", _) => None,
+        (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
+        (call, _) if category(call).is_some() => Some(Scope::Submit),
+        _ => Some(Scope::Manage),
+    }
+}
+
+/// Of the tasks that a call submits.
+fn category(call: &str) -> Option<Category> {
+    Some(match call {
+        "/scrape" | "/scrape/batch" => Category::Scraping,
+        "/query" => Category::Query,
+        "/embed" => Category::Embedding,
+        "/batch" => Category::Batch,
+        "/maintenance" => Category::Maintenance,
+        _ => return None,
+    })
+}
+
+pub(crate) async fn guard(
+    State(gateway): State<Arc<Gateway>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(keyring) = &gateway.keyring else {
+        return next.run(request).await;
+    };
+    // Where there is nothing, there is nothing to guard.
+    let path = path.as_ref().map_or("", MatchedPath::as_str);
+    let Some(scope) = scope(request.method(), path) else {
+        return next.run(request).await;
+    };
+    let Some(admitted) = secret(request.headers()).and_then(|secret| keyring.admit(secret)) else {
+        return unauthenticated();
+    };
+    let checked = gateway.check(&admitted, scope, path).await;
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    show(admitted.rate, admitted.standing, response.headers_mut());
+    response
+}
+
+impl Gateway {
+    async fn check(&self, admitted: &Admitted, scope: Scope, path: &str) -> Result<(), Problem> {
+        let key = &admitted.key;
+        if let Some(wait) = admitted.standing.wait {
+            let why = format!(
+                "key {} sends more than {} requests a second",
+                key.name, admitted.rate.per_second
+            );
+            return Err(Problem::new(Kind::RateLimited, why)
+                .remedy("send the request again after the time in Retry-After")
+                .retry_after(wait));
+        }
+        if !key.scopes.contains(&scope) {
+            let why = format!(
+                "key {} has no scope {scope}, which this call needs",
+                key.name
+            );
+            return Err(Problem::new(Kind::Forbidden, why)
+                .remedy("use a key that has it; `flotilla keys new --scope` makes one"));
+        }
+        let call = path.strip_prefix(BASE).unwrap_or_default();
+        let (Some(max), Some(category)) = (key.backlog_max, category(call)) else {
+            return Ok(());
+        };
+        let waiting = self.backlogs.count_one(&self.broker, category).await?;
+        if waiting < max {
+            return Ok(());
+        }
+        let why = format!(
+            "{waiting} tasks wait for {category}, and key {} may add to them only below {max}",
+            key.name
+        );
+        Err(Problem::new(Kind::QuotaExceeded, why)
+            .remedy(
+                "send the request again after the time in Retry-After, when some of them have run",
+            )
+            .retry_after(crate::refusal::QUEUE_FULL_RETRY))
+    }
+}
+
+/// `Authorization: Bearer …`, or `X-API-Key: …`.
+fn secret(headers: &HeaderMap) -> Option<&str> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, secret) = value.to_str().ok()?.split_once(' ')?;
+        return scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(secret.trim());
+    }
+    headers.get("x-api-key")?.to_str().ok()
+}
+
+fn unauthenticated() -> Response {
+    let problem = Problem::new(Kind::Unauthenticated, "this call needs a valid key").remedy(
+        "send it as Authorization: Bearer KEY; operators make keys with `flotilla keys new`",
+    );
+    let mut response = problem.into_response();
+    let challenge = HeaderValue::from_static("Bearer realm=\"flotilla\"");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+fn show(rate: Rate, standing: Standing, headers: &mut HeaderMap) {
+    // A bucket that is full again has forgotten everything: that is its window.
+    let window = (rate.burst / rate.per_second).ceil().max(1.0);
+    let reset = standing.wait.map_or(1, |wait| wait.as_secs().max(1));
+    let policy = format!("\"key\";q={};w={window}", rate.burst.floor());
+    let rest = format!("\"key\";r={};t={reset}", standing.remaining);
+    for (name, value) in [(RATE_POLICY, policy), (RATE, rest)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_submitting_and_all_else_are_three_things() {
+        let scope = |method, call: &str| scope(&method, &format!("{BASE}{call}"));
+        assert_eq!(scope(Method::GET, "/health"), None);
+        assert_eq!(scope(Method::GET, "/tasks/{task_id}"), Some(Scope::Read));
+        assert_eq!(scope(Method::POST, "/scrape/batch"), Some(Scope::Submit));
+        assert_eq!(
+            scope(Method::POST, "/tasks/{task_id}/cancel"),
+            Some(Scope::Manage)
+        );
+        assert_eq!(
+            scope(Method::DELETE, "/schedules/{id}"),
+            Some(Scope::Manage)
+        );
+        assert_eq!(super::scope(&Method::GET, "/api/docs"), None);
+    }
+
+    #[test]
+    fn a_key_comes_in_one_of_two_headers() {
+        let of = |name: &'static str, value: &'static str| {
+            HeaderMap::from_iter([(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )])
+        };
+        assert_eq!(secret(&of("authorization", "bearer  k")), Some("k"));
+        assert_eq!(secret(&of("x-api-key", "k")), Some("k"));
+        assert_eq!(secret(&of("authorization", "Basic eDp5")), None);
+        assert_eq!(secret(&HeaderMap::new()), None);
+    }
+}
