@@ -209,6 +209,36 @@ fn one_probe_goes_through_in_the_whole_fleet() {
     });
 }
 
+/// It was the breaker that had it run: an outage uses no task up, however long it lasts.
+#[test]
+fn a_failed_probe_costs_no_attempt() {
+    test(async |nats| {
+        let handler = Scripted::default();
+        let worker = worker(nats, &handler, "200ms").await;
+        let client = Client::connect(nats).await;
+        open(&client, &handler).await;
+        // One that says what it needs, and one that finds out when it calls; neither may retry.
+        let waiting = [
+            submit(&client, &needing()).await,
+            submit(&client, &calling()).await,
+        ];
+        let probes = |id: &String| handler.calls().iter().filter(|call| *call == id).count();
+        eventually("both have probed", async || {
+            waiting.iter().all(|id| probes(id) >= 1)
+                && waiting.iter().map(probes).sum::<usize>() >= 4
+        })
+        .await;
+        handler.break_dependency(false);
+        for id in &waiting {
+            let record = client.outcome(id).await;
+            assert_eq!(record["status"], "completed", "{record}");
+            assert_eq!(record["attempt"], 1, "{record}");
+            assert!(record.get("failed_attempts").is_none(), "{record}");
+        }
+        worker.stop().await;
+    });
+}
+
 /// Every transition is an event with its cause.
 async fn transitions_are_legal(client: &Client) -> bool {
     let stream = client.jetstream.get_stream("EVENTS").await.unwrap();

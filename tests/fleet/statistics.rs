@@ -1,9 +1,13 @@
 //! Statistics: every task counts once, whoever restarts.
 
+use flotilla_common::broker::StreamLimits;
+use flotilla_common::model::{EventBody, Tally};
+use flotilla_tests::Script;
+use futures::StreamExt;
 use serde_json::json;
 
 use crate::harness::fleet::{ALL, Fleet};
-use crate::harness::{Client, Site, eventually, test};
+use crate::harness::{Client, Setup, Site, broker, eventually, say, test};
 
 #[test]
 fn every_task_counts_once_through_restarts_of_either_side() {
@@ -39,6 +43,41 @@ fn every_task_counts_once_through_restarts_of_either_side() {
         assert!(stats["totals"]["duration_seconds"]["p50"].as_f64().unwrap() > 0.0);
         assert_eq!(client.state("RESULTS").await.subjects_count, 150);
         fleet.stop().await;
+    });
+}
+
+#[test]
+fn a_task_that_is_put_off_has_started_once() {
+    test(async |nats| {
+        let worker = Setup::slots(2).start(nats).await;
+        let client = Client::connect(nats).await;
+        let script = Script {
+            put_off: 3,
+            ..say("at last")
+        };
+        let put_off = client.submit(&script).await;
+        let other = client.submit(&say(1)).await;
+        for id in [&put_off, &other] {
+            client.outcome(id).await;
+        }
+        assert_eq!(worker.handler.runs_of(&put_off), 4);
+        // Its last report is out once it has ended.
+        worker.stop().await;
+        let broker = broker(nats, &StreamLimits::default()).await;
+        let mut log = broker.follow_events(1).await.unwrap();
+        let mut tally = Tally::default();
+        while let Some(event) = log.next().await {
+            let event = event.unwrap().event.unwrap();
+            if let EventBody::Report(report) = event.body {
+                tally.merge(&report.tally);
+                if report.stopping {
+                    break;
+                }
+            }
+        }
+        let (_, counts) = tally.lanes().next().unwrap();
+        assert_eq!((counts.completed, counts.deferred), (2, 3));
+        assert_eq!(counts.wait.count(), 2, "the starts");
     });
 }
 

@@ -33,6 +33,8 @@ pub struct Script {
     pub failures: u32,
     /// What they fail with, where it matters.
     pub failure_message: Option<String>,
+    /// So often it is put off before it goes on.
+    pub put_off: usize,
     /// The wish of the dependency that failed them.
     pub retry_after_ms: Option<u64>,
     /// Dependencies that the task says it needs.
@@ -207,6 +209,12 @@ impl Scripted {
         }
         if script.sleep_ms > 0 {
             tokio::time::sleep(Duration::from_millis(script.sleep_ms)).await;
+        }
+        if self.runs_of(attempt.task_id().as_str()) <= script.put_off {
+            return Outcome::Defer {
+                reason: Failure::new("scripted", "not yet"),
+                after: Duration::from_millis(20),
+            };
         }
         if number <= script.failures {
             let message = script

@@ -1,6 +1,6 @@
 //! Leave to call a dependency, and what it costs not to have it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -32,12 +32,15 @@ impl From<BreakerOpen> for Outcome {
 #[derive(Debug, Default)]
 pub struct Admission {
     probes: Mutex<Vec<Permit>>,
+    /// The dependency whose probe the task was, where that failed.
+    failed_probe: Mutex<Option<Dependency>>,
 }
 
 impl Admission {
     pub(super) fn with(probes: Vec<Permit>) -> Self {
         Self {
             probes: Mutex::new(probes),
+            failed_probe: Mutex::default(),
         }
     }
 
@@ -48,6 +51,17 @@ impl Admission {
             .iter()
             .position(|probe| probe.dependency == dependency)?;
         Some(probes.swap_remove(place))
+    }
+
+    /// The dependency that failed this task as the fleet's probe. It was the breaker that had
+    /// the task run then, so that the failure is none of the task's.
+    pub(crate) fn failed_probe(&self) -> Option<Dependency> {
+        *self.with_failed_probe()
+    }
+
+    fn with_failed_probe(&self) -> std::sync::MutexGuard<'_, Option<Dependency>> {
+        let failed = self.failed_probe.lock();
+        failed.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,9 +74,17 @@ pub struct Permit {
     pub(super) dependency: Dependency,
     /// The transition that made this call the fleet's one probe.
     pub(super) probe: Option<Circuit>,
+    /// Hears of a probe that fails.
+    pub(super) admission: Option<Arc<Admission>>,
 }
 
 impl Permit {
+    /// The task's own: how a probe ends is the task's concern, too.
+    pub(crate) fn of(mut self, admission: &Arc<Admission>) -> Self {
+        self.admission = Some(Arc::clone(admission));
+        self
+    }
+
     pub fn succeeded(mut self) {
         match self.probe.take() {
             Some(probe) => self.end_probe(&probe, Probed::Succeeded),
@@ -73,7 +95,12 @@ impl Permit {
     /// The dependency failed: not for failures that are the caller's own.
     pub fn failed(mut self, cause: &str) {
         match self.probe.take() {
-            Some(probe) => self.end_probe(&probe, Probed::Failed(cause.to_owned())),
+            Some(probe) => {
+                if let Some(admission) = &self.admission {
+                    *admission.with_failed_probe() = Some(self.dependency);
+                }
+                self.end_probe(&probe, Probed::Failed(cause.to_owned()));
+            }
             None => self.breakers.failed(self.dependency, cause),
         }
     }

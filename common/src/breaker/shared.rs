@@ -91,6 +91,14 @@ impl Breakers {
         }
     }
 
+    /// What a task waits for that may not call the dependency now; `None` where it may.
+    pub(crate) fn open(&self, dependency: Dependency) -> Option<BreakerOpen> {
+        match self.verdict(dependency) {
+            Verdict::Wait { until, cause } => Some(waiting(dependency, until, cause)),
+            Verdict::Go | Verdict::Probe(_) => None,
+        }
+    }
+
     pub fn adopt(&self, shared: &Shared<Circuit>) {
         self.with(shared.value.dependency, |machine| machine.adopt(shared));
     }
@@ -248,6 +256,7 @@ impl Breakers {
             breakers: self.clone(),
             dependency,
             probe,
+            admission: None,
         }
     }
 

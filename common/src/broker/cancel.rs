@@ -167,6 +167,7 @@ fn unrecorded(task: Envelope) -> Record {
         sequence: task.sequence,
         worker: String::new(),
         attempt: 0,
+        first_started_at: None,
         failed_attempts: Vec::new(),
         progress: None,
         checkpoint: None,

@@ -162,6 +162,7 @@ fn record(envelope: Envelope, letter: &DeadLetter, worker: &str) -> Record {
         sequence: envelope.sequence,
         worker: worker.to_owned(),
         attempt: 1,
+        first_started_at: None,
         failed_attempts: Vec::new(),
         progress: None,
         checkpoint: None,

@@ -22,6 +22,9 @@ pub struct Record {
     pub worker: String,
     /// The attempt that this record speaks of, from 1.
     pub attempt: u32,
+    /// When a handler had the task for the first time; for as long as it has no outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_started_at: Option<Timestamp>,
     /// The attempts that failed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_attempts: Vec<FailedAttempt>,
@@ -182,6 +185,7 @@ mod tests {
             sequence: 7,
             worker: "w".to_owned(),
             attempt: 1,
+            first_started_at: None,
             failed_attempts: vec![],
             progress: None,
             checkpoint: None,

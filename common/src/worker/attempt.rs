@@ -42,6 +42,9 @@ pub(super) struct Runtime<H> {
 /// What a handler says while it runs is written down at most so often.
 const NEWS_EVERY: Duration = Duration::from_millis(500);
 
+/// How soon a task comes back that failed as a probe, where nothing has it wait.
+const AFTER_PROBE: Duration = Duration::from_secs(1);
+
 /// How an attempt left its handler.
 enum Left {
     With(Outcome),
@@ -152,7 +155,25 @@ impl<H: Handler> Runtime<H> {
         if let Some(told) = listener.take() {
             opened.note(told);
         }
-        left
+        left.map(|left| self.excused(left, &attempt))
+    }
+
+    /// A task that failed as the fleet's probe of a dependency waits with the others, at no cost
+    /// of an attempt: the breaker had it run, and a long outage must not use it up.
+    fn excused(&self, left: Left, attempt: &Attempt) -> Left {
+        let failed_probe = attempt.admission.failed_probe();
+        let (Left::With(Outcome::Retry { failure, .. }), Some(dependency)) = (&left, failed_probe)
+        else {
+            return left;
+        };
+        Left::With(match self.breakers.open(dependency) {
+            Some(open) => open.into(),
+            // Somebody else has found it well meanwhile.
+            None => Outcome::Defer {
+                reason: failure.clone(),
+                after: AFTER_PROBE,
+            },
+        })
     }
 
     async fn run_recorded(

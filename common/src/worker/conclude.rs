@@ -70,8 +70,9 @@ impl<'a> Opened<'a> {
         None
     }
 
-    pub(super) fn count_start(&self) {
-        if self.number == 1 {
+    /// Once per task: one that was put off, or handed back, has been counted when it first ran.
+    pub(super) fn count_start(&mut self) {
+        if self.ledger.start(self.started_at) && self.number == 1 {
             let waited = self
                 .started_at
                 .duration_since(self.delivery.envelope.submitted_at);

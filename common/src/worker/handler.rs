@@ -126,10 +126,11 @@ impl Attempt {
     /// Leave for one call to a dependency. Where its breaker lets nothing through, the error
     /// becomes an outcome that has the task wait.
     pub async fn guard(&self, dependency: Dependency) -> Result<Permit, BreakerOpen> {
-        match self.admission.take(dependency) {
-            Some(probe) => Ok(probe),
-            None => self.breakers.guard(dependency).await,
-        }
+        let permit = match self.admission.take(dependency) {
+            Some(probe) => probe,
+            None => self.breakers.guard(dependency).await?,
+        };
+        Ok(permit.of(&self.admission))
     }
 
     /// Cancelled when the attempt is over, however it ended: for work on other threads, which

@@ -23,6 +23,7 @@ pub(super) struct Ledger<'a> {
     streams: &'a StreamLimits,
     worker: &'a str,
     envelope: &'a Envelope,
+    first_started_at: Option<Timestamp>,
     failed_attempts: Vec<FailedAttempt>,
     progress: Option<Progress>,
     checkpoint: Option<Value>,
@@ -62,6 +63,7 @@ impl<'a> Ledger<'a> {
             streams,
             worker,
             envelope,
+            first_started_at: None,
             failed_attempts: Vec::new(),
             progress: None,
             checkpoint: None,
@@ -78,6 +80,7 @@ impl<'a> Ledger<'a> {
         if record.status.is_final() || ledger.is_of_another(&record).await {
             return None;
         }
+        ledger.first_started_at = record.first_started_at;
         ledger.failed_attempts = record.failed_attempts;
         ledger.progress = record.progress;
         ledger.checkpoint = record.checkpoint;
@@ -103,6 +106,13 @@ impl<'a> Ledger<'a> {
                 Err(error) => self.pause(&error).await,
             }
         }
+    }
+
+    /// Notes that a handler gets the task; answers whether it is the first time.
+    pub(super) fn start(&mut self, at: Timestamp) -> bool {
+        let is_first = self.first_started_at.is_none();
+        self.first_started_at.get_or_insert(at);
+        is_first
     }
 
     /// The number of the attempt that comes now.
@@ -150,8 +160,9 @@ impl<'a> Ledger<'a> {
 
     /// Writes the record, for as long as it takes.
     pub(super) async fn write(&mut self, attempt: u32, status: Status) -> Result<(), Refused> {
-        // A checkpoint is of use to a next attempt only.
+        // These are of use to a next attempt only.
         let checkpoint = self.checkpoint.clone().filter(|_| !status.is_final());
+        let first_started_at = self.first_started_at.filter(|_| !status.is_final());
         let record = Record {
             task_id: self.envelope.id.clone(),
             category: self.envelope.category,
@@ -161,6 +172,7 @@ impl<'a> Ledger<'a> {
             sequence: self.envelope.sequence,
             worker: self.worker.to_owned(),
             attempt,
+            first_started_at,
             failed_attempts: self.failed_attempts.clone(),
             progress: self.progress.clone(),
             checkpoint,

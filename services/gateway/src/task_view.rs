@@ -192,6 +192,7 @@ mod tests {
             sequence: 1,
             worker: "w".to_owned(),
             attempt: 1,
+            first_started_at: None,
             failed_attempts,
             progress: None,
             checkpoint: None,

@@ -164,6 +164,7 @@ fn sample() -> Record {
         sequence: 1_764_000_000_000_000,
         worker: "query-01kaz0000000000000000000000".to_owned(),
         attempt: 1,
+        first_started_at: None,
         failed_attempts: Vec::new(),
         progress: None,
         checkpoint: None,
