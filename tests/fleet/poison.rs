@@ -210,17 +210,6 @@ fn headers_as_large_as_they_may_be() {
     });
 }
 
-#[test]
-fn a_result_larger_than_the_broker_takes() {
-    test(async |nats| {
-        let script = Script {
-            say_bytes: 2_000_000,
-            ..Script::default()
-        };
-        dies_alone(nats, NORMAL, &[], body(&script), "result_too_large").await;
-    });
-}
-
 /// Publishes a message with such headers, and waits until a worker has met it.
 async fn met_by_a_worker(nats: &Nats, headers: &[u8]) -> (Client, Worker, String) {
     let setup = Setup::slots(2).ack_wait(Duration::from_secs(1));

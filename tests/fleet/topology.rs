@@ -175,18 +175,19 @@ fn a_full_stream_refuses_and_loses_nothing() {
     });
 }
 
+/// A bare publish: the fleet's own submissions store what is too large as an object.
 #[test]
-fn a_task_that_is_too_large_is_refused() {
+fn a_message_that_is_too_large_is_refused() {
     test(async |nats| {
         let broker = broker(nats, &StreamLimits::default()).await;
         let client = Client::connect(nats).await;
         // Above the stream's limit; above the server's.
         for size in [1_000_000, 1_200_000] {
-            let mut task = task(Priority::Normal, &say(1));
-            task.payload = vec![b' '; size].into();
-            let refused = broker.submit(&task).await.unwrap_err();
-            let refusal = refused.refusal();
-            assert!(matches!(refusal, Some(Refusal::TooLarge(_))), "{refused:?}");
+            let body = vec![b' '; size];
+            let refused = client
+                .try_publish("tasks.query.normal", async_nats::HeaderMap::new(), body)
+                .await;
+            refused.unwrap_err();
         }
         assert_eq!(client.state("TASKS_QUERY").await.messages, 0);
         // It is the message that was refused, not the publisher.

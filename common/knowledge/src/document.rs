@@ -43,11 +43,20 @@ pub struct Chunk {
 impl Document {
     /// The version that is stored; one that cannot be read is taken for one that is not there.
     pub async fn stored(key: &DocumentKey, attempt: &Attempt) -> Result<Option<Self>, CallError> {
-        let body = attempt.broker().document(key).await;
-        let body = body.map_err(|error| {
+        Ok(Self::version(key, attempt).await?.1)
+    }
+
+    /// The same with its revision, which whoever replaces it has to name.
+    pub async fn version(
+        key: &DocumentKey,
+        attempt: &Attempt,
+    ) -> Result<(u64, Option<Self>), CallError> {
+        let stored = attempt.broker().document_version(key).await;
+        let (revision, body) = stored.map_err(|error| {
             CallError::passing(Failure::new("store_unavailable", error.to_string()))
         })?;
-        Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
+        let document = body.and_then(|body| serde_json::from_slice(&body).ok());
+        Ok((revision, document))
     }
 
     pub fn key(&self) -> DocumentKey {

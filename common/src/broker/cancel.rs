@@ -102,11 +102,18 @@ impl Broker {
         let (category, id) = (record.category, &record.task_id);
         let stream = tasks_stream(category);
         let mut sequence = record.sequence;
-        if sequence == 0 && !self.unschedule(id).await? {
-            // It was queued while we looked.
-            sequence = self.waiting(id).await?.map_or(0, |task| task.sequence);
+        let mut withdrawn = None;
+        if sequence == 0 {
+            withdrawn = self.scheduled(id).await?.map(|task| task.envelope);
+            if !self.unschedule(id).await? {
+                // It was queued while we looked.
+                sequence = self.waiting(id).await?.map_or(0, |task| task.sequence);
+            }
         }
-        if sequence > 0 && self.task_at(category, sequence).await?.is_some() {
+        if sequence > 0
+            && let Some(task) = self.task_at(category, sequence).await?
+        {
+            withdrawn = Some(task);
             let failed = |error: async_nats::Error| {
                 BrokerError::other(format!("removing task {id} from {stream}"), error)
             };
@@ -120,7 +127,11 @@ impl Broker {
                 return Err(failed(error.into()));
             }
         }
-        self.tell_to_stop(category, id).await
+        self.tell_to_stop(category, id).await?;
+        if let Some(task) = withdrawn {
+            self.remove_body(&task).await;
+        }
+        Ok(())
     }
 
     /// Records that a waiting task has expired, where its deadline has passed and nobody has

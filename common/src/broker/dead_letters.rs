@@ -4,7 +4,8 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
-use super::subjects::{DEAD_LETTER_HEADER, dead_letter};
+use super::headers::header;
+use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, dead_letter};
 use super::{Broker, BrokerError, Delivery, Refusal};
 use crate::model::DeadLetter;
 
@@ -24,12 +25,17 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let mut stored = self.store_letter(letter, headers.clone(), payload).await;
         // Headers have a limit of their own, 64 KiB together. What cannot be kept is left out:
-        // first the history, which the record has as well, then what the publisher sent.
+        // first the history, which the record has as well, then what the publisher sent, but for
+        // the name of the body.
         let brief = DeadLetter {
             failed_attempts: Vec::new(),
             ..letter.clone()
         };
-        for headers in [headers, HeaderMap::new()] {
+        let mut bare = HeaderMap::new();
+        if let Some(object) = header(Some(&headers), OBJECT_HEADER) {
+            bare.insert(OBJECT_HEADER, object);
+        }
+        for headers in [headers, bare] {
             if !is_too_large(&stored) {
                 break;
             }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 use super::headers::{self, IDEMPOTENCY_KEY, InvalidHeader, TASK_ID, header};
-use super::subjects::{DEAD_LETTER_HEADER, parse_task};
+use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, parse_task};
 use crate::model::{Category, Envelope, TaskId};
 
 /// A task handed to this process, which has to settle it before its lease ends.
@@ -49,6 +49,8 @@ pub enum InvalidDelivery {
     Reserved(TaskId),
     #[error(transparent)]
     Header(#[from] InvalidHeader),
+    #[error("the message has a body, and header {OBJECT_HEADER} names another: send one of them")]
+    TwoBodies,
 }
 
 impl Delivery {
@@ -75,6 +77,8 @@ impl Delivery {
             Err(Unusable::Header(envelope, fault)) => (*envelope, Some(fault)),
             Err(Unusable::Subject) => return None,
         };
+        let has_two = envelope.object.is_some() && !message.payload.is_empty();
+        let fault = fault.or(has_two.then_some(InvalidDelivery::TwoBodies));
         let delivery = Self {
             envelope,
             payload: message.payload,
@@ -150,6 +154,7 @@ pub(super) fn envelope(
         priority,
         options,
         origin,
+        object: header(headers, OBJECT_HEADER).map(str::to_owned),
         submitted_at,
         sequence,
     };

@@ -2,19 +2,20 @@
 //! replaces the old one whole, and whoever reads the stream from its start has the whole index.
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use sha2::{Digest, Sha256};
 
 use super::publish::json;
 use super::subjects::{DOCUMENTS_STREAM, OBJECT_HEADER, SUMMARY_HEADER, document, parse_document};
-use super::{Broker, BrokerError, follow};
+use super::{Broker, BrokerError, ObjectError, WriteError, follow};
 use crate::model::{DocumentKey, DocumentSummary};
 
 /// Larger bodies go into the object store. Well under the smallest usual message limit.
 const BODY_BYTES_MAX: usize = 512 * 1_024;
+/// A document that changes so often in a row is being changed by somebody who does not stop.
+const TRIES_MAX: usize = 10;
 
 /// A document has a new version, or is no more.
 #[derive(Debug, Clone)]
@@ -55,41 +56,78 @@ impl LastDocument {
 pub type DocumentLog = BoxStream<'static, Result<DocumentChange, BrokerError>>;
 
 impl Broker {
-    /// Stores a version of a document in place of the one before; answers its sequence.
+    /// Stores a version of a document in the place of what was read at revision `expected`, 0
+    /// where nothing was; answers its sequence, which is its revision.
     pub async fn put_document(
         &self,
         key: &DocumentKey,
         summary: DocumentSummary,
         body: Vec<u8>,
-    ) -> Result<u64, BrokerError> {
+        expected: u64,
+    ) -> Result<u64, WriteError> {
         let mut headers = HeaderMap::new();
         let doing = || format!("storing document {key}");
         let summary = json(doing, &summary.shortened())?;
         headers.insert(SUMMARY_HEADER, &*String::from_utf8_lossy(&summary));
-        if body.len() <= BODY_BYTES_MAX {
-            return self.replace_document(key, body.into(), headers).await;
+        let body = Bytes::from(body);
+        if body.len() <= BODY_BYTES_MAX.min(self.body_room()) {
+            return self.replace_document(key, body, headers, expected).await;
         }
-        let object = object_name(key, &body);
+        let object = object_name(key);
         self.put_object(&object, &body).await?;
-        headers.insert(OBJECT_HEADER, object);
-        self.replace_document(key, Bytes::new(), headers).await
+        headers.insert(OBJECT_HEADER, object.as_str());
+        let stored = self
+            .replace_document(key, Bytes::new(), headers, expected)
+            .await;
+        if let Err(WriteError::Conflict | WriteError::TooLarge(_)) = stored {
+            self.try_to_remove(&object).await;
+        }
+        stored
     }
 
     /// Leaves a tombstone in the document's place, for those who follow.
     pub async fn retire_document(&self, key: &DocumentKey) -> Result<u64, BrokerError> {
-        self.replace_document(key, Bytes::new(), HeaderMap::new())
-            .await
+        let doing = || format!("retiring document {key}");
+        for _ in 0..TRIES_MAX {
+            let expected = self.document_message(key).await?.map_or(0, |m| m.sequence);
+            let retired = self.replace_document(key, Bytes::new(), HeaderMap::new(), expected);
+            match retired.await {
+                Ok(sequence) => return Ok(sequence),
+                Err(WriteError::Conflict) => {}
+                Err(WriteError::Broker(error)) => return Err(error),
+                Err(error @ WriteError::TooLarge(_)) => {
+                    return Err(BrokerError::other(doing(), error));
+                }
+            }
+        }
+        Err(BrokerError::Unavailable { doing: doing() })
     }
 
     /// What is stored of a document; `None` where there is none (any more).
     pub async fn document(&self, key: &DocumentKey) -> Result<Option<Bytes>, BrokerError> {
-        let doing = || format!("reading document {key}");
-        let stored = self.last(DOCUMENTS_STREAM, document(key)).await;
-        let stored = stored.map_err(|error| BrokerError::other(doing(), error))?;
-        match stored {
-            None => Ok(None),
-            Some(message) => self.body(&message.headers, message.payload).await,
+        Ok(self.document_version(key).await?.1)
+    }
+
+    /// The same with its revision, which whoever replaces it has to name; 0 where nothing is.
+    pub async fn document_version(
+        &self,
+        key: &DocumentKey,
+    ) -> Result<(u64, Option<Bytes>), BrokerError> {
+        match self.document_message(key).await? {
+            None => Ok((0, None)),
+            Some(message) => {
+                let body = self.body(&message.headers, message.payload).await?;
+                Ok((message.sequence, body))
+            }
         }
+    }
+
+    async fn document_message(
+        &self,
+        key: &DocumentKey,
+    ) -> Result<Option<StreamMessage>, BrokerError> {
+        let stored = self.last(DOCUMENTS_STREAM, document(key)).await;
+        stored.map_err(|error| BrokerError::other(format!("reading document {key}"), error))
     }
 
     /// All documents from the sequence on, then every change.
@@ -117,21 +155,28 @@ impl Broker {
         })
     }
 
+    /// Writes in the place of a revision only, so that no version wins over one that its author
+    /// has not seen.
     async fn replace_document(
         &self,
         key: &DocumentKey,
         body: Bytes,
         headers: HeaderMap,
-    ) -> Result<u64, BrokerError> {
+        expected: u64,
+    ) -> Result<u64, WriteError> {
         let doing = || format!("storing document {key}");
-        let before = self.last(DOCUMENTS_STREAM, document(key)).await;
-        let before = before.map_err(|error| BrokerError::other(doing(), error))?;
-        let object = object_of(&headers).map(str::to_owned);
-        let message = PublishMessage::build().payload(body).headers(headers);
-        let stored = self.publish(doing, document(key), message).await?;
-        let obsolete = before.as_ref().and_then(|m| object_of(&m.headers));
-        if let Some(obsolete) = obsolete.filter(|name| Some(*name) != object.as_deref()) {
-            self.remove_object(obsolete).await?;
+        let before = self.document_message(key).await?;
+        if before.as_ref().map_or(0, |message| message.sequence) != expected {
+            return Err(WriteError::Conflict);
+        }
+        let message = PublishMessage::build()
+            .payload(body)
+            .headers(headers)
+            .expected_last_subject_sequence(expected);
+        let stored = self.publish(doing, document(key), message).await;
+        let stored = stored.map_err(WriteError::of)?;
+        if let Some(obsolete) = before.as_ref().and_then(|m| object_of(&m.headers)) {
+            self.try_to_remove(obsolete).await;
         }
         Ok(stored.sequence)
     }
@@ -142,25 +187,32 @@ impl Broker {
         headers: &HeaderMap,
         payload: Bytes,
     ) -> Result<Option<Bytes>, BrokerError> {
-        match object_of(headers) {
-            Some(object) => Ok(self.object(object).await?.map(Bytes::from)),
-            None => Ok(Some(payload).filter(|payload| !payload.is_empty())),
+        let Some(object) = object_of(headers) else {
+            return Ok(Some(payload).filter(|payload| !payload.is_empty()));
+        };
+        match self.object(object, usize::MAX).await {
+            Ok(body) => Ok(Some(body)),
+            Err(ObjectError::Broker(error)) => Err(error),
+            Err(ObjectError::Missing { .. }) => Ok(None),
+            // Whoever follows must get on; embedding the document again mends it.
+            Err(error) => {
+                tracing::error!(%error, "a document cannot be read, and counts as none");
+                Ok(None)
+            }
         }
     }
 }
 
-/// What is stored for a document beside its message: by its content, so that storing it twice
-/// stores it once.
-fn object_name(key: &DocumentKey, body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    format!("{key}-{digest:.16x}")
+/// A new one each time, so that what was stored for nothing can be removed at once.
+fn object_name(key: &DocumentKey) -> String {
+    format!("{key}-{:016x}", fastrand::u64(..))
 }
 
 /// Whose body an object is; `None` for what is none.
 pub(super) fn owner_of(object: &str) -> Option<DocumentKey> {
-    let (key, digest) = object.rsplit_once('-')?;
-    let is_digest = digest.len() == 16 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    DocumentKey::parse(key).filter(|_| is_digest)
+    let (key, unique) = object.rsplit_once('-')?;
+    let is_hex = unique.len() == 16 && unique.bytes().all(|byte| byte.is_ascii_hexdigit());
+    DocumentKey::parse(key).filter(|_| is_hex)
 }
 
 pub(super) fn object_of(headers: &HeaderMap) -> Option<&str> {
@@ -199,7 +251,7 @@ mod tests {
     fn objects_tell_whose_they_are() {
         for brand in [None, Some("acme")] {
             let key = DocumentKey::new(brand, "manual");
-            assert_eq!(owner_of(&object_name(&key, b"body")), Some(key));
+            assert_eq!(owner_of(&object_name(&key)), Some(key));
         }
         for name in [
             "manifest",

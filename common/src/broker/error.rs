@@ -45,6 +45,10 @@ pub enum Refusal {
         "the broker's disk or storage quota is exhausted ({0}); free disk space, or raise max_file_store of the nats-server (embedded.storage_max of one of ours)"
     )]
     StorageFull(String),
+    #[error(
+        "the bucket for what is too large for a message is full ({0}); raise streams.objects_bytes_max"
+    )]
+    ObjectsFull(String),
     #[error("the message is too large ({0})")]
     TooLarge(String),
     #[error(

@@ -7,8 +7,9 @@ use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::bodies::own_body;
 use super::headers::{self, header};
-use super::subjects::{DEAD_LETTER_HEADER, DEAD_STREAM, dead_letter, task_subject};
+use super::subjects::{DEAD_LETTER_HEADER, DEAD_STREAM, OBJECT_HEADER, dead_letter, task_subject};
 use super::{Broker, BrokerError};
 use crate::model::{Category, DeadLetter, Origin, Priority, TaskId};
 
@@ -53,6 +54,15 @@ pub struct Requeue {
     /// Not at once, but then.
     pub at: Option<Timestamp>,
     pub schedules_max: u64,
+}
+
+impl StoredLetter {
+    /// The object that holds the payload, where the letter does not.
+    pub fn object(&self) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, name) = headers.find(|(name, _)| name.eq_ignore_ascii_case(OBJECT_HEADER))?;
+        Some(name)
+    }
 }
 
 impl LetterFilter {
@@ -130,16 +140,28 @@ impl Broker {
         let letter = &stored.letter;
         let id = TaskId::again(letter.category, stored.sequence);
         let priority = how.priority.unwrap_or(letter.priority);
-        let headers = second_life_headers(stored, how, &id);
+        let mut headers = second_life_headers(stored, how, &id);
         let payload = how.payload.as_ref().unwrap_or(&stored.payload);
+        // A sweep reads where tasks wait before it reads the letters: it could miss an object
+        // that goes the other way meanwhile, and so is told.
+        if let (Some(name), None) = (stored.object(), &how.payload) {
+            self.touch_object(name).await?;
+        }
         match how.at {
             None => {
                 let doing = || format!("running task {} again", letter.task_id);
                 let subject = task_subject(letter.category, priority, &id);
+                let placed = self
+                    .place_body(letter.category, &id, payload, &mut headers)
+                    .await?;
                 let message = PublishMessage::build()
                     .headers(headers)
-                    .payload(payload.clone());
-                self.publish(doing, subject, message).await?;
+                    .payload(placed.payload.clone());
+                let stored = self.publish(doing, subject, message).await;
+                if stored.as_ref().is_ok_and(|ack| ack.duplicate) {
+                    self.withdraw_body(&placed).await;
+                }
+                stored?;
             }
             Some(at) => {
                 let category = letter.category;
@@ -148,12 +170,23 @@ impl Broker {
                     .await?;
             }
         }
-        self.discard_letter(stored).await?;
+        self.remove_letter(stored).await?;
         Ok(id)
     }
 
     /// Throws this very letter away; one that came after it stays.
     pub async fn discard_letter(&self, stored: &StoredLetter) -> Result<bool, BrokerError> {
+        let is_gone = self.remove_letter(stored).await?;
+        let DeadLetter {
+            category, task_id, ..
+        } = &stored.letter;
+        if let Some(name) = own_body(*category, task_id, stored.object()).filter(|_| is_gone) {
+            self.try_to_remove(name).await;
+        }
+        Ok(is_gone)
+    }
+
+    async fn remove_letter(&self, stored: &StoredLetter) -> Result<bool, BrokerError> {
         let id = &stored.letter.task_id;
         let failed = |error: async_nats::Error| {
             BrokerError::other(format!("removing the dead letter of task {id}"), error)
@@ -176,9 +209,11 @@ fn second_life_headers(stored: &StoredLetter, how: &Requeue, id: &TaskId) -> Hea
     let mut headers = HeaderMap::new();
     for (name, value) in &stored.headers {
         let names_the_first_life = [headers::TASK_ID, headers::IDEMPOTENCY_KEY];
-        if !names_the_first_life
-            .iter()
-            .any(|other| other.eq_ignore_ascii_case(name))
+        let is_replaced = how.payload.is_some() && name.eq_ignore_ascii_case(OBJECT_HEADER);
+        if !is_replaced
+            && !names_the_first_life
+                .iter()
+                .any(|other| other.eq_ignore_ascii_case(name))
         {
             headers.append(name.as_str(), value.as_str());
         }

@@ -1,6 +1,7 @@
 //! JetStream as the fleet uses it, and the only code that names `async_nats`: subjects and
 //! streams, submissions, deliveries, records, waiting for outcomes, events.
 
+mod bodies;
 mod cancel;
 mod client;
 mod controls;
@@ -26,11 +27,14 @@ mod queues;
 mod record_feed;
 mod records;
 mod requests;
+mod results;
+mod scan;
 mod schedules;
 mod snapshot;
 mod streams;
 mod subjects;
 mod submit;
+mod sweep;
 mod tokens;
 mod topology;
 mod worker_calls;
@@ -48,6 +52,7 @@ pub use facts::{Facts, StreamFacts};
 pub use headers::InvalidHeader;
 pub use index_calls::{IndexCall, IndexHoldings};
 pub use letters::{LetterFilter, LetterPage, Requeue, StoredLetter};
+pub use objects::ObjectError;
 pub use outcomes::{OutcomeSample, Outcomes};
 pub use position::Position;
 pub use pull::{LaneEvent, PullLane, PullRequest};
@@ -59,6 +64,7 @@ pub use schedules::{Recurring, ScheduledTask, StoredSchedule};
 pub use streams::StreamLimits;
 pub use subjects::STATS_REQUEST;
 pub use submit::Accepted;
+pub use sweep::Orphan;
 pub use tokens::{Token, TokenFeed};
 pub use topology::Drift;
 pub use worker_calls::{Asked, Calls, WorkerCall, WorkerCalls};

@@ -6,14 +6,11 @@
 use std::ops::RangeInclusive;
 
 use async_nats::HeaderMap;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
 
 use super::delivery::envelope;
+use super::scan::Raw;
 use super::subjects::{consumer, tasks_stream};
 use super::{Broker, BrokerError, WriteError};
 use crate::model::{
@@ -23,25 +20,6 @@ use crate::model::{
 /// A look at more than this would take the start of a worker hostage.
 const MESSAGES_MAX: usize = 20_000;
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answer {
-    Found { message: Raw },
-    Missing { error: serde_json::Value },
-}
-
-/// A stored message, as the server's JSON API gives it.
-#[derive(Deserialize)]
-struct Raw {
-    subject: String,
-    seq: u64,
-    time: Timestamp,
-    #[serde(default)]
-    hdrs: String,
-    #[serde(default)]
-    data: String,
-}
-
 impl Broker {
     /// Ends the unreadable tasks among those that a worker was given and has not settled.
     pub async fn quarantine(&self, category: Category, worker: &str) -> Result<(), BrokerError> {
@@ -49,14 +27,14 @@ impl Broker {
         let in_flight = self.in_flight(category).await?;
         let mut sequence = *in_flight.start();
         for _ in 0..MESSAGES_MAX {
-            let Some(raw) = self.next_raw(&stream, sequence).await? else {
+            let Some(raw) = self.next_raw(&stream, ">", sequence).await? else {
                 return Ok(());
             };
             if !in_flight.contains(&raw.seq) {
                 return Ok(());
             }
             sequence = raw.seq + 1;
-            if !is_readable(&decoded(&raw.hdrs)) {
+            if !is_readable(&raw.headers()) {
                 self.end_unreadable(&stream, raw, worker).await?;
             }
         }
@@ -82,19 +60,6 @@ impl Broker {
         Ok(first.unwrap_or(1)..=last.unwrap_or(0))
     }
 
-    async fn next_raw(&self, stream: &str, sequence: u64) -> Result<Option<Raw>, BrokerError> {
-        let subject = format!("STREAM.MSG.GET.{stream}");
-        let wanted = json!({"seq": sequence, "next_by_subj": ">"});
-        let answer = self.jetstream.request(subject, &wanted).await;
-        match answer.map_err(|error| BrokerError::other(format!("reading {stream}"), error))? {
-            Answer::Found { message } => Ok(Some(message)),
-            Answer::Missing { error } => {
-                tracing::debug!(%error, "no further message");
-                Ok(None)
-            }
-        }
-    }
-
     async fn end_unreadable(
         &self,
         stream: &str,
@@ -103,8 +68,8 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         if let Ok(envelope) = envelope(&raw.subject, None, raw.seq, raw.time) {
             tracing::warn!(task_id = %envelope.id, "the task's headers cannot be read; it failed for good");
+            let payload = raw.payload().into();
             let letter = letter(&envelope, raw.hdrs);
-            let payload = decoded(&raw.data).into();
             self.bury_message(&letter, HeaderMap::new(), &payload)
                 .await?;
             match self
@@ -168,13 +133,6 @@ fn record(envelope: Envelope, letter: &DeadLetter, worker: &str) -> Record {
         checkpoint: None,
         origin: envelope.origin,
     }
-}
-
-/// What the server encodes decodes; anything else counts as unreadable.
-fn decoded(text: &str) -> Vec<u8> {
-    BASE64_STANDARD
-        .decode(text)
-        .unwrap_or_else(|_| text.as_bytes().to_vec())
 }
 
 /// Whether the client library can read a message with these headers.

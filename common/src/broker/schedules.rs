@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::delivery::timestamp;
 use super::headers::{self, header};
 use super::subjects::{
-    SCHED_STREAM, due_lane, due_task, once_schedule, parse_due, recurring_schedule,
+    OBJECT_HEADER, SCHED_STREAM, due_lane, due_task, once_schedule, parse_due, recurring_schedule,
 };
 use super::{Accepted, Broker, BrokerError, Refusal, WaitingTask, WriteError};
 use crate::model::{Category, Envelope, NewTask, Options, Origin, Priority, ScheduleId, TaskId};
@@ -43,6 +43,8 @@ pub struct Recurring {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSchedule {
     pub recurring: Recurring,
+    /// The object that holds the payload, where it is too large for a message.
+    pub object: Option<String>,
     pub changed_at: Timestamp,
     /// Its place in a listing.
     pub sequence: u64,
@@ -92,15 +94,24 @@ impl Broker {
         schedules_max: u64,
     ) -> Result<Accepted, BrokerError> {
         self.check_room(schedules_max).await?;
+        let placed = self.place_body(category, id, payload, &mut headers).await?;
         // The broker takes whole seconds.
         let at = whole_second_after(at);
         headers.insert(NATS_SCHEDULE, format!("@at {at}"));
         headers.insert(NATS_SCHEDULE_TARGET, due_task(category, priority, id));
         let message = PublishMessage::build()
             .headers(headers)
-            .payload(payload.clone());
+            .payload(placed.payload.clone());
         let doing = || format!("scheduling task {id}");
-        let ack = self.publish(doing, once_schedule(id), message).await?;
+        let answer = self.publish(doing, once_schedule(id), message).await;
+        let is_refused = match &answer {
+            Ok(ack) => ack.duplicate,
+            Err(error) => error.refusal().is_some(),
+        };
+        if is_refused {
+            self.withdraw_body(&placed).await;
+        }
+        let ack = answer?;
         Ok(Accepted {
             sequence: ack.sequence,
             duplicate: ack.duplicate,
@@ -135,15 +146,32 @@ impl Broker {
     async fn store_schedule(
         &self,
         recurring: &Recurring,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<(), BrokerError> {
+        let Recurring {
+            id,
+            category,
+            payload,
+            ..
+        } = recurring;
+        // Named after the schedule, it is no run's own: the sweep sees to it.
+        let placed = self
+            .place_body(*category, id, payload, &mut headers)
+            .await?;
         let message = PublishMessage::build()
             .headers(headers)
-            .payload(recurring.payload.clone());
-        let doing = || format!("storing schedule {}", recurring.id);
-        self.publish(doing, recurring_schedule(recurring.id.as_str()), message)
-            .await?;
-        Ok(())
+            .payload(placed.payload.clone());
+        let doing = || format!("storing schedule {id}");
+        let stored = self
+            .publish(doing, recurring_schedule(id.as_str()), message)
+            .await;
+        if stored
+            .as_ref()
+            .is_err_and(|error| error.refusal().is_some())
+        {
+            self.withdraw_body(&placed).await;
+        }
+        stored.map(drop)
     }
 
     pub async fn schedule(&self, id: &ScheduleId) -> Result<Option<StoredSchedule>, BrokerError> {
@@ -275,6 +303,7 @@ fn read_schedule(message: &StreamMessage) -> Option<StoredSchedule> {
             pattern,
             time_zone: text(NATS_SCHEDULE_TIME_ZONE.as_ref()).unwrap_or_else(|| "UTC".to_owned()),
         },
+        object: text(OBJECT_HEADER),
         changed_at: timestamp(message.time),
         sequence: message.sequence,
     })
@@ -298,6 +327,7 @@ fn read_task(message: &StreamMessage, id: &TaskId) -> Option<ScheduledTask> {
             priority,
             options,
             origin,
+            object: header(Some(&message.headers), OBJECT_HEADER).map(str::to_owned),
             submitted_at: stored_at,
             sequence: 0,
         },

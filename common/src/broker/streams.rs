@@ -9,11 +9,12 @@ use async_nats::jetstream::stream::{
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::bodies::SMALL_BYTES_MAX;
 use super::objects::BUCKET;
 use super::subjects::{
-    CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, EVENTS, EVENTS_STREAM, RESULTS_STREAM,
-    SCHED_STREAM, SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer, lane_subjects, outcome,
-    tasks_stream,
+    CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, EVENTS, EVENTS_STREAM, OBJECTS_STREAM,
+    RESULTS_STREAM, SCHED_STREAM, SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer,
+    lane_subjects, outcome, tasks_stream,
 };
 use crate::model::{Category, Priority, duration};
 
@@ -52,6 +53,8 @@ pub struct StreamLimits {
     /// refused.
     pub documents_bytes_max: i64,
     pub objects_bytes_max: i64,
+    /// The largest body of a task, and the largest result, however they are stored.
+    pub object_bytes_max: usize,
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -75,11 +78,15 @@ impl Default for StreamLimits {
             events_bytes_max: 128 * MIB,
             documents_bytes_max: 2_048 * MIB,
             objects_bytes_max: 1_024 * MIB,
+            object_bytes_max: 32 * 1_024 * 1_024,
         }
     }
 }
 
 impl StreamLimits {
+    /// A small body, and the most that headers may have.
+    const TASK_BYTES_MIN: usize = 2 * SMALL_BYTES_MAX;
+
     pub fn validate(&self) -> Result<(), String> {
         if ![1, 3, 5].contains(&self.replicas) {
             return Err(format!(
@@ -91,6 +98,17 @@ impl StreamLimits {
             return Err(
                 "streams.ack_wait must be 1s or longer: workers renew it three times within"
                     .to_owned(),
+            );
+        }
+        if usize::try_from(self.task_bytes_max).is_ok_and(|max| max < Self::TASK_BYTES_MIN) {
+            return Err(format!(
+                "streams.task_bytes_max must be {} or more: what is larger is kept as an object",
+                Self::TASK_BYTES_MIN
+            ));
+        }
+        if i64::try_from(self.object_bytes_max).is_ok_and(|max| max > self.objects_bytes_max) {
+            return Err(
+                "streams.object_bytes_max must not be above streams.objects_bytes_max".to_owned(),
             );
         }
         Ok(())
@@ -213,7 +231,7 @@ fn objects(limits: &StreamLimits) -> Config {
         discard: DiscardPolicy::New,
         allow_rollup: true,
         max_bytes: limits.objects_bytes_max,
-        ..base(format!("OBJ_{BUCKET}"), subjects.to_vec(), limits)
+        ..base(OBJECTS_STREAM, subjects.to_vec(), limits)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Every subject, stream and consumer name of the fleet, in one place.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE;
+
 use crate::model::{Category, Dependency, DocumentKey, Priority, TaskId};
 
 /// Metrics reports and breaker changes of all processes.
@@ -30,6 +33,10 @@ pub(super) const SCHED_SUBJECTS: [&str; 4] = [
 pub(super) const DOCUMENTS_STREAM: &str = "DOCUMENTS";
 /// The object that holds the body of a message that was too large for it.
 pub(super) const OBJECT_HEADER: &str = "Flotilla-Object";
+/// What is too large for a message, in the layout of every client's object store.
+pub(super) const OBJECTS_STREAM: &str = "OBJ_flotilla";
+pub(super) const OBJECT_METAS: &str = "$O.flotilla.M.>";
+pub(super) const OBJECT_PIECES: &str = "$O.flotilla.C.";
 /// What is known of a document without its body, as JSON.
 pub(super) const SUMMARY_HEADER: &str = "Flotilla-Document";
 /// The one subject of the STATS stream.
@@ -115,6 +122,16 @@ pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
 /// Where all workers of a category are called at once.
 pub(super) fn worker_calls(category: Category) -> String {
     format!("fleet.workers.{category}")
+}
+
+/// Where an object is described.
+pub(super) fn object_meta(name: &str) -> String {
+    format!("$O.flotilla.M.{}", BASE64_URL_SAFE.encode(name))
+}
+
+/// Where the pieces of an object are.
+pub(super) fn object_pieces(nuid: &str) -> String {
+    format!("{OBJECT_PIECES}{nuid}")
 }
 
 pub(super) fn document(key: &DocumentKey) -> String {

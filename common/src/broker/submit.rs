@@ -5,6 +5,7 @@ use async_nats::jetstream::message::PublishMessage;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
+use super::bodies::Placed;
 use super::subjects::task_subject;
 use super::{Broker, BrokerError, headers};
 use crate::model::{NewTask, Origin, TaskId};
@@ -42,14 +43,28 @@ impl Broker {
         task: &NewTask,
         origin: Option<&Origin>,
     ) -> Result<Accepted, BrokerError> {
+        let mut own = HeaderMap::new();
+        headers::write(&mut own, &task.options, origin);
+        let placed = self
+            .place_body(task.category, &task.id, &task.payload, &mut own)
+            .await?;
         let mut repeats = 0;
-        loop {
-            match self.publish_task(task, origin).await {
+        let answer = loop {
+            match self.publish_task(task, &placed, own.clone()).await {
                 // The id makes a repetition safe: the broker stores it once.
                 Err(BrokerError::Unavailable { .. }) if repeats < REPEATS_MAX => repeats += 1,
-                answer => return answer,
+                answer => break answer,
             }
+        };
+        let is_refused = match &answer {
+            // After a repetition it may be our own that was there already.
+            Ok(accepted) => accepted.duplicate && repeats == 0,
+            Err(error) => error.refusal().is_some() && repeats == 0,
+        };
+        if is_refused {
+            self.withdraw_body(&placed).await;
         }
+        answer
     }
 
     /// Submits many; the answers are in the order of the tasks.
@@ -72,13 +87,12 @@ impl Broker {
     async fn publish_task(
         &self,
         task: &NewTask,
-        origin: Option<&Origin>,
+        placed: &Placed,
+        headers: HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let mut task_headers = HeaderMap::new();
-        headers::write(&mut task_headers, &task.options, origin);
         let message = PublishMessage::build()
-            .payload(task.payload.clone())
-            .headers(task_headers)
+            .payload(placed.payload.clone())
+            .headers(headers)
             .message_id(task.id.as_str());
         let doing = || format!("submitting task {}", task.id);
         let subject = task_subject(task.category, task.priority, &task.id);

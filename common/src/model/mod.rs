@@ -34,7 +34,7 @@ pub use manifest::{InvalidManifest, Item, Manifest, Source};
 pub use outcome::{Failure, FailureCode, Outcome};
 pub use priority::Priority;
 pub use probe::{Condition, Probed, ProbedBy, Probes};
-pub use record::{FailedAttempt, Progress, Record, Status, Was};
+pub use record::{FailedAttempt, Progress, Record, ResultObject, Status, Was};
 pub use snapshot::{Breaker, SeenInstance, Snapshot};
 pub use tally::{Counts, Ended, Lane, Tally};
 pub use task::{DeadLetter, Envelope, NewTask, Options, Origin};

@@ -81,8 +81,15 @@ impl FailureCode {
     pub const WORKER_LOST: Self = Self(Cow::Borrowed("worker_lost"));
     /// A dependency that the task needs is out of order, so that it was not started.
     pub const BREAKER_OPEN: Self = Self(Cow::Borrowed("breaker_open"));
-    /// The result is larger than the broker takes.
+    /// The result is larger than is kept.
     pub const RESULT_TOO_LARGE: Self = Self(Cow::Borrowed("result_too_large"));
+    /// The result needs an object, and the bucket has no room.
+    pub const RESULT_STORE_FULL: Self = Self(Cow::Borrowed("result_store_full"));
+    /// The object that is to be the task's body is not there.
+    pub const BODY_MISSING: Self = Self(Cow::Borrowed("body_missing"));
+    pub const BODY_TOO_LARGE: Self = Self(Cow::Borrowed("body_too_large"));
+    /// It is there, and not what was stored.
+    pub const BODY_DAMAGED: Self = Self(Cow::Borrowed("body_damaged"));
 
     pub fn as_str(&self) -> &str {
         &self.0

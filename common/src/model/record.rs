@@ -63,7 +63,10 @@ pub enum Status {
     Completed {
         started_at: Timestamp,
         completed_at: Timestamp,
+        /// `null` where it is too large for a record: then the object has it, as JSON.
         result: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result_object: Option<ResultObject>,
     },
     /// The recorded outcome: failed for good. The dead letter has the payload.
     Failed {
@@ -78,6 +81,13 @@ pub enum Status {
         expired_at: Timestamp,
         deadline: Timestamp,
     },
+}
+
+/// Where a result is that is too large for its record: an object of the bucket `flotilla`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultObject {
+    pub name: String,
+    pub bytes: usize,
 }
 
 /// What a task was doing when it was cancelled.
@@ -180,6 +190,7 @@ mod tests {
                 started_at: Timestamp::UNIX_EPOCH,
                 completed_at: Timestamp::UNIX_EPOCH + SignedDuration::from_millis(1_500),
                 result: serde_json::json!({"title": "t"}),
+                result_object: None,
             },
             submitted_at: Timestamp::UNIX_EPOCH,
             sequence: 7,

@@ -69,6 +69,8 @@ pub struct Envelope {
     pub priority: Priority,
     pub options: Options,
     pub origin: Option<Origin>,
+    /// The object that holds the body, where the message does not.
+    pub object: Option<String>,
     /// When the broker stored it.
     pub submitted_at: Timestamp,
     /// Its sequence in the category's stream.

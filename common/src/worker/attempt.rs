@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::body;
 use super::conclude::Opened;
 use super::handler::{Attempt, Handler};
 use super::ledger::{Superseded, unless_superseded};
@@ -108,7 +109,9 @@ impl<H: Handler> Runtime<H> {
         if opened.parent_is_cancelled().await {
             return opened.cancel_with_parent().await;
         }
-        let payload = match parse(&delivery.payload) {
+        let bytes_max = self.streams.object_bytes_max;
+        let body = body::fetch(&self.broker, delivery, bytes_max).await;
+        let payload = match body.and_then(|body| parse(&body)) {
             Ok(payload) => payload,
             Err(outcome) => return opened.conclude(outcome).await,
         };

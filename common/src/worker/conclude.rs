@@ -165,6 +165,7 @@ impl<'a> Opened<'a> {
         match unless_superseded(self.record(expired).await) {
             Ok(()) => {
                 self.meter.expired(self.lane());
+                self.remove_body().await;
                 Some(Settle::Ack)
             }
             Err(superseded) => self.settle_superseded(superseded),
@@ -189,9 +190,19 @@ impl<'a> Opened<'a> {
         match unless_superseded(self.record(cancelled).await) {
             Ok(()) => {
                 self.meter.cancelled(self.lane());
+                self.remove_body().await;
                 Some(Settle::Ack)
             }
             Err(superseded) => self.settle_superseded(superseded),
+        }
+    }
+
+    /// The outcome is recorded: nobody will ask for the body any more. A crash before this, and
+    /// any delay, leaves it to the sweep.
+    async fn remove_body(&self) {
+        let envelope = &self.delivery.envelope;
+        if envelope.object.is_some() {
+            Box::pin(self.broker.remove_body(envelope)).await;
         }
     }
 
@@ -242,19 +253,24 @@ impl<'a> Opened<'a> {
             started_at: self.started_at,
             completed_at: Timestamp::now(),
             result,
+            result_object: None,
         };
-        match self.record(completed).await {
+        let outcome = match self.record(completed).await {
             Ok(()) => {
                 self.meter.ended(self.lane(), Ended::Completed, ran);
-                Some(Settle::Ack)
+                self.remove_body().await;
+                return Some(Settle::Ack);
             }
-            Err(Refused::Superseded(superseded)) => self.settle_superseded(superseded),
+            Err(Refused::Superseded(superseded)) => return self.settle_superseded(superseded),
             Err(Refused::TooLarge(why)) => {
-                let failure = Failure::new(FailureCode::RESULT_TOO_LARGE, why);
-                self.add_failure(&failure);
-                self.bury(failure).await
+                Outcome::Reject(Failure::new(FailureCode::RESULT_TOO_LARGE, why))
             }
-        }
+            // There may be room by the next attempt, and this one must not keep its slot.
+            Err(Refused::NoRoom(why)) => {
+                Outcome::retry(Failure::new(FailureCode::RESULT_STORE_FULL, why))
+            }
+        };
+        Box::pin(self.conclude(outcome)).await
     }
 
     async fn retry(mut self, failure: Failure, delay: Duration) -> Option<Settle> {

@@ -19,10 +19,10 @@ const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const FAILURE_CHARS_MAX: usize = 1_000;
 
 pub(super) struct Ledger<'a> {
-    broker: &'a Broker,
-    streams: &'a StreamLimits,
+    pub(super) broker: &'a Broker,
+    pub(super) streams: &'a StreamLimits,
     worker: &'a str,
-    envelope: &'a Envelope,
+    pub(super) envelope: &'a Envelope,
     first_started_at: Option<Timestamp>,
     failed_attempts: Vec<FailedAttempt>,
     progress: Option<Progress>,
@@ -44,6 +44,8 @@ pub(super) enum Superseded {
 pub(super) enum Refused {
     Superseded(Superseded),
     TooLarge(String),
+    /// The store is full that would have taken what is too large.
+    NoRoom(String),
 }
 
 impl<'a> Ledger<'a> {
@@ -163,7 +165,7 @@ impl<'a> Ledger<'a> {
         // These are of use to a next attempt only.
         let checkpoint = self.checkpoint.clone().filter(|_| !status.is_final());
         let first_started_at = self.first_started_at.filter(|_| !status.is_final());
-        let record = Record {
+        let mut record = Record {
             task_id: self.envelope.id.clone(),
             category: self.envelope.category,
             priority: self.envelope.priority,
@@ -178,18 +180,30 @@ impl<'a> Ledger<'a> {
             checkpoint,
             origin: self.envelope.origin.clone(),
         };
+        let mut moved = None;
         loop {
             match self.broker.write_record(&record, self.revision).await {
                 Ok(revision) => {
                     self.revision = revision;
                     return Ok(());
                 }
-                Err(WriteError::TooLarge(why)) => return Err(Refused::TooLarge(why)),
-                Err(WriteError::Conflict) => {
-                    if self.resolve(&record).await? {
-                        return Ok(());
-                    }
+                Err(WriteError::TooLarge(why)) => {
+                    // Boxed: rare, and large within the future of every attempt.
+                    let (status, object) = Box::pin(self.move_out(record.status, why)).await?;
+                    record.status = status;
+                    moved = Some(object);
                 }
+                Err(WriteError::Conflict) => match self.resolve(&record).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(refused) => {
+                        // Nobody is to know of it.
+                        if let Some(object) = moved {
+                            self.broker.try_to_remove(&object.name).await;
+                        }
+                        return Err(refused);
+                    }
+                },
                 Err(WriteError::Broker(error)) => self.pause(&error).await,
             }
         }
@@ -257,7 +271,7 @@ pub(super) fn unless_superseded(written: Result<(), Refused>) -> Result<(), Supe
     match written {
         Ok(()) => Ok(()),
         Err(Refused::Superseded(superseded)) => Err(superseded),
-        Err(Refused::TooLarge(why)) => {
+        Err(Refused::TooLarge(why) | Refused::NoRoom(why)) => {
             tracing::error!(
                 why,
                 "a record without a result is too large; it is left out"

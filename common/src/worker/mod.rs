@@ -2,6 +2,7 @@
 //! [`Handler`], records what came of each, and only then settles it with the broker.
 
 mod attempt;
+mod body;
 mod children;
 mod conclude;
 mod config;
@@ -9,6 +10,7 @@ mod controls;
 mod dispatch;
 mod handler;
 mod hearing;
+mod large_result;
 mod ledger;
 mod meter;
 mod prober;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use flotilla_common::broker::ObjectError;
 use flotilla_common::model::{Category, Failure, FailureCode, Item, Manifest, Outcome, Source};
 use flotilla_common::worker::{Attempt, Child, Children, Family, Handler};
 use serde_json::Value;
@@ -80,23 +81,15 @@ impl BatchHandler {
             Source::Object(name) => name,
         };
         let max = self.config.manifest_bytes_max;
-        let stored = attempt.broker().stored_object(&name, max).await;
-        let stored = stored.map_err(|error| {
-            Outcome::retry(Failure::new("store_unavailable", error.to_string()))
+        let stored = attempt.broker().object(&name, max).await;
+        let body = stored.map_err(|error| match error {
+            ObjectError::Missing { .. } | ObjectError::TooLarge { .. } => {
+                invalid(format!("manifest_object: {error}"))
+            }
+            ObjectError::Damaged { .. } | ObjectError::Broker(_) => {
+                Outcome::retry(Failure::new("store_unavailable", error.to_string()))
+            }
         })?;
-        let body = match stored {
-            None => {
-                return Err(invalid(format!(
-                    "manifest_object: the bucket flotilla has no object {name:?}"
-                )));
-            }
-            Some(Err(bytes)) => {
-                return Err(invalid(format!(
-                    "manifest_object: it has {bytes} bytes, and at most {max} are read"
-                )));
-            }
-            Some(Ok(body)) => body,
-        };
         let mut fields: Value = serde_json::from_slice(&body)
             .map_err(|error| invalid(format!("manifest_object: it is not JSON: {error}")))?;
         // What the task says beside it goes for the items, unless the manifest says otherwise.

@@ -1,12 +1,15 @@
 //! The embedding category's handler: cut, embed, store.
 
-use flotilla_common::broker::BrokerError;
+use flotilla_common::broker::{BrokerError, WriteError};
 use flotilla_common::model::{Category, DocumentKey, Failure, Needs, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use flotilla_knowledge::{CallError, Document, Embedder, chunk, dense};
 use serde::Serialize;
 
 use crate::payload::{Payload, Text, What};
+
+/// A document that changes so often in a row is left to the next attempt.
+const LOOKS_MAX: usize = 8;
 
 #[derive(Debug)]
 pub struct EmbedHandler {
@@ -51,13 +54,24 @@ enum State {
     Outdated,
 }
 
+/// The document is one that is stored, and is to be embedded anew: one that is retired meanwhile
+/// must not come back by that.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    /// Also where nothing has changed.
+    force: bool,
+}
+
 impl EmbedHandler {
     pub fn new(embedder: Embedder, vectors: dense::Store) -> Self {
         Self { embedder, vectors }
     }
 
     async fn embed(&self, payload: Payload, attempt: &Attempt) -> Result<Embedded, Outcome> {
-        let is_forced = matches!(payload.what, What::Again { force: true, .. });
+        let again = match payload.what {
+            What::Texts(_) => None,
+            What::Again { force, .. } => Some(Again { force }),
+        };
         let documents = match payload.what {
             What::Texts(texts) => {
                 let cut = |text| cut(text, payload.brand.as_deref(), attempt);
@@ -77,7 +91,7 @@ impl EmbedHandler {
         };
         let total = documents.len();
         for (n, document) in (1_u32..).zip(documents) {
-            let stored = self.store(document, is_forced, attempt).await?;
+            let stored = self.store(document, again, attempt).await?;
             embedded.chunks += stored.chunks;
             if stored.state == State::Stored {
                 embedded.upserted += stored.chunks;
@@ -104,49 +118,62 @@ impl EmbedHandler {
     async fn store(
         &self,
         mut document: Document,
-        is_forced: bool,
+        again: Option<Again>,
         attempt: &Attempt,
     ) -> Result<Stored, Outcome> {
         let key = document.key();
-        let before = Document::stored(&key, attempt).await?;
-        let embedder = self.embedder.id();
-        let state = match &before {
-            Some(before) if before.as_of > document.as_of => State::Outdated,
-            Some(before)
-                if !is_forced
-                    && before.content_hash == document.content_hash
-                    && before.embedder == embedder =>
-            {
-                State::Unchanged
+        let mut is_embedded = false;
+        // Whoever comes second looks again: what is there now may be newer than this.
+        for _ in 0..LOOKS_MAX {
+            let (revision, before) = Document::version(&key, attempt).await?;
+            if again.is_some() && before.is_none() {
+                return Err(self.gone(&key, attempt).await);
             }
-            _ => State::Stored,
-        };
-        let mut sequence = None;
-        if state == State::Stored {
-            self.embed_chunks(&mut document, attempt).await?;
-            document.embedder = embedder;
-            let body = serde_json::to_vec(&document).map_err(|error| {
-                Outcome::Reject(Failure::new("unwritable_document", error.to_string()))
-            })?;
-            // Before the version itself: whoever knows of it finds its chunks.
-            self.vectors.put(&document, attempt).await?;
-            let put = attempt
-                .broker()
-                .put_document(&key, document.summary(), body);
-            sequence = Some(put.await.map_err(|error| store_failed(&error))?);
+            let state = self.state(before.as_ref(), &document, again);
+            let mut sequence = None;
+            if state == State::Stored {
+                if !is_embedded {
+                    self.embed_chunks(&mut document, attempt).await?;
+                    document.embedder = self.embedder.id();
+                    // Before the version itself: whoever knows of it finds its chunks.
+                    self.vectors.put(&document, attempt).await?;
+                    is_embedded = true;
+                }
+                match put(&document, revision, attempt).await {
+                    Err(WriteError::Conflict) => continue,
+                    stored => sequence = Some(stored.map_err(store_failed)?),
+                }
+            }
+            // Whatever the state: an attempt before this one may have ended half-way, and the
+            // store may have been configured since.
+            self.vectors.sync(&key, attempt).await?;
+            return Ok(Stored {
+                chunks: document.chunks.len(),
+                id: document.id,
+                brand: document.brand,
+                title: document.title,
+                content_hash: document.content_hash,
+                state,
+                sequence,
+            });
         }
-        // Whatever the state: an attempt before this one may have ended half-way, and the store
-        // may have been configured since.
-        self.vectors.sync(&key, attempt).await?;
-        Ok(Stored {
-            chunks: document.chunks.len(),
-            id: document.id,
-            brand: document.brand,
-            title: document.title,
-            content_hash: document.content_hash,
-            state,
-            sequence,
-        })
+        let message = format!("document {key} changes faster than it can be stored");
+        Err(Outcome::retry(Failure::new("document_changes", message)))
+    }
+
+    /// What is to become of a version, by what is there.
+    fn state(&self, before: Option<&Document>, new: &Document, again: Option<Again>) -> State {
+        let Some(before) = before else {
+            return State::Stored;
+        };
+        let is_forced = again.is_some_and(|again| again.force);
+        let is_same =
+            before.content_hash == new.content_hash && before.embedder == self.embedder.id();
+        match before.as_of > new.as_of {
+            true => State::Outdated,
+            false if is_same && !is_forced => State::Unchanged,
+            false => State::Stored,
+        }
     }
 
     async fn embed_chunks(
@@ -205,6 +232,18 @@ fn cut(text: Text, brand: Option<&str>, attempt: &Attempt) -> Result<Document, O
     })
 }
 
-fn store_failed(error: &BrokerError) -> Outcome {
+async fn put(document: &Document, revision: u64, attempt: &Attempt) -> Result<u64, WriteError> {
+    let doing = || format!("writing document {}", document.key());
+    let body = serde_json::to_vec(document).map_err(|source| BrokerError::Unreadable {
+        doing: doing(),
+        source,
+    })?;
+    let broker = attempt.broker();
+    broker
+        .put_document(&document.key(), document.summary(), body, revision)
+        .await
+}
+
+fn store_failed(error: WriteError) -> Outcome {
     Outcome::retry(Failure::new("store_unavailable", error.to_string()))
 }

@@ -71,7 +71,10 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let context = Context::new(settings.clone(), CancellationToken::new());
     context.fleet()?;
     context.worker()?;
-    settings.section::<flotilla_gateway::Config>("gateway")?;
+    let gateway: flotilla_gateway::Config = settings.section("gateway")?;
+    gateway
+        .validate(context.streams()?.object_bytes_max)
+        .map_err(anyhow::Error::msg)?;
     settings.section::<flotilla_stats::Config>("stats")?;
     settings.section::<flotilla_scraping::Config>("scraping")?;
     settings.section::<flotilla_scraping::BrowserConfig>("browser")?;

@@ -112,10 +112,15 @@ impl FromRequest<Arc<Gateway>> for Fields {
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         require_json(request.headers())?;
+        let bytes_max = gateway.config.body_bytes_max;
+        let announced = request.body().size_hint().lower();
+        if usize::try_from(announced).is_ok_and(|bytes| bytes > bytes_max) {
+            return Err(too_large(bytes_max));
+        }
         let body = Bytes::from_request(request, gateway);
         match tokio::time::timeout(BODY_TIME_MAX, body).await {
             Ok(Ok(body)) => Self::parse(&body),
-            Ok(Err(rejection)) => Err(unread(&rejection, gateway.config.body_bytes_max)),
+            Ok(Err(rejection)) => Err(unread(&rejection, bytes_max)),
             Err(_) => Err(Problem::new(
                 Kind::TooSlow,
                 format!(
@@ -160,14 +165,18 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     )
 }
 
+fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(
+        Kind::TooLarge,
+        format!("the body is larger than {bytes_max} bytes"),
+    )
+    .remedy("send less at once; operators can raise gateway.body_bytes_max and streams.object_bytes_max")
+}
+
 fn unread(rejection: &BytesRejection, bytes_max: usize) -> Problem {
     match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Problem::new(
-                Kind::TooLarge,
-                format!("the body is larger than {bytes_max} bytes"),
-            )
-            .remedy("send less at once; operators can raise gateway.body_bytes_max")
+            too_large(bytes_max)
         }
         _ => Problem::new(Kind::Syntax, "the body broke off"),
     }

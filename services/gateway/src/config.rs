@@ -45,7 +45,7 @@ impl Default for Config {
             requests_per_second: 100.0,
             requests_burst: 200,
             cors_origins: Vec::new(),
-            body_bytes_max: 1_024 * 1_024,
+            body_bytes_max: 32 * 1_024 * 1_024,
             wait_max: Duration::from_secs(60),
             batch_urls_max: 1_000,
             query_wait: Duration::from_secs(5),
@@ -63,7 +63,8 @@ impl Config {
     const BODY_BYTES_MIN: usize = 4 * 1_024;
 
     /// Says which setting is wrong and what would be right.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    /// `object_bytes_max`: of what is too large for a message.
+    pub fn validate(&self, object_bytes_max: usize) -> Result<(), String> {
         let rules = [
             (
                 self.listen.contains(':'),
@@ -80,6 +81,10 @@ impl Config {
             (
                 self.cors_origins.iter().all(|origin| is_origin(origin)),
                 "gateway.cors_origins needs whole origins, like https://app.example.com, without a path",
+            ),
+            (
+                self.body_bytes_max <= object_bytes_max,
+                "gateway.body_bytes_max must not be above streams.object_bytes_max: no worker would take what is larger",
             ),
             (
                 self.body_bytes_max >= Self::BODY_BYTES_MIN,
@@ -121,7 +126,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        assert_eq!(Config::default().validate(), Ok(()));
+        let max = Config::default().body_bytes_max;
+        assert_eq!(Config::default().validate(max), Ok(()));
+        let error = Config::default().validate(max - 1).unwrap_err();
+        assert!(error.contains("object_bytes_max"), "{error}");
     }
 
     #[test]
@@ -145,6 +153,11 @@ mod tests {
             listen: "8080".to_owned(),
             ..Config::default()
         };
-        assert!(config.validate().unwrap_err().contains("gateway.listen"));
+        assert!(
+            config
+                .validate(usize::MAX)
+                .unwrap_err()
+                .contains("gateway.listen")
+        );
     }
 }

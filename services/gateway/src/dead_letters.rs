@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use flotilla_common::broker::{LetterFilter, Requeue, StoredLetter};
+use flotilla_common::broker::{LetterFilter, ObjectError, Requeue, StoredLetter};
 use flotilla_common::model::{Category, DeadLetter, Options, Priority, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,10 @@ pub(crate) struct Shown {
     payload: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
+    /// The object that holds the payload, where a message was too small; without a payload
+    /// beside this, it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_object: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,11 +115,19 @@ pub(crate) async fn show(
     id: IdPath,
 ) -> Result<Json<Shown>, Problem> {
     let stored = gateway.letter(&parse_id(id)?).await?;
-    let payload = serde_json::from_slice(&stored.payload).ok();
+    let body = match gateway.body_of(&stored).await {
+        Ok(body) => Some(body),
+        // A letter that waits for its body is shown all the same.
+        Err(ObjectError::Broker(error)) => return Err(error.into()),
+        Err(_) => None,
+    };
+    let payload = body
+        .as_ref()
+        .and_then(|body| serde_json::from_slice(body).ok());
+    let undecoded = body.filter(|_| payload.is_none());
     Ok(Json(Shown {
-        payload_base64: payload
-            .is_none()
-            .then(|| BASE64_STANDARD.encode(&stored.payload)),
+        payload_base64: undecoded.map(|body| BASE64_STANDARD.encode(body)),
+        payload_object: stored.object().map(str::to_owned),
         payload,
         letter: stored.letter,
         headers: stored.headers,
@@ -138,7 +150,12 @@ pub(crate) async fn requeue(
 ) -> Result<Json<Requeued>, Problem> {
     let stored = gateway.letter(&parse_id(id)?).await?;
     let mut how = take_how(&mut fields, gateway.schedules_max)?;
-    how.payload = take_payload(&mut fields, &stored)?;
+    let patch = fields.take::<Map<String, Value>>("patch")?;
+    let body = match &patch {
+        Some(_) => gateway.body_of(&stored).await?,
+        None => Bytes::new(),
+    };
+    how.payload = new_payload(fields.take("payload")?, patch, &body)?;
     fields.nothing_else()?;
     let task_id = gateway.broker.requeue(&stored, &how).await?;
     Ok(Json(Requeued {
@@ -177,6 +194,14 @@ pub(crate) async fn requeue_many(
 }
 
 impl Gateway {
+    /// What the task died with, wherever it is.
+    async fn body_of(&self, stored: &StoredLetter) -> Result<Bytes, ObjectError> {
+        match stored.object() {
+            Some(name) => self.broker.object(name, self.object_bytes_max).await,
+            None => Ok(stored.payload.clone()),
+        }
+    }
+
     async fn letter(&self, id: &TaskId) -> Result<StoredLetter, Problem> {
         let found = self.broker.letter(id).await?;
         found.ok_or_else(|| {
@@ -249,9 +274,11 @@ fn take_how(fields: &mut Fields, schedules_max: u64) -> Result<Requeue, Problem>
 }
 
 /// `payload` in the place of the old one, or `patch` for a part of it (RFC 7396).
-fn take_payload(fields: &mut Fields, stored: &StoredLetter) -> Result<Option<Bytes>, Problem> {
-    let payload = fields.take::<Value>("payload")?;
-    let patch = fields.take::<Map<String, Value>>("patch")?;
+fn new_payload(
+    payload: Option<Value>,
+    patch: Option<Map<String, Value>>,
+    old: &[u8],
+) -> Result<Option<Bytes>, Problem> {
     let new = match (payload, patch) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
@@ -260,7 +287,7 @@ fn take_payload(fields: &mut Fields, stored: &StoredLetter) -> Result<Option<Byt
         }
         (Some(payload), None) => payload,
         (None, Some(patch)) => {
-            let mut old = serde_json::from_slice(&stored.payload).map_err(|_| {
+            let mut old = serde_json::from_slice(old).map_err(|_| {
                 Problem::invalid(
                     "patch",
                     "patch: the payload that the task died with is no JSON",

@@ -50,6 +50,8 @@ struct Gateway {
     worker: worker::Config,
     /// Tasks and schedules that may lie ahead.
     schedules_max: u64,
+    /// Of a task's body, wherever it is stored.
+    object_bytes_max: usize,
     /// The categories that have to be there for the fleet to be healthy.
     expected: Vec<ExpectedWorker>,
     /// Cancelled when the gateway drains: whoever waits for an outcome is answered then.
@@ -72,10 +74,12 @@ struct ExpectedWorker {
 
 /// Serves the API until the context stops; then answers what is under way, within the grace.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    config.validate().map_err(StartError::Invalid)?;
+    let streams = context.streams()?;
+    config
+        .validate(streams.object_bytes_max)
+        .map_err(StartError::Invalid)?;
     let expected = expected_workers(&context)?;
     let worker = context.worker()?;
-    let schedules_max = context.streams()?.schedules_max;
     // Who may use the API has to be settled before anybody can.
     let listener = server::listen(&config.listen).await?;
     let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
@@ -96,7 +100,8 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         config,
         meter,
         worker,
-        schedules_max,
+        schedules_max: streams.schedules_max,
+        object_bytes_max: streams.object_bytes_max,
         expected,
         stop: context.stop,
         requests: TaskTracker::new(),

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use flotilla_common::broker::{BrokerError, Refusal};
+use flotilla_common::broker::{BrokerError, ObjectError, Refusal};
 use flotilla_common::model::TaskId;
 
 use crate::problem::{Kind, Problem};
@@ -19,6 +19,20 @@ impl From<BrokerError> for Problem {
         let problem = of_error(&error);
         log(&error, &problem);
         problem
+    }
+}
+
+/// What was stored as an object because of its size is not to be had.
+impl From<ObjectError> for Problem {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Broker(error) => error.into(),
+            lost => {
+                tracing::error!(%lost, "what was stored as an object is lost");
+                Self::new(Kind::Internal, lost.to_string())
+                    .remedy("somebody has removed or changed it in the broker's object store; the rest of the task is untouched")
+            }
+        }
     }
 }
 
@@ -69,6 +83,11 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             "the broker's disk or storage quota is exhausted; the task was not accepted",
         )
         .remedy("free disk space at the nats-server, or raise its max_file_store"),
+        Refusal::ObjectsFull(_) => Problem::new(
+            Kind::StorageFull,
+            "the store for what is too large for a message is full; the task was not accepted",
+        )
+        .remedy("operators can raise streams.objects_bytes_max; maintenance's expire removes what nothing refers to"),
         Refusal::TooLarge(_) => Problem::new(
             Kind::TooLarge,
             "the task is larger than the broker takes",
@@ -115,6 +134,7 @@ mod tests {
         for (refusal, kind) in [
             (Refusal::StreamFull(String::new()), Kind::QueueFull),
             (Refusal::StorageFull(String::new()), Kind::StorageFull),
+            (Refusal::ObjectsFull(String::new()), Kind::StorageFull),
             (Refusal::TooLarge(String::new()), Kind::TooLarge),
             (Refusal::NoStream, Kind::Unavailable),
         ] {

@@ -28,6 +28,7 @@ pub(crate) struct ScheduleView {
     time_zone: String,
     /// By our reading of the expression; the broker fires within a quarter of a second of it.
     next_run_at: Option<Timestamp>,
+    /// `null` where it is too large for a list: GET the schedule for it.
     payload: Value,
     max_retries: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,9 +105,12 @@ pub(crate) async fn show(
 ) -> Result<Json<ScheduleView>, Problem> {
     let id = parse_id(id)?;
     let found = gateway.broker.schedule(&id).await?;
-    found
-        .map(|stored| Json(view(stored)))
-        .ok_or_else(|| unknown(&id))
+    let mut found = found.ok_or_else(|| unknown(&id))?;
+    if let Some(name) = found.object.take() {
+        let max = gateway.object_bytes_max;
+        found.recurring.payload = gateway.broker.object(&name, max).await?;
+    }
+    Ok(Json(view(found)))
 }
 
 pub(crate) async fn list(
@@ -138,11 +142,12 @@ impl Gateway {
     async fn stored(&self, recurring: Recurring) -> Result<ScheduleView, Problem> {
         // Removed again by somebody already: then as it was asked for.
         let stored = self.broker.schedule(&recurring.id).await?;
-        Ok(view(stored.unwrap_or(StoredSchedule {
+        Ok(view(StoredSchedule {
+            changed_at: stored.map_or_else(Timestamp::now, |stored| stored.changed_at),
             recurring,
-            changed_at: Timestamp::now(),
+            object: None,
             sequence: 0,
-        })))
+        }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use flotilla_common::broker::WaitingTask;
 use flotilla_common::model::{
-    Category, FailedAttempt, Failure, Origin, Progress, Record, Status, TaskId, Was,
+    Category, FailedAttempt, Failure, Origin, Progress, Record, ResultObject, Status, TaskId, Was,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -52,6 +52,9 @@ pub(crate) struct TaskView {
 enum Ended {
     Completed {
         result: Value,
+        /// Where the result is, in views that leave a large one out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result_object: Option<ResultObject>,
         completed_at: Timestamp,
     },
     Failed {
@@ -142,9 +145,11 @@ fn parts(status: Status) -> (Ended, Option<Timestamp>, Option<Timestamp>) {
             started_at,
             completed_at,
             result,
+            result_object,
         } => {
             let ended = Ended::Completed {
                 result,
+                result_object,
                 completed_at,
             };
             (ended, Some(started_at), None)
@@ -220,6 +225,7 @@ mod tests {
             started_at: Timestamp::UNIX_EPOCH,
             completed_at: Timestamp::UNIX_EPOCH + SignedDuration::from_nanos(2_050_000_400),
             result: json!({"title": "t"}),
+            result_object: None,
         };
         let view = shown(record(status, vec![]));
         let expected = json!({

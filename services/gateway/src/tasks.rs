@@ -64,7 +64,7 @@ pub(crate) async fn show(
         return Err(unknown(&id));
     };
     let waiting = gateway.why_it_waits(&found).await;
-    Ok(Json(TaskView::of(found).with_waiting(waiting)))
+    Ok(Json(gateway.view(found).await?.with_waiting(waiting)))
 }
 
 impl Gateway {
@@ -97,7 +97,15 @@ impl Gateway {
         Ok(stored.map(|stored| Found::Recorded(stored.record)))
     }
 
-    /// The same, for an answer that can do without.
+    /// As it is shown, with its result wherever that is.
+    pub(crate) async fn view(&self, found: Found) -> Result<TaskView, Problem> {
+        Ok(TaskView::of(match found {
+            Found::Recorded(record) => Found::Recorded(self.broker.with_result(record).await?),
+            found => found,
+        }))
+    }
+
+    /// The same as `find`, for an answer that can do without.
     pub(crate) async fn glance(&self, id: &TaskId) -> Option<Found> {
         let found = tokio::time::timeout(GLANCE_TIME, self.find(id)).await;
         found.ok()?.ok()?

@@ -12,7 +12,7 @@ pub struct Config {
     /// longer begins anew, so that this is to be far above any usual absence.
     #[serde(with = "duration")]
     pub tombstone_age: Duration,
-    /// How long a body without a document is kept: its document may be just about to be stored.
+    /// How long an object is kept that nothing refers to: a task or a document may be about to.
     #[serde(with = "duration")]
     pub orphan_age: Duration,
     /// Tasks of the priority bulk that the embedding category may have while documents are
@@ -35,7 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             tombstone_age: Duration::from_secs(7 * 24 * 3_600),
-            orphan_age: Duration::from_secs(3_600),
+            orphan_age: Duration::from_secs(24 * 3_600),
             reindex_in_flight: 32,
             schedules: Schedules::default(),
         }

@@ -125,8 +125,10 @@ impl Stage {
     async fn store(&self, document: &Document) {
         self.done(&json!({"put": document})).await;
         let body = serde_json::to_vec(document).unwrap();
+        let key = document.key();
+        let (revision, _) = self.broker.document_version(&key).await.unwrap();
         self.broker
-            .put_document(&document.key(), document.summary(), body)
+            .put_document(&key, document.summary(), body, revision)
             .await
             .unwrap();
         self.sync(document).await;

@@ -19,7 +19,6 @@ use super::{Seat, draining, event, failed};
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
 use crate::submit::Accepted;
-use crate::task_view::TaskView;
 use crate::tasks::Found;
 use crate::wait::settled;
 
@@ -75,8 +74,12 @@ impl Following {
     }
 
     /// The same of a task that has its outcome already.
-    pub(crate) fn finish(&mut self, outcome: Found) {
-        self.end(event("result", &TaskView::of(outcome)));
+    pub(crate) async fn finish(&mut self, outcome: Found) {
+        let last = match self.gateway.view(outcome).await {
+            Ok(view) => event("result", &view),
+            Err(problem) => failed(&problem),
+        };
+        self.end(last);
     }
 
     pub(crate) fn events(self) -> impl Stream<Item = Event> + Send + 'static {
@@ -98,7 +101,7 @@ impl Following {
                 // What was said before the outcome comes before it.
                 biased;
                 token = next_token(&mut self.tokens) => self.hear(token),
-                record = &mut self.outcome => self.finish(Found::Recorded(record)),
+                record = &mut self.outcome => self.finish(Found::Recorded(record)).await,
                 () = &mut self.time_is_up => self.end(failed(&unfinished(&self.check_url))),
                 () = self.gateway.stop.cancelled() => self.end(failed(&draining(&self.check_url))),
             }

@@ -18,7 +18,6 @@ use super::{Seat, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
 use crate::problem::Problem;
 use crate::routes::BASE;
-use crate::task_view::TaskView;
 use crate::tasks::{Found, parse_id, unknown};
 
 pub(crate) async fn events(
@@ -135,8 +134,13 @@ impl Watched {
         self.has_ended = found.is_final();
         let name = if self.has_ended { "result" } else { "state" };
         let waiting = self.gateway.why_it_waits(&found).await;
-        let view = TaskView::of(found).with_waiting(waiting);
-        event(name, &view).id(revision.to_string())
+        match self.gateway.view(found).await {
+            Ok(view) => event(name, &view.with_waiting(waiting)).id(revision.to_string()),
+            Err(problem) => {
+                self.has_ended = true;
+                failed(&problem)
+            }
+        }
     }
 }
 

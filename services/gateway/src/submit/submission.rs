@@ -116,7 +116,7 @@ impl Gateway {
         let accepted = Accepted::of(&submission, &placed);
         let mut following = Following::new(self, seat, &accepted, tokens, outcomes, wait);
         if let Some(outcome) = placed.found.filter(Found::is_final) {
-            following.finish(outcome);
+            following.finish(outcome).await;
         }
         Ok(respond(following.events()))
     }
@@ -141,7 +141,7 @@ impl Gateway {
                 };
             }
             if let Some(found) = placed.found.take_if(|found| found.is_final()) {
-                return Ok(Answer::Outcome(Box::new(TaskView::of(found))));
+                return Ok(Answer::Outcome(Box::new(self.view(found).await?)));
             }
         }
         Ok(Answer::Accepted(Accepted::of(&submission, &placed)))

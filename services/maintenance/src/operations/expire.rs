@@ -1,5 +1,5 @@
 //! Removes what nothing needs any more: tombstones that every index has seen, with what a store
-//! of vectors still has of their documents, and bodies that no document names.
+//! of vectors still has of their documents, and objects that nothing refers to.
 
 use flotilla_common::broker::{DocumentState, StoredDocument};
 use flotilla_common::model::Outcome;
@@ -16,22 +16,23 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Findings, Outcome> {
     }
     let broker = work.attempt.broker();
     let before = Timestamp::now() - work.config.orphan_age;
-    let orphans = broker.orphaned_objects(before).await;
-    let mut orphans = orphans.map_err(broker_failed)?;
-    if !work.dry_run {
-        for name in &orphans {
-            broker.remove_object(name).await.map_err(broker_failed)?;
+    let orphans = broker.orphans(before).await.map_err(broker_failed)?;
+    let mut removed = Vec::new();
+    for orphan in &orphans {
+        // One that was stored anew meanwhile, or is needed again, stays.
+        if work.dry_run || broker.remove_orphan(orphan).await.map_err(broker_failed)? {
+            removed.push(orphan.name());
         }
     }
     let mut counts = Map::new();
     counts.insert("tombstones".to_owned(), tombstones.len().into());
-    counts.insert("objects".to_owned(), orphans.len().into());
-    orphans.truncate(NAMED_MAX);
+    counts.insert("objects".to_owned(), removed.len().into());
+    removed.truncate(NAMED_MAX);
     let keys = tombstones.iter().map(|tombstone| tombstone.key.to_string());
     let keys: Vec<_> = keys.take(NAMED_MAX).collect();
     Ok(Findings {
         counts,
-        report: json!({"tombstones": keys, "objects": orphans}),
+        report: json!({"tombstones": keys, "objects": removed}),
     })
 }
 
