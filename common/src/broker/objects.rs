@@ -3,7 +3,7 @@
 //! errors stay told apart, and what is removed leaves nothing behind, where a client leaves a
 //! message for each name that there ever was.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use async_nats::header::NATS_ROLLUP;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
@@ -82,28 +82,35 @@ impl Broker {
         let failed = |error| BrokerError::of_publish(doing(), error);
         let piece_bytes = PIECE_BYTES_MAX.min(self.body_room()).max(1);
         let mut unanswered = VecDeque::new();
+        let mut stored = Ok(());
         let mut rest = body.clone();
         let mut pieces = 0;
         // One after the other, as their order is that in the stream.
-        while !rest.is_empty() {
+        while !rest.is_empty() && stored.is_ok() {
             let piece = rest.split_to(piece_bytes.min(rest.len()));
             let message = PublishMessage::build().payload(piece);
             let sent = self.jetstream.send_publish(object_pieces(nuid), message);
-            unanswered.push_back(sent.await.map_err(failed)?);
+            match sent.await {
+                Ok(sent) => unanswered.push_back(sent),
+                Err(error) => stored = Err(failed(error)),
+            }
             pieces += 1;
             if unanswered.len() == UNANSWERED_MAX
                 && let Some(first) = unanswered.pop_front()
             {
-                first.await.map_err(failed)?;
+                stored = stored.and(first.await.map(drop).map_err(failed));
             }
         }
+        // All of them, whatever came of the first: what is stored late could not be removed.
         for answer in unanswered {
-            answer.await.map_err(failed)?;
+            let answer = answer.await.map(drop).map_err(failed);
+            stored = stored.and(answer);
         }
+        stored?;
         let info = ObjectInfo {
             name: name.to_owned(),
             description: None,
-            metadata: Default::default(),
+            metadata: HashMap::new(),
             headers: None,
             options: Some(ObjectOptions {
                 link: None,
