@@ -358,7 +358,11 @@ fn a_server_with_small_messages() {
     test(async |_| {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("small.conf");
-        std::fs::write(&file, "max_payload: 65536\n").unwrap();
+        let store = dir.path().join("store");
+        let text = format!(
+            "max_payload: 65536\njetstream {{ store_dir: {store:?}, max_file_store: 20GB }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
         let nats: &Nats = &Nats::start_with(arguments).await;
         let worker = Setup::slots(2).start(nats).await;
