@@ -169,6 +169,7 @@ mod tests {
             sequence: 1,
             worker: "w".to_owned(),
             attempt: 1,
+            first_started_at: None,
             failed_attempts: vec![],
             progress: None,
             checkpoint: None,

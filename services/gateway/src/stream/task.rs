@@ -194,6 +194,7 @@ mod tests {
             sequence: 1,
             worker: "w".to_owned(),
             attempt,
+            first_started_at: None,
             failed_attempts: vec![],
             progress: percent.map(|percent| Progress {
                 percent,
