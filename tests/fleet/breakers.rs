@@ -332,3 +332,63 @@ fn a_lost_broker_leaves_each_with_its_own_judgement() {
         worker.stop().await;
     });
 }
+
+/// What an operator says goes for the whole fleet, until an operator says otherwise.
+#[test]
+fn operators_hold_breakers_open_and_reset_them() {
+    test(async |nats| {
+        let handler = Scripted::default();
+        let worker = worker(nats, &handler, "300ms").await;
+        let client = Client::connect(nats).await;
+        let fleet = Fleet::start(nats, &["gateway", "stats"]).await;
+        let order = async |path: &str, body: &str| {
+            fleet.post(&format!("/circuit-breakers/{path}"), body).await
+        };
+        let held = order("playwright/open", r#"{"cause":"being repaired"}"#).await;
+        assert_eq!((held.status, &held.body["state"]), (200, &"open".into()));
+        assert_eq!(held.body["forced"], true);
+        assert_eq!(
+            held.body["cause"],
+            "held open by an operator: being repaired"
+        );
+        // Twice is once.
+        assert_eq!(order("playwright/open", "").await.body, held.body);
+
+        // It is obeyed, and no time lets a probe through.
+        let waiting = submit(&client, &needing()).await;
+        let record = client.status(&waiting, "deferred").await;
+        assert_eq!(record["reason"]["code"], "breaker_open");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert!(handler.calls().is_empty());
+        let told = fleet.get("/circuit-breakers").await.body;
+        assert_eq!(told["circuit_breakers"]["playwright"], held.body);
+        eventually("health has heard", async || {
+            fleet.get("/health").await.body["circuit_breakers"]["playwright"] == "open"
+        })
+        .await;
+
+        let reset = order("playwright/reset", "").await;
+        assert_eq!(reset.body["state"], "closed");
+        assert_eq!(client.outcome(&waiting).await["status"], "completed");
+
+        // One that has opened by itself is closed as well.
+        open(&client, &handler).await;
+        eventually("it is open", async || {
+            fleet.get("/circuit-breakers").await.body["circuit_breakers"]["playwright"]["state"]
+                != "closed"
+        })
+        .await;
+        handler.break_dependency(false);
+        assert_eq!(order("playwright/reset", "").await.body["failures"], 0);
+        let next = submit(&client, &needing()).await;
+        assert_eq!(client.outcome(&next).await["status"], "completed");
+
+        assert_eq!(order("redis/open", "").await.body["field"], "name");
+        assert_eq!(
+            order("openai/open", r#"{"why":1}"#).await.body["field"],
+            "why"
+        );
+        worker.stop().await;
+        fleet.stop().await;
+    });
+}

@@ -1,6 +1,5 @@
 //! The programs as their users start them: `flotilla up`, and one process per service.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use flotilla_common::model::Category;
@@ -10,20 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::harness::fleet::free_port;
-use crate::harness::{Site, eventually, http, test};
-
-/// A binary of the workspace, next to this one.
-fn binary(name: &str) -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.push(name);
-    assert!(
-        path.exists(),
-        "{path:?} is missing: build it with `cargo build --workspace --bins`"
-    );
-    path
-}
+use crate::harness::{Site, binary, eventually, http, test};
 
 fn command(name: &str) -> Command {
     let mut command = Command::new(binary(name));

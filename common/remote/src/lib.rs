@@ -1,5 +1,5 @@
-//! Clients of what may run elsewhere: an OpenAI-compatible API, ChromaDB. `http` is what they
-//! share, and `CallError` how a task hears of a call that came to nothing.
+//! Clients of what may run elsewhere: an OpenAI-compatible API, ChromaDB. `http` and `sse` are
+//! what they share, and `CallError` how a task hears of a call that came to nothing.
 
 pub mod chroma;
 mod error;
@@ -7,6 +7,7 @@ pub mod http;
 pub mod openai;
 pub mod retry_after;
 mod secret;
+pub mod sse;
 
 pub use error::CallError;
 pub use secret::Secret;

@@ -54,14 +54,7 @@ impl Machine {
             rules,
             me: me.to_owned(),
             failures: 0,
-            circuit: Circuit {
-                dependency,
-                stage: CircuitStage::Closed,
-                failures: 0,
-                since: Timestamp::UNIX_EPOCH,
-                cause: String::new(),
-                by: String::new(),
-            },
+            circuit: Circuit::untouched(dependency),
             revision: 0,
             unwritten: VecDeque::new(),
         }
@@ -75,6 +68,9 @@ impl Machine {
             CircuitStage::HalfOpen { until } if now < until => {
                 self.wait(until.min(now + self.patience()))
             }
+            // For nobody knows how long: whoever waits looks again as often as at one that has
+            // opened by itself.
+            CircuitStage::Held => self.wait(now + self.rules.open_for),
             CircuitStage::Open { .. } => Verdict::Probe(self.half_open(now, "its time is up")),
             CircuitStage::HalfOpen { .. } => {
                 Verdict::Probe(self.half_open(now, "nothing was heard of the probe before"))

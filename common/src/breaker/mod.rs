@@ -5,9 +5,11 @@
 
 mod config;
 mod machine;
+mod order;
 mod permit;
 mod shared;
 
 pub use config::{Config, Rules};
+pub use order::Order;
 pub use permit::{Admission, BreakerOpen, Permit};
 pub use shared::Breakers;

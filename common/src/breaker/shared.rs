@@ -12,7 +12,7 @@ use super::config::Rules;
 use super::machine::{Machine, Probed, Verdict};
 use super::permit::{Admission, BreakerOpen, Permit};
 use crate::broker::{Broker, BrokerError, Shared, WriteError};
-use crate::model::{BreakerTransition, Circuit, Dependency, Event, EventBody, Instance, Needs};
+use crate::model::{Circuit, Dependency, Event, EventBody, Instance, Needs};
 
 /// What the broker did not take is written again after so long.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -205,18 +205,11 @@ impl Breakers {
 
     /// Tells the fleet's log of a transition that came about: once, by whoever wrote it.
     fn announce(&self, circuit: &Circuit, revision: u64) {
-        let transition = BreakerTransition {
-            dependency: circuit.dependency,
-            to: circuit.state(),
-            failures: circuit.failures,
-            at: circuit.since,
-            cause: circuit.cause.clone(),
-        };
         let event = Event {
             from: self.inner.instance.clone(),
-            body: EventBody::Breaker(transition),
+            body: EventBody::Breaker(circuit.transition()),
         };
-        let id = format!("breaker.{}.{revision}", circuit.dependency.name());
+        let id = event_id(circuit.dependency, revision);
         self.with_news(|news| news.push_back((event, id)));
         self.inner.decided.notify_one();
     }
@@ -266,6 +259,11 @@ impl Breakers {
         let mut machines = machines.unwrap_or_else(PoisonError::into_inner);
         change(&mut machines[dependency as usize])
     }
+}
+
+/// The same whoever tells of it, however often.
+pub(super) fn event_id(dependency: Dependency, revision: u64) -> String {
+    format!("breaker.{}.{revision}", dependency.name())
 }
 
 fn waiting(dependency: Dependency, until: Timestamp, cause: String) -> BreakerOpen {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, jetstream};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -57,7 +58,7 @@ impl Config {
     }
 
     /// The URL without a password, for messages.
-    fn shown_url(&self) -> String {
+    pub fn shown_url(&self) -> String {
         let show = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
             _ => url.to_owned(),
@@ -126,6 +127,16 @@ impl Broker {
             .connect(urls)
             .await
             .map_err(|error| explain(config, error))?;
+        // The first connection is one that is made anew to nobody: it is counted before anybody
+        // could take it for a reason to give up an answer.
+        let mut counted = connections.clone();
+        let counted = counted.wait_for(|count| *count > 0);
+        if tokio::time::timeout(CONNECT_TIMEOUT, counted)
+            .await
+            .is_err()
+        {
+            tracing::debug!("the connection was not told of");
+        }
         let (major, minor, patch) = SERVER_VERSION_MIN;
         if !client.is_server_compatible(major, minor, patch) {
             return Err(ConnectError::TooOld {
@@ -184,8 +195,8 @@ impl Broker {
     }
 }
 
-async fn options(config: &Config) -> Result<ConnectOptions, ConnectError> {
-    let mut options = ConnectOptions::new()
+pub(super) async fn options(config: &Config) -> Result<ConnectOptions, ConnectError> {
+    let mut options = with_user(config)
         .connection_timeout(CONNECT_TIMEOUT)
         .reconnect_delay_callback(|attempt| match attempt {
             0 | 1 => Duration::ZERO,
@@ -211,7 +222,27 @@ async fn options(config: &Config) -> Result<ConnectOptions, ConnectError> {
     Ok(options)
 }
 
-fn explain(config: &Config, error: async_nats::ConnectError) -> ConnectError {
+/// With the user, or the token, that stands in a URL: the client library leaves it there.
+fn with_user(config: &Config) -> ConnectOptions {
+    let addresses = config
+        .url
+        .split(',')
+        .map(|url| url.trim().parse::<ServerAddr>());
+    let named = addresses.flatten().find(ServerAddr::has_user_pass);
+    let part = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match named
+        .as_ref()
+        .map(|named| (named.username(), named.password()))
+    {
+        Some((Some(user), Some(password))) => {
+            ConnectOptions::with_user_and_password(part(user), part(password))
+        }
+        Some((Some(token), None)) => ConnectOptions::with_token(part(token)),
+        Some((None, _)) | None => ConnectOptions::new(),
+    }
+}
+
+pub(super) fn explain(config: &Config, error: async_nats::ConnectError) -> ConnectError {
     let url = config.shown_url();
     match error.kind() {
         ConnectErrorKind::ServerParse => ConnectError::Url { url },

@@ -100,7 +100,7 @@ fn is_no_stream(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-fn is_no_consumer(kind: &ConsumerInfoErrorKind) -> bool {
+pub(super) fn is_no_consumer(kind: &ConsumerInfoErrorKind) -> bool {
     match kind {
         ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound => true,
         ConsumerInfoErrorKind::JetStream(error) => {

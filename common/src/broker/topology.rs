@@ -119,7 +119,7 @@ impl Broker {
 }
 
 /// What exists, with the settings that are ours put in. The rest is the operator's.
-fn merged(existing: &Config, wanted: &Config) -> Config {
+pub(super) fn merged(existing: &Config, wanted: &Config) -> Config {
     let wanted = wanted.clone();
     Config {
         subjects: wanted.subjects,
@@ -166,7 +166,7 @@ fn or_unlimited(limit: i64) -> i64 {
     if limit == 0 { -1 } else { limit }
 }
 
-fn is_missing(kind: &GetStreamErrorKind) -> bool {
+pub(super) fn is_missing(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 

@@ -171,13 +171,38 @@ pub enum Stage {
     HalfOpen {
         until: Timestamp,
     },
+    /// An operator holds it open: nothing is let through until one resets it.
+    Held,
 }
 
 impl Circuit {
+    /// How a breaker stands that has never left its closed state.
+    pub const fn untouched(dependency: Dependency) -> Self {
+        Self {
+            dependency,
+            stage: Stage::Closed,
+            failures: 0,
+            since: Timestamp::UNIX_EPOCH,
+            cause: String::new(),
+            by: String::new(),
+        }
+    }
+
+    /// The same as news for the fleet's log.
+    pub fn transition(&self) -> Transition {
+        Transition {
+            dependency: self.dependency,
+            to: self.state(),
+            failures: self.failures,
+            at: self.since,
+            cause: self.cause.clone(),
+        }
+    }
+
     pub const fn state(&self) -> State {
         match self.stage {
             Stage::Closed => State::Closed,
-            Stage::Open { .. } => State::Open,
+            Stage::Open { .. } | Stage::Held => State::Open,
             Stage::HalfOpen { .. } => State::HalfOpen,
         }
     }

@@ -24,12 +24,21 @@ pub struct Flags {
 impl Flags {
     /// The merged settings, with the log set up by them.
     pub fn settings(&self) -> Result<Settings, StartError> {
-        let from_environment = || std::env::var_os("FLOTILLA_CONFIG").map(PathBuf::from);
-        let file = self.config.clone().or_else(from_environment);
-        let settings = Settings::load(file.as_deref(), std::env::vars(), &self.set)?;
+        let settings = self.load()?;
         let log: LogConfig = settings.section("log")?;
         log.init().map_err(StartError::Invalid)?;
         Ok(settings)
+    }
+
+    /// The merged settings alone.
+    pub fn load(&self) -> Result<Settings, StartError> {
+        let from_environment = || std::env::var_os("FLOTILLA_CONFIG").map(PathBuf::from);
+        let file = self.config.clone().or_else(from_environment);
+        Ok(Settings::load(
+            file.as_deref(),
+            std::env::vars(),
+            &self.set,
+        )?)
     }
 }
 

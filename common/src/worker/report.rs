@@ -43,6 +43,29 @@ impl Reporter {
         Self { stop, task }
     }
 
+    /// For a process that lives for a moment: one report, where it has counted something.
+    pub async fn report_once(broker: &Broker, instance: Instance, meter: &Meter) {
+        let report = Report {
+            number: 1,
+            worker: None,
+            probes: None,
+            tally: meter.take(),
+            stopping: true,
+        };
+        if report.tally.is_empty() {
+            return;
+        }
+        let id = format!("{}.1", instance.id);
+        let event = Event {
+            from: instance,
+            body: EventBody::Report(report),
+        };
+        let published = tokio::time::timeout(LAST_WORD, publish(broker, &event, &id));
+        if published.await.is_err() {
+            tracing::warn!("what was counted is not reported");
+        }
+    }
+
     /// Publishes what is left, and that the process stops in good order.
     pub async fn stop(self) {
         self.stop.cancel();

@@ -1,13 +1,19 @@
-//! `flotilla`: the fleet in one process.
+//! `flotilla`: the command line; and the fleet in one process.
 
 mod cli;
+mod client;
+mod commands;
 #[cfg(test)]
 mod config_file;
+mod doctor;
 mod embedded;
+mod exit;
 mod fleet;
 mod keys;
+mod terminal;
+mod top;
 mod up;
 
 fn main() -> std::process::ExitCode {
-    flotilla_common::service::report_failure(cli::run())
+    cli::run()
 }

@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod dashboard;
 mod dead_letters;
+mod direct;
 mod documents;
 mod fleet;
 mod paging;
@@ -38,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 pub use access::{AccessError, keys};
 pub use config::Config;
+pub use direct::Direct;
 pub use server::ListenError;
 
 /// The service, as far as a request sees it.
@@ -46,6 +48,8 @@ struct Gateway {
     config: Config,
     /// What this gateway brings about itself: cancellations.
     meter: Arc<Meter>,
+    /// Who it is to the fleet.
+    instance: Instance,
     /// How the fleet's workers are configured.
     worker: worker::Config,
     /// Tasks and schedules that may lie ahead.
@@ -74,44 +78,59 @@ struct ExpectedWorker {
 
 /// Serves the API until the context stops; then answers what is under way, within the grace.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    let streams = context.streams()?;
-    config
-        .validate(streams.object_bytes_max)
-        .map_err(StartError::Invalid)?;
-    let expected = expected_workers(&context)?;
-    let worker = context.worker()?;
+    let instance = Instance::new("gateway");
+    // Settings that are wrong are told before anything is connected.
+    let made = Gateway::of(&context, config.clone(), instance.clone())?;
     // Who may use the API has to be settled before anybody can.
     let listener = server::listen(&config.listen).await?;
     let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
     let broker = context.broker("gateway").await?;
-    let meter = Arc::new(Meter::default());
+    let gateway = made(broker.clone(), keyring.clone());
     let reporter = Reporter::start(
         broker.clone(),
-        Instance::new("gateway"),
-        Arc::clone(&meter),
+        instance,
+        Arc::clone(&gateway.meter),
         ReportedState::default,
     );
     context.readiness.mark();
-    let gateway = Gateway {
-        broker: broker.clone(),
-        keyring: keyring.clone(),
-        backlogs: access::Backlogs::default(),
-        streams: Arc::new(Semaphore::new(config.streams_max)),
-        config,
-        meter,
-        worker,
-        schedules_max: streams.schedules_max,
-        object_bytes_max: streams.object_bytes_max,
-        expected,
-        stop: context.stop,
-        requests: TaskTracker::new(),
-    };
     let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
     let served = server::serve(listener, Arc::new(gateway)).await;
     following.inspect(JoinHandle::abort);
     reporter.stop().await;
     broker.close().await;
     served.context("serving the HTTP API")
+}
+
+impl Gateway {
+    /// By these settings, once there is a broker.
+    fn of(
+        context: &Context,
+        config: Config,
+        instance: Instance,
+    ) -> Result<impl FnOnce(Broker, Option<Arc<access::Keyring>>) -> Self, StartError> {
+        let streams = context.streams()?;
+        config
+            .validate(streams.object_bytes_max)
+            .map_err(StartError::Invalid)?;
+        let expected = expected_workers(context)?;
+        let worker = context.worker()?;
+        let stop = context.stop.clone();
+        Ok(move |broker, keyring| Self {
+            broker,
+            keyring,
+            backlogs: access::Backlogs::default(),
+            streams: Arc::new(Semaphore::new(config.streams_max)),
+            config,
+            meter: Arc::default(),
+            instance,
+            worker,
+            schedules_max: streams.schedules_max,
+            object_bytes_max: streams.object_bytes_max,
+            expected,
+            stop,
+            requests: TaskTracker::new(),
+        })
+    }
 }
 
 fn expected_workers(context: &Context) -> Result<Vec<ExpectedWorker>, StartError> {

@@ -59,7 +59,9 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/queues/{category}/resume", post(control::resume))
         .route("/queues/{category}/slots", put(control::set_slots))
         .route("/stats", get(fleet::stats))
-        .route("/circuit-breakers", get(fleet::circuit_breakers));
+        .route("/circuit-breakers", get(fleet::circuit_breakers))
+        .route("/circuit-breakers/{name}/reset", post(fleet::reset_breaker))
+        .route("/circuit-breakers/{name}/open", post(fleet::open_breaker));
     Router::new()
         .merge(dashboard::routes())
         .nest(BASE, api)
@@ -86,7 +88,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the dashboard is at /, the API under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/events, /tasks/{task_id}/cancel, /schedules, /dead-letters, /events, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers")
+        .remedy("the dashboard is at /, the API under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/events, /tasks/{task_id}/cancel, /schedules, /dead-letters, /events, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers, /circuit-breakers/{name}/reset, …/open")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

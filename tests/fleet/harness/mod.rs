@@ -1,6 +1,7 @@
 //! What every test stands on: a broker, workers and a client, all bounded in time.
 
 mod client;
+pub(crate) mod command_line;
 pub(crate) mod fleet;
 pub(crate) mod http;
 mod process;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 pub(crate) use client::Client;
 pub(crate) use flotilla_tests::{Cluster, Nats, program};
-pub(crate) use process::WorkerProcess;
+pub(crate) use process::{WorkerProcess, binary};
 pub(crate) use site::Site;
 pub(crate) use worker::{Setup, Worker};
 

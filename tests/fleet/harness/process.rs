@@ -1,9 +1,23 @@
-//! A worker as a process of its own, to be killed.
+//! Programs of the workspace as processes of their own; a worker among them, to be killed.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Nats;
+
+/// A binary of the workspace, next to this one.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push(name);
+    assert!(
+        path.exists(),
+        "{path:?} is missing: build it with `cargo build --workspace --bins`"
+    );
+    path
+}
 
 pub(crate) struct WorkerProcess(Child);
 

@@ -15,9 +15,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Client;
 use super::client::Begun;
 use super::fault::Fault;
-use super::sse::Events;
 use crate::CallError;
 use crate::http::first_cause;
+use crate::sse::Events;
 
 /// An answer that goes on for longer is cut off: it is none to a question.
 const TEXT_BYTES_MAX: usize = 64 * 1_024;
@@ -172,7 +172,8 @@ impl Answering<'_> {
                 None => {
                     let events = self.events.take(&chunk);
                     let events = events.map_err(|error| Fault::unreadable(&error.to_string()))?;
-                    self.ready.extend(events);
+                    self.ready
+                        .extend(events.into_iter().map(|event| event.data));
                 }
             }
         }
@@ -198,7 +199,7 @@ impl Answering<'_> {
                 self.is_finished = true;
                 Some(whole).filter(|whole| !whole.is_empty())
             }
-            None => self.events.finish().map(String::into_bytes),
+            None => self.events.finish().map(|event| event.data.into_bytes()),
         };
         if let Some(last) = last.filter(|last| last.trim_ascii() != DONE.as_bytes()) {
             // Read again at the next call, which finds nothing more.

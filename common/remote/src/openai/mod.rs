@@ -6,7 +6,6 @@ mod client;
 mod config;
 mod embeddings;
 mod fault;
-mod sse;
 
 pub use chat::{Answering, Chat, Usage};
 pub use client::{Client, SetupError};

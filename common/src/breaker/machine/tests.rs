@@ -23,6 +23,8 @@ enum Step {
     Hear(usize),
     /// Dies, and starts anew.
     Die(usize),
+    /// An operator closes it, or holds it open.
+    Order(CircuitStage),
     Wait(u64),
 }
 
@@ -62,8 +64,22 @@ impl Model {
                 self.probes[i] = None;
                 self.machines[i].read(self.shared.as_ref());
             }
+            Step::Order(stage) => self.order(stage),
             Step::Wait(seconds) => self.now += Duration::from_secs(seconds),
         }
+    }
+
+    fn order(&mut self, stage: CircuitStage) {
+        let revision = self.shared.as_ref().map_or(0, |shared| shared.revision);
+        let ordered = Circuit {
+            stage,
+            by: "operator".to_owned(),
+            ..Circuit::untouched(Dependency::OpenAi)
+        };
+        self.shared = Some(Shared {
+            value: ordered,
+            revision: revision + 1,
+        });
     }
 
     fn ask(&mut self, i: usize) {
@@ -160,6 +176,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => process().prop_map(Step::Write),
         3 => process().prop_map(Step::Hear),
         1 => process().prop_map(Step::Die),
+        1 => prop_oneof![Just(CircuitStage::Closed), Just(CircuitStage::Held)].prop_map(Step::Order),
         3 => (1..8_u64).prop_map(Step::Wait),
     ]
 }
@@ -173,16 +190,22 @@ proptest! {
         for step in steps {
             model.step(step);
             for machine in &model.machines {
-                if let CircuitStage::Open { until } = machine.circuit.stage
-                    && model.now < until
-                {
-                    prop_assert!(waits(machine, model.now));
-                }
+                let is_open = match machine.circuit.stage {
+                    CircuitStage::Open { until } => model.now < until,
+                    CircuitStage::Held => true,
+                    CircuitStage::Closed | CircuitStage::HalfOpen { .. } => false,
+                };
+                prop_assert!(!is_open || waits(machine, model.now));
             }
         }
         // Everybody who probed is gone; sooner or later somebody gets through.
         model.now += Duration::from_secs(60);
         (0..PROCESSES).for_each(|i| model.write(i));
+        if let Some(Shared { value: Circuit { stage: CircuitStage::Held, .. }, .. }) = model.shared {
+            (0..PROCESSES).for_each(|i| model.hear(i));
+            prop_assert!(model.machines.iter().all(|machine| waits(machine, model.now)));
+            model.order(CircuitStage::Closed);
+        }
         (0..PROCESSES).for_each(|i| model.hear(i));
         prop_assert!(!waits(&model.machines[0], model.now));
         model.step(Step::Ask(0));

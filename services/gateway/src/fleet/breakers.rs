@@ -1,12 +1,24 @@
-//! The circuit breakers, with the rules that they follow.
+//! The circuit breakers as the fleet shares them, with the rules that they follow; and what
+//! operators do to them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use flotilla_common::breaker::Rules;
-use flotilla_common::model::{Breaker, BreakerState, Dependency, Snapshot};
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use flotilla_common::breaker::{Order, Rules};
+use flotilla_common::model::{Circuit, CircuitStage, Dependency};
 use flotilla_common::worker;
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::Gateway;
+use crate::body::MaybeFields;
+use crate::problem::Problem;
+
+/// A sentence for people.
+const CAUSE_CHARS_MAX: usize = 500;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Breakers {
@@ -14,8 +26,11 @@ pub(crate) struct Breakers {
 }
 
 #[derive(Debug, Serialize)]
-struct View {
+pub(crate) struct View {
     state: &'static str,
+    /// An operator holds it open; only a reset closes it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forced: bool,
     failures: u32,
     /// So many failures in a row open it.
     threshold: u32,
@@ -27,16 +42,70 @@ struct View {
     cause: Option<String>,
 }
 
+type NamePath = Result<Path<String>, PathRejection>;
+
+/// Closes a breaker, whatever had opened it.
+pub(crate) async fn reset(
+    State(gateway): State<Arc<Gateway>>,
+    name: NamePath,
+    fields: MaybeFields,
+) -> Result<Json<View>, Problem> {
+    gateway.order(Order::Reset, name, fields).await
+}
+
+/// Holds a breaker open until it is reset.
+pub(crate) async fn open(
+    State(gateway): State<Arc<Gateway>>,
+    name: NamePath,
+    fields: MaybeFields,
+) -> Result<Json<View>, Problem> {
+    gateway.order(Order::HoldOpen, name, fields).await
+}
+
+impl Gateway {
+    async fn order(
+        &self,
+        order: Order,
+        name: NamePath,
+        MaybeFields(mut fields): MaybeFields,
+    ) -> Result<Json<View>, Problem> {
+        let Path(name) = name.map_err(|error| Problem::invalid("name", error.body_text()))?;
+        let dependency: Dependency = name
+            .parse()
+            .map_err(|error| Problem::invalid("name", format!("name: {error}")))?;
+        let cause = fields.take::<String>("cause")?;
+        fields.nothing_else()?;
+        if cause
+            .as_ref()
+            .is_some_and(|cause| cause.chars().count() > CAUSE_CHARS_MAX)
+        {
+            let why = format!("cause: use at most {CAUSE_CHARS_MAX} characters");
+            return Err(Problem::invalid("cause", why));
+        }
+        let cause = cause
+            .as_deref()
+            .map(str::trim)
+            .filter(|cause| !cause.is_empty());
+        let ordered = order.carry_out(&self.broker, &self.instance, dependency, cause);
+        Ok(Json(View::of(
+            self.worker.breaker(dependency),
+            &ordered.await?,
+        )))
+    }
+}
+
 impl Breakers {
-    pub(super) fn of(snapshot: &Snapshot, worker: &worker::Config) -> Self {
+    /// Of those that have ever left their closed state.
+    pub(super) fn of(circuits: &[Circuit], worker: &worker::Config) -> Self {
         let view = |dependency: Dependency| {
-            let heard = snapshot
-                .breakers
+            let touched = circuits
                 .iter()
-                .find(|breaker| breaker.dependency == dependency);
+                .find(|circuit| circuit.dependency == dependency);
+            let untouched = Circuit::untouched(dependency);
+            let rules = worker.breaker(dependency);
             (
                 dependency.name(),
-                View::of(worker.breaker(dependency), heard),
+                View::of(rules, touched.unwrap_or(&untouched)),
             )
         };
         Self {
@@ -46,17 +115,16 @@ impl Breakers {
 }
 
 impl View {
-    /// A breaker that nobody has spoken of yet is closed.
-    fn of(rules: Rules, heard: Option<&Breaker>) -> Self {
+    fn of(rules: Rules, circuit: &Circuit) -> Self {
+        let is_touched = circuit.since != Timestamp::UNIX_EPOCH;
         Self {
-            state: heard
-                .map_or(BreakerState::default(), |breaker| breaker.state)
-                .name(),
-            failures: heard.map_or(0, |breaker| breaker.failures),
+            state: circuit.state().name(),
+            forced: circuit.stage == CircuitStage::Held,
+            failures: circuit.failures,
             threshold: rules.failures,
             timeout_seconds: rules.open_for.as_secs(),
-            since: heard.and_then(|breaker| breaker.since),
-            cause: heard.and_then(|breaker| breaker.cause.clone()),
+            since: is_touched.then_some(circuit.since),
+            cause: Some(circuit.cause.clone()).filter(|cause| !cause.is_empty()),
         }
     }
 }
@@ -65,31 +133,42 @@ impl View {
 mod tests {
     use serde_json::json;
 
-    use super::super::samples::snapshot;
     use super::*;
 
     #[test]
     fn a_breaker_shows_its_state_and_its_rules() {
-        let mut snapshot = snapshot(vec![]);
-        snapshot.breakers.push(Breaker {
-            dependency: Dependency::ChromaDb,
-            state: BreakerState::HalfOpen,
-            failures: 3,
-            since: Some(Timestamp::UNIX_EPOCH),
-            cause: Some("timeouts".to_owned()),
-        });
-        let json =
-            serde_json::to_value(Breakers::of(&snapshot, &worker::Config::default())).unwrap();
+        let at = Timestamp::from_second(60).unwrap();
+        let circuits = [
+            Circuit {
+                stage: CircuitStage::HalfOpen { until: at },
+                failures: 3,
+                since: at,
+                cause: "timeouts".to_owned(),
+                ..Circuit::untouched(Dependency::ChromaDb)
+            },
+            Circuit {
+                stage: CircuitStage::Held,
+                since: at,
+                ..Circuit::untouched(Dependency::Playwright)
+            },
+        ];
+        let breakers = Breakers::of(&circuits, &worker::Config::default());
+        let json = serde_json::to_value(breakers).unwrap();
         assert_eq!(
             json["circuit_breakers"]["chromadb"],
             json!({
                 "state": "half_open", "failures": 3, "threshold": 3, "timeout_seconds": 30,
-                "since": "1970-01-01T00:00:00Z", "cause": "timeouts",
+                "since": "1970-01-01T00:01:00Z", "cause": "timeouts",
             })
         );
         assert_eq!(
             json["circuit_breakers"]["openai"],
             json!({"state": "closed", "failures": 0, "threshold": 5, "timeout_seconds": 60, "since": null})
+        );
+        let held = &json["circuit_breakers"]["playwright"];
+        assert_eq!(
+            (&held["state"], &held["forced"]),
+            (&json!("open"), &json!(true))
         );
     }
 }

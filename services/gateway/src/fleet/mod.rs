@@ -20,10 +20,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use flotilla_common::model::Category;
+use flotilla_common::model::{Category, Dependency};
 use futures::future::try_join_all;
 
 use self::breakers::Breakers;
+pub(crate) use self::breakers::{open as open_breaker, reset as reset_breaker};
 pub(crate) use self::figures::Figures;
 use self::health::Health;
 use self::queues::Queues;
@@ -68,8 +69,8 @@ pub(crate) async fn stats(State(gateway): State<Arc<Gateway>>) -> Result<Json<St
 pub(crate) async fn circuit_breakers(
     State(gateway): State<Arc<Gateway>>,
 ) -> Result<Json<Breakers>, Problem> {
-    Ok(Json(Breakers::of(
-        &gateway.snapshot().await?,
-        &gateway.worker,
-    )))
+    let circuits = Dependency::ALL.map(|dependency| gateway.broker.circuit(dependency));
+    let circuits = try_join_all(circuits).await?.into_iter().flatten();
+    let circuits: Vec<_> = circuits.map(|shared| shared.value).collect();
+    Ok(Json(Breakers::of(&circuits, &gateway.worker)))
 }

@@ -1,0 +1,275 @@
+//! `flotilla tasks`: list, show, watch, cancel, retry.
+
+use std::time::Duration;
+
+use flotilla_common::model::{Category, Priority};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::follow::{end, follow};
+use super::{confirm, items, names, state_cell, task_text, text, watch};
+use crate::client::Api;
+use crate::exit::{Code, Done, Failed};
+use crate::terminal::{Cell, Column, Screen, Table, Tone, ago, count, seconds};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Tasks, the newest first
+    List(List),
+    /// One task: its state, attempts, why it waits, its result
+    Show {
+        id: String,
+        /// Waits for the outcome, and ends with 1 where it is no good one
+        #[arg(long, short, value_name = "DURATION", value_parser = names::span)]
+        wait: Option<Duration>,
+    },
+    /// What becomes of a task, as it happens; ends with its outcome
+    Watch {
+        id: String,
+        /// Gives up after this time
+        #[arg(long, value_name = "DURATION", value_parser = names::span)]
+        timeout: Option<Duration>,
+    },
+    /// Cancels tasks, by their ids or by a filter
+    Cancel(Bulk),
+    /// Runs failed, cancelled or expired tasks once more, by their ids or by a filter
+    Retry(Bulk),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Filter {
+    #[arg(long, short, value_parser = names::category())]
+    category: Vec<Category>,
+    #[arg(long, short, value_parser = names::priority(), ignore_case = true)]
+    priority: Vec<Priority>,
+    #[arg(long, short, value_parser = ["queued", "scheduled", "running", "retrying", "completed", "failed", "cancelled", "expired"])]
+    state: Vec<String>,
+    /// What went wrong last, like http_error
+    #[arg(long, value_name = "CLASS")]
+    error_class: Vec<String>,
+    /// Words of the error's message
+    #[arg(long)]
+    text: Option<String>,
+    #[arg(long)]
+    brand: Option<String>,
+    /// Changed since then: a time, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = names::moment)]
+    since: Option<Timestamp>,
+    /// Changed before then
+    #[arg(long, value_name = "TIME", value_parser = names::moment)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    filter: Filter,
+    /// How many at most, up to 500
+    #[arg(long, short = 'n', default_value_t = 25)]
+    limit: usize,
+    /// Goes on where the page before has ended
+    #[arg(long, value_name = "NEXT")]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bulk {
+    ids: Vec<String>,
+    #[command(flatten)]
+    filter: Filter,
+    /// All there are, where neither ids nor a filter are given
+    #[arg(long)]
+    all: bool,
+    /// Says which would be meant, and does nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Does not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
+    match command {
+        Command::List(list) => list_tasks(list, api, screen).await,
+        Command::Show { id, wait } => {
+            let task = match wait {
+                None => api.get(&["tasks", &id]).send().await?,
+                Some(within) => follow(api, &id, Some(within)).await?,
+            };
+            match screen.is_json {
+                true => screen.line(task.text.trim_end())?,
+                false => screen.write(&task_text::show(&task.body, screen))?,
+            }
+            wait.map_or(Ok(()), |_| end(&task.body))
+        }
+        Command::Watch { id, timeout } => watch::run(&id, timeout, api, screen).await,
+        Command::Cancel(bulk) => change("cancel", bulk, api, screen).await,
+        Command::Retry(bulk) => change("retry", bulk, api, screen).await,
+    }
+}
+
+impl Filter {
+    fn members(&self) -> Map<String, Value> {
+        let categories: Vec<&str> = self.category.iter().map(|c| c.name()).collect();
+        let priorities: Vec<&str> = self.priority.iter().map(|p| p.api_name()).collect();
+        let any_of = |names: Vec<&str>| (!names.is_empty()).then(|| json!(names));
+        let names = |names: &[String]| (!names.is_empty()).then(|| json!(names));
+        [
+            ("category", any_of(categories)),
+            ("priority", any_of(priorities)),
+            ("state", names(&self.state)),
+            ("error_class", names(&self.error_class)),
+            ("text", self.text.as_ref().map(|text| json!(text))),
+            ("brand", self.brand.as_ref().map(|brand| json!(brand))),
+            ("since", self.since.map(|at| json!(at))),
+            ("until", self.until.map(|at| json!(at))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+    }
+}
+
+async fn list_tasks(list: List, api: &Api, screen: Screen) -> Done {
+    let mut call = api
+        .get(&["tasks"])
+        .query("limit", list.limit)
+        .maybe("cursor", list.cursor);
+    for (name, value) in list.filter.members() {
+        let value = match value {
+            Value::Array(names) => names.iter().map(text).collect::<Vec<_>>().join(","),
+            value => text(&value),
+        };
+        call = call.query(&name, value);
+    }
+    let page = call.send().await?;
+    if screen.is_json {
+        return screen.line(page.text.trim_end());
+    }
+    let columns = [
+        Column::text("TASK"),
+        Column::text("STATE"),
+        Column::text("CATEGORY"),
+        Column::text("PRIORITY"),
+        Column::text("SUBMITTED"),
+        Column::number("RAN FOR"),
+        Column::number("RETRIES"),
+        Column::prose("BRAND"),
+        Column::prose("ERROR"),
+    ];
+    let mut table = Table::new(columns);
+    for task in items(&page.body, "tasks") {
+        let error = match task["error_class"].as_str() {
+            Some(class) => format!("{class}: {}", text(&task["error"])),
+            None => String::new(),
+        };
+        table.row([
+            text(&task["task_id"]).into(),
+            state_cell(&text(&task["state"])),
+            text(&task["category"]).into(),
+            text(&task["priority"]).to_uppercase().into(),
+            ago(&text(&task["submitted_at"])).into(),
+            task["duration_seconds"]
+                .as_f64()
+                .map(seconds)
+                .unwrap_or_default()
+                .into(),
+            text(&task["retries"]).into(),
+            text(&task["brand"]).into(),
+            Cell::from(error),
+        ]);
+    }
+    screen.write(&table.show(screen))?;
+    match page.body["next"].as_str() {
+        Some(next) => screen.line(screen.paint(Tone::Faint, &format!("more: --cursor {next}"))),
+        None => Ok(()),
+    }
+}
+
+async fn change(verb: &str, bulk: Bulk, api: &Api, screen: Screen) -> Done {
+    let filter = bulk.filter.members();
+    match (bulk.ids.is_empty(), filter.is_empty() && !bulk.all) {
+        (false, true) => one_by_one(verb, &bulk, api, screen).await,
+        (true, false) => by_filter(verb, &bulk, filter, api, screen).await,
+        (true, true) => Err(Failed::usage(format!("which tasks are to {verb}?"))
+            .remedy("give their ids, or a filter like --state failed, or --all")),
+        (false, false) => Err(Failed::usage("give either ids or a filter")),
+    }
+}
+
+/// All are tried; the first that fails names the exit code.
+async fn one_by_one(verb: &str, bulk: &Bulk, api: &Api, screen: Screen) -> Done {
+    let mut worst = Ok(());
+    for id in &bulk.ids {
+        let answer = match bulk.dry_run {
+            true => api.get(&["tasks", id]).send().await,
+            false => api.post(&["tasks", id, verb], json!({})).send().await,
+        };
+        match answer {
+            Ok(answer) if screen.is_json => screen.line(answer.text.trim_end())?,
+            Ok(answer) => screen.line(said(verb, id, bulk.dry_run, &answer.body))?,
+            Err(failed) if bulk.ids.len() == 1 => return Err(failed),
+            Err(failed) => {
+                eprintln!("{id}: {failed}");
+                worst = worst.and(Err(Failed::told(failed.code)));
+            }
+        }
+    }
+    worst
+}
+
+fn said(verb: &str, id: &str, is_dry: bool, answer: &Value) -> String {
+    match (is_dry, verb) {
+        (true, _) => format!("{id}  {}", text(&answer["status"])),
+        (false, "cancel") => {
+            format!(
+                "{id}  cancelled, was {}",
+                text(&answer["was"]).replace('_', " ")
+            )
+        }
+        (false, _) => format!("{id}  runs again as {}", text(&answer["task_id"])),
+    }
+}
+
+async fn by_filter(
+    verb: &str,
+    bulk: &Bulk,
+    filter: Map<String, Value>,
+    api: &Api,
+    screen: Screen,
+) -> Done {
+    let order = |is_dry: bool| {
+        api.post(
+            &["tasks", verb],
+            json!({"filter": filter, "dry_run": is_dry}),
+        )
+    };
+    if !bulk.dry_run && !bulk.yes {
+        let would = order(true).send().await?;
+        let n = text(&would.body["count"]);
+        confirm(false, &format!("{verb} {n} tasks?"))?;
+    }
+    let answer = order(bulk.dry_run).send().await?;
+    if screen.is_json {
+        return screen.line(answer.text.trim_end());
+    }
+    for task in items(&answer.body, "task_ids") {
+        screen.line(text(task))?;
+    }
+    let done = if bulk.dry_run {
+        "would be meant"
+    } else {
+        "done"
+    };
+    let n = answer.body["count"].as_u64().unwrap_or_default();
+    let more = if answer.body["more"] == true {
+        "; there are more"
+    } else {
+        ""
+    };
+    eprintln!("{} {done}{more}", count(n));
+    match items(&answer.body, "failed").count() {
+        0 => Ok(()),
+        failed => Err(Failed::new(Code::Refused, format!("{failed} were refused"))),
+    }
+}
