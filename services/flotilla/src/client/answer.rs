@@ -12,7 +12,7 @@ use super::Events;
 use crate::exit::{Code, Failed};
 
 /// The largest result, with room.
-const BYTES_MAX: usize = 256 * 1_024 * 1_024;
+pub(super) const BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
 pub(super) enum Body {
     Remote(reqwest::Response),

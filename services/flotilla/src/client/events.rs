@@ -33,7 +33,7 @@ impl Events {
     pub(super) fn stream(chunks: BoxStream<'static, Result<Bytes, Failed>>) -> Self {
         Self {
             chunks,
-            reader: sse::Events::default(),
+            reader: sse::Events::up_to(super::answer::BYTES_MAX),
             ready: VecDeque::new(),
         }
     }

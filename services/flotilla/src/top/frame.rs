@@ -187,6 +187,7 @@ fn categories(history: &History) -> Table {
         Column::number("RUNS"),
         Column::number("BUSY"),
         Column::number("SLOTS"),
+        Column::number("WAIT NOW"),
         Column::number("WAITED p95"),
         Column::number("RAN p95"),
         Column::number("FAILED"),
@@ -213,6 +214,11 @@ fn categories(history: &History) -> Table {
             number(&queue["in_flight"]),
             number(&team["busy"]),
             number(&team["slots"]),
+            history
+                .waits_now(name)
+                .map(seconds)
+                .unwrap_or_default()
+                .into(),
             time(&figures["wait_seconds"]["p95"]),
             time(&figures["duration_seconds"]["p95"]),
             number(&figures["failed"]),

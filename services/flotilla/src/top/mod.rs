@@ -8,10 +8,11 @@ mod sample;
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::client::Api;
+use crate::client::{Api, Events};
 use crate::commands::names;
 use crate::exit::{Code, Done, Failed};
 use crate::terminal::{Screen, size};
@@ -65,6 +66,7 @@ async fn live(every: Duration, mut history: History, api: &Api, screen: Screen) 
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut view, mut is_held, mut trouble) = (View::Overview, false, None);
+    let mut counted = None;
     loop {
         let [terminate, hangup, interrupt] = &mut ends;
         tokio::select! {
@@ -79,10 +81,20 @@ async fn live(every: Duration, mut history: History, api: &Api, screen: Screen) 
                 Some(Key::View(n)) => view = View::number(n).unwrap_or(view),
                 Some(Key::Hold) => is_held = !is_held,
             },
+            second = next(&mut counted) => {
+                if let Some(second) = second {
+                    history.hear(second);
+                }
+                continue;
+            }
             _ = ticks.tick(), if !is_held => match sample::take(api).await {
                 Ok(sample) => {
                     history.add(sample);
                     trouble = None;
+                    if counted.is_none() {
+                        // Without them the waits of now are left out.
+                        counted = api.get(&["events"]).events().await.ok();
+                    }
                 }
                 // It may be back: what was seen last stays, and is said to be old.
                 Err(failed) => trouble = Some(failed.message),
@@ -99,5 +111,19 @@ async fn live(every: Duration, mut history: History, api: &Api, screen: Screen) 
         };
         let lines = frame::draw(&history, view, api.address(), note, screen);
         raw::draw(&lines, rows)?;
+    }
+}
+
+/// What the fleet has counted in its last second. Once the events end there are none.
+async fn next(counted: &mut Option<Events>) -> Option<Value> {
+    let Some(events) = counted else {
+        return std::future::pending().await;
+    };
+    match events.next().await {
+        Ok(Some(event)) => (event.name == "stats").then_some(event.data),
+        Ok(None) | Err(_) => {
+            *counted = None;
+            None
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One look at the fleet, and what two of them tell.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,6 +10,8 @@ use crate::exit::Failed;
 
 /// Looks that the curve of the throughput has.
 const HISTORY: usize = 240;
+/// What "now" is, for waits.
+const NOW: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 pub(super) struct Sample {
@@ -27,6 +29,8 @@ pub(super) struct History {
     before: Option<Sample>,
     /// Tasks finished a second, the newest last.
     rates: VecDeque<f64>,
+    /// What was counted in each of the last seconds, where that is told.
+    seconds: VecDeque<(Instant, Value)>,
 }
 
 pub(super) async fn take(api: &Api) -> Result<Sample, Failed> {
@@ -56,7 +60,27 @@ impl History {
             last: first,
             before: None,
             rates: VecDeque::new(),
+            seconds: VecDeque::new(),
         }
+    }
+
+    /// Takes in a `stats` event of the fleet: what was counted since the one before.
+    pub(super) fn hear(&mut self, counted: Value) {
+        let now = Instant::now();
+        self.seconds.push_back((now, counted));
+        self.seconds
+            .retain(|(at, _)| now.duration_since(*at) <= NOW);
+    }
+
+    /// The longest p95 of the waits of a category, in any of the last seconds and priorities.
+    pub(super) fn waits_now(&self, category: &str) -> Option<f64> {
+        let fresh = self.seconds.iter().filter(|(at, _)| at.elapsed() <= NOW);
+        let lanes =
+            fresh.flat_map(|(_, counted)| counted["lanes"].as_array().into_iter().flatten());
+        let of_it = lanes.filter(|lane| lane["category"] == category);
+        of_it
+            .filter_map(|lane| lane["wait_seconds"]["p95"].as_f64())
+            .reduce(f64::max)
     }
 
     pub(super) fn add(&mut self, sample: Sample) {
@@ -110,6 +134,17 @@ pub(super) mod tests {
             breakers: json!({"circuit_breakers": {"openai": {"state": "open", "failures": 5, "threshold": 5, "cause": "503"}}}),
             health: json!({"healthy": false, "problems": ["no stats service is running"]}),
         }
+    }
+
+    #[test]
+    fn waits_of_now_are_the_longest_of_the_last_seconds() {
+        let mut history = History::new(sample(0, Instant::now()));
+        assert_eq!(history.waits_now("query"), None);
+        for (category, wait) in [("query", 0.2), ("query", 0.5), ("batch", 9.0)] {
+            let lane = json!({"category": category, "wait_seconds": {"p95": wait}});
+            history.hear(json!({"lanes": [lane]}));
+        }
+        assert_eq!(history.waits_now("query"), Some(0.5));
     }
 
     #[test]
