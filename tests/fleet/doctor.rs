@@ -45,15 +45,15 @@ fn finds(report: &Value, check: &str, severity: &str, words: &str) {
     }
 }
 
-/// A server with more in its configuration than the tests' own.
-async fn server(text: &str) -> (Nats, tempfile::NamedTempFile) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    let path = file.path().to_str().unwrap().to_owned();
-    (
-        Nats::start_with(vec!["--config".to_owned(), path]).await,
-        file,
-    )
+/// A server with a configuration of its own in the place of the tests' usual one.
+async fn server(jetstream: &str, more: &str) -> (Nats, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, store) = (dir.path().join("own.conf"), dir.path().join("store"));
+    let text = format!("jetstream {{\nstore_dir: {store:?}\n{jetstream}\n}}\n{more}\n");
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    let nats = Nats::start_with(vec!["--config".to_owned(), path]).await;
+    (nats, dir)
 }
 
 #[test]
@@ -162,12 +162,10 @@ fn streams_and_consumers_that_drifted() {
 
 #[test]
 fn what_the_server_allows_and_how_it_writes() {
-    test(async |nats| {
+    test(async |_| {
         let monitor = free_port();
-        let text = format!(
-            "http: \"127.0.0.1:{monitor}\"\nmax_payload: 512KB\njetstream {{ max_file_store: 3GB }}\n"
-        );
-        let (small, _file) = server(&text).await;
+        let more = format!("http: \"127.0.0.1:{monitor}\", max_payload: 512KB");
+        let (small, _dir) = server("max_file_store: 3GB", &more).await;
         broker(
             &small,
             &StreamLimits {
@@ -190,20 +188,19 @@ fn what_the_server_allows_and_how_it_writes() {
         assert_eq!(of(&report, "disk").len(), 1, "its store is on this machine");
 
         let monitor = free_port();
-        let text =
-            format!("http: \"127.0.0.1:{monitor}\"\njetstream {{ sync_interval: always }}\n");
-        let (careful, _file) = server(&text).await;
+        let more = format!("http: \"127.0.0.1:{monitor}\"");
+        let (careful, _other) = server("max_file_store: 20GB, sync_interval: always", &more).await;
         let url = format!("http://127.0.0.1:{monitor}");
         let report = examine(&careful.url(), &["--monitor", &url]).await.json();
         finds(&report, "fsync", "ok", "power cut");
-        drop(nats.url());
     });
 }
 
 #[test]
 fn permissions_that_are_missing() {
-    test(async |nats| {
-        let (guarded, _file) = server(
+    test(async |_| {
+        let (guarded, _dir) = server(
+            "max_file_store: 20GB",
             r#"authorization { users = [
                 { user: whole, password: whole }
                 { user: part, password: part, permissions: {
@@ -241,7 +238,6 @@ fn permissions_that_are_missing() {
         assert_eq!(of(&report, "permissions").len(), 3, "{report:#}");
         let report = examine(&url("nobody"), &[]).await.ends_with(1).json();
         finds(&report, "broker", "error", "refuses our credentials");
-        drop(nats.url());
     });
 }
 

@@ -118,7 +118,7 @@ impl Answer {
                 .remedy("it is of another version than this program; update the older one");
         }
         let code = match self.status {
-            404 => Code::NotFound,
+            404 | 410 => Code::NotFound,
             400 | 405 | 406 | 415 | 422 => Code::Usage,
             408 | 500 | 502..=504 => Code::Unreachable,
             _ => Code::Refused,

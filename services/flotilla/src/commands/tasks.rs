@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::follow::{end, follow};
-use super::{confirm, items, names, state_cell, task_text, text, watch};
+use super::{items, names, state_cell, task_text, text, watch};
 use crate::client::Api;
-use crate::exit::{Code, Done, Failed};
-use crate::terminal::{Cell, Column, Screen, Table, Tone, ago, count, seconds};
+use crate::exit::Done;
+use crate::terminal::{Cell, Column, Screen, Table, Tone, ago, seconds};
+
+mod bulk;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -31,9 +33,9 @@ pub(crate) enum Command {
         timeout: Option<Duration>,
     },
     /// Cancels tasks, by their ids or by a filter
-    Cancel(Bulk),
+    Cancel(bulk::Args),
     /// Runs failed, cancelled or expired tasks once more, by their ids or by a filter
-    Retry(Bulk),
+    Retry(bulk::Retry),
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,22 +74,6 @@ pub(crate) struct List {
     cursor: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Bulk {
-    ids: Vec<String>,
-    #[command(flatten)]
-    filter: Filter,
-    /// All there are, where neither ids nor a filter are given
-    #[arg(long)]
-    all: bool,
-    /// Says which would be meant, and does nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask
-    #[arg(long, short)]
-    yes: bool,
-}
-
 pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
     match command {
         Command::List(list) => list_tasks(list, api, screen).await,
@@ -103,8 +89,8 @@ pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
             wait.map_or(Ok(()), |_| end(&task.body))
         }
         Command::Watch { id, timeout } => watch::run(&id, timeout, api, screen).await,
-        Command::Cancel(bulk) => change("cancel", bulk, api, screen).await,
-        Command::Retry(bulk) => change("retry", bulk, api, screen).await,
+        Command::Cancel(which) => bulk::cancel(&which, api, screen).await,
+        Command::Retry(retry) => bulk::retry(&retry, api, screen).await,
     }
 }
 
@@ -152,6 +138,7 @@ async fn list_tasks(list: List, api: &Api, screen: Screen) -> Done {
         Column::text("CATEGORY"),
         Column::text("PRIORITY"),
         Column::text("SUBMITTED"),
+        Column::text("CHANGED"),
         Column::number("RAN FOR"),
         Column::number("RETRIES"),
         Column::prose("BRAND"),
@@ -159,16 +146,17 @@ async fn list_tasks(list: List, api: &Api, screen: Screen) -> Done {
     ];
     let mut table = Table::new(columns);
     for task in items(&page.body, "tasks") {
-        let error = match task["error_class"].as_str() {
-            Some(class) => format!("{class}: {}", text(&task["error"])),
+        let error = match task["error"]["code"].as_str() {
+            Some(code) => format!("{code}: {}", text(&task["error"]["message"])),
             None => String::new(),
         };
         table.row([
             text(&task["task_id"]).into(),
-            state_cell(&text(&task["state"])),
+            state_cell(&text(&task["status"])),
             text(&task["category"]).into(),
-            text(&task["priority"]).to_uppercase().into(),
+            text(&task["priority"]).into(),
             ago(&text(&task["submitted_at"])).into(),
+            ago(&text(&task["updated_at"])).into(),
             task["duration_seconds"]
                 .as_f64()
                 .map(seconds)
@@ -183,93 +171,5 @@ async fn list_tasks(list: List, api: &Api, screen: Screen) -> Done {
     match page.body["next"].as_str() {
         Some(next) => screen.line(screen.paint(Tone::Faint, &format!("more: --cursor {next}"))),
         None => Ok(()),
-    }
-}
-
-async fn change(verb: &str, bulk: Bulk, api: &Api, screen: Screen) -> Done {
-    let filter = bulk.filter.members();
-    match (bulk.ids.is_empty(), filter.is_empty() && !bulk.all) {
-        (false, true) => one_by_one(verb, &bulk, api, screen).await,
-        (true, false) => by_filter(verb, &bulk, filter, api, screen).await,
-        (true, true) => Err(Failed::usage(format!("which tasks are to {verb}?"))
-            .remedy("give their ids, or a filter like --state failed, or --all")),
-        (false, false) => Err(Failed::usage("give either ids or a filter")),
-    }
-}
-
-/// All are tried; the first that fails names the exit code.
-async fn one_by_one(verb: &str, bulk: &Bulk, api: &Api, screen: Screen) -> Done {
-    let mut worst = Ok(());
-    for id in &bulk.ids {
-        let answer = match bulk.dry_run {
-            true => api.get(&["tasks", id]).send().await,
-            false => api.post(&["tasks", id, verb], json!({})).send().await,
-        };
-        match answer {
-            Ok(answer) if screen.is_json => screen.line(answer.text.trim_end())?,
-            Ok(answer) => screen.line(said(verb, id, bulk.dry_run, &answer.body))?,
-            Err(failed) if bulk.ids.len() == 1 => return Err(failed),
-            Err(failed) => {
-                eprintln!("{id}: {failed}");
-                worst = worst.and(Err(Failed::told(failed.code)));
-            }
-        }
-    }
-    worst
-}
-
-fn said(verb: &str, id: &str, is_dry: bool, answer: &Value) -> String {
-    match (is_dry, verb) {
-        (true, _) => format!("{id}  {}", text(&answer["status"])),
-        (false, "cancel") => {
-            format!(
-                "{id}  cancelled, was {}",
-                text(&answer["was"]).replace('_', " ")
-            )
-        }
-        (false, _) => format!("{id}  runs again as {}", text(&answer["task_id"])),
-    }
-}
-
-async fn by_filter(
-    verb: &str,
-    bulk: &Bulk,
-    filter: Map<String, Value>,
-    api: &Api,
-    screen: Screen,
-) -> Done {
-    let order = |is_dry: bool| {
-        api.post(
-            &["tasks", verb],
-            json!({"filter": filter, "dry_run": is_dry}),
-        )
-    };
-    if !bulk.dry_run && !bulk.yes {
-        let would = order(true).send().await?;
-        let n = text(&would.body["count"]);
-        confirm(false, &format!("{verb} {n} tasks?"))?;
-    }
-    let answer = order(bulk.dry_run).send().await?;
-    if screen.is_json {
-        return screen.line(answer.text.trim_end());
-    }
-    for task in items(&answer.body, "task_ids") {
-        screen.line(text(task))?;
-    }
-    let done = if bulk.dry_run {
-        "would be meant"
-    } else {
-        "done"
-    };
-    let n = answer.body["count"].as_u64().unwrap_or_default();
-    let more = if answer.body["more"] == true {
-        "; there are more"
-    } else {
-        ""
-    };
-    eprintln!("{} {done}{more}", count(n));
-    match items(&answer.body, "failed").count() {
-        0 => Ok(()),
-        failed => Err(Failed::new(Code::Refused, format!("{failed} were refused"))),
     }
 }
