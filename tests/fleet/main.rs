@@ -26,6 +26,7 @@ mod maintenance;
 mod maintenance_schedules;
 mod openai;
 mod pause;
+mod payload_limits;
 mod payloads;
 mod poison;
 mod priorities;

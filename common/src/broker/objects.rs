@@ -29,10 +29,13 @@ const UNANSWERED_MAX: usize = 16;
 /// An object that is replaced so often while it is read cannot be read.
 const LOOKS_MAX: usize = 3;
 
+/// A name stands in a subject, encoded, and the protocol bounds the lines that those are in.
+const NAME_BYTES_MAX: usize = 1_024;
+
 /// Why there is no object to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    #[error("the bucket {BUCKET} has no object {name:?} (any more)")]
+    #[error("the bucket {BUCKET} has no object {} (any more)", shown(name))]
     Missing { name: String },
     #[error("object {name:?} has {bytes} bytes, and at most {bytes_max} are taken")]
     TooLarge {
@@ -190,6 +193,10 @@ impl Broker {
 
     pub(super) async fn object_info(&self, name: &str) -> Result<Option<Meta>, BrokerError> {
         let doing = || format!("looking at object {name}");
+        // Nobody has stored such a one, and to ask for it could end our connection.
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Ok(None);
+        }
         let failed = |error: async_nats::Error| BrokerError::other(doing(), error);
         let stream = self.objects_stream().await.map_err(failed)?;
         let found = last(&stream, &object_meta(name)).await.map_err(failed)?;
@@ -261,6 +268,14 @@ pub(super) fn read_meta(payload: &[u8], sequence: u64, stored_at: Timestamp) -> 
         sequence,
         stored_at,
     })
+}
+
+/// A name that somebody has made up may be of any length.
+fn shown(name: &str) -> String {
+    match name.char_indices().nth(100) {
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+        None => format!("{name:?}"),
+    }
 }
 
 /// As clients write it beside an object.

@@ -11,15 +11,27 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
 
-/// A body that is not complete by then is not coming.
+/// A body that is not complete by then, and a second more for each MiB of it, is not coming.
 const BODY_TIME_MAX: Duration = Duration::from_secs(15);
+/// Larger bodies have to take turns: once read, one takes several times its size.
+const SMALL_BYTES_MAX: u64 = MIB;
+/// So many of them are held at once.
+pub(crate) const LARGE_AT_ONCE: usize = 8;
+const MIB: u64 = 1_024 * 1_024;
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>, Turn);
+
+/// Held for as long as a large body is.
+#[derive(Debug, Clone, Default)]
+struct Turn {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
@@ -28,7 +40,7 @@ impl Fields {
                 .remedy("send a JSON object, like {\"url\": \"https://example.com/\"}"));
         }
         match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(Value::Object(fields)) => Ok(Self::of(fields)),
             Ok(_) => Err(Problem::new(
                 Kind::Validation,
                 "the body must be a JSON object",
@@ -41,7 +53,7 @@ impl Fields {
     }
 
     pub(crate) fn of(fields: Map<String, Value>) -> Self {
-        Self(fields)
+        Self(fields, Turn::default())
     }
 
     /// A field's value, left where it is. `null` is the same as nothing.
@@ -89,7 +101,7 @@ impl Fields {
         for name in names {
             fields.remove(name);
         }
-        Self(fields)
+        Self(fields, self.1.clone())
     }
 
     pub(crate) fn require<T>(name: &str, value: Option<T>) -> Result<T, Problem> {
@@ -113,21 +125,35 @@ impl FromRequest<Arc<Gateway>> for Fields {
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         require_json(request.headers())?;
         let bytes_max = gateway.config.body_bytes_max;
-        let announced = request.body().size_hint().lower();
-        if usize::try_from(announced).is_ok_and(|bytes| bytes > bytes_max) {
+        let size = request.body().size_hint();
+        if usize::try_from(size.lower()).is_ok_and(|bytes| bytes > bytes_max) {
             return Err(too_large(bytes_max));
         }
-        let body = Bytes::from_request(request, gateway);
-        match tokio::time::timeout(BODY_TIME_MAX, body).await {
-            Ok(Ok(body)) => Self::parse(&body),
-            Ok(Err(rejection)) => Err(unread(&rejection, bytes_max)),
+        let time_max = BODY_TIME_MAX + Duration::from_secs(size.lower() / MIB);
+        let body = async {
+            let turn = match size.upper() {
+                Some(bytes) if bytes <= SMALL_BYTES_MAX => Turn::default(),
+                _ => Turn::take(gateway).await,
+            };
+            (Bytes::from_request(request, gateway).await, turn)
+        };
+        match tokio::time::timeout(time_max, body).await {
+            Ok((Ok(body), turn)) => Ok(Self(Self::parse(&body)?.0, turn)),
+            Ok((Err(rejection), _)) => Err(unread(&rejection, bytes_max)),
             Err(_) => Err(Problem::new(
                 Kind::TooSlow,
-                format!(
-                    "the body was not complete after {} s",
-                    BODY_TIME_MAX.as_secs()
-                ),
+                format!("the body was not complete after {} s", time_max.as_secs()),
             )),
+        }
+    }
+}
+
+impl Turn {
+    async fn take(gateway: &Gateway) -> Self {
+        // Nobody closes the semaphore.
+        let permit = Arc::clone(&gateway.large_bodies).acquire_owned().await;
+        Self {
+            _permit: permit.ok().map(Arc::new),
         }
     }
 }

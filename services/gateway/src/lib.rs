@@ -68,6 +68,8 @@ struct Gateway {
     backlogs: access::Backlogs,
     /// Seats for event streams.
     streams: Arc<Semaphore>,
+    /// Room for bodies that are large, while they are held.
+    large_bodies: Arc<Semaphore>,
 }
 
 /// A category of this fleet, with the slots that one worker process of it has.
@@ -120,6 +122,7 @@ impl Gateway {
             keyring,
             backlogs: access::Backlogs::default(),
             streams: Arc::new(Semaphore::new(config.streams_max)),
+            large_bodies: Arc::new(Semaphore::new(body::LARGE_AT_ONCE)),
             config,
             meter: Arc::default(),
             instance,
