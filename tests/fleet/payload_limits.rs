@@ -140,7 +140,7 @@ fn large_bodies_take_turns() {
         };
         assert_eq!(small.status, 200, "{}", small.body);
         let document = json!({"document": {"id": "a", "text": "x ".repeat(MIB)}}).to_string();
-        let mut large = std::pin::pin!(fleet.post("/embed", &document));
+        let mut large = Box::pin(fleet.post("/embed", &document));
         let soon = tokio::time::timeout(Duration::from_millis(300), &mut large).await;
         assert!(soon.is_err(), "it is not its turn: {soon:?}");
         drop(slow);

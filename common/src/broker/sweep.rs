@@ -58,8 +58,7 @@ impl Orphan {
 }
 
 impl Broker {
-    /// What was stored since `before` is left alone: it may be about to be named. An object that
-    /// is not here when it is looked for later was not removed by this: see [`Orphan`].
+    /// What was stored since `before` is left alone: it may be about to be named.
     pub async fn orphans(&self, before: Timestamp) -> Result<Vec<Orphan>, BrokerError> {
         // Before the objects: pieces come first, and what names them is looked for afterwards.
         let pieces = self.piece_sets().await?;
