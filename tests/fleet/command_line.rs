@@ -399,8 +399,11 @@ fn questions_documents_and_figures() {
         let ask = |question: &'static str| {
             ["ask", question, "--brand", "acme", "--at-least"].map(str::to_owned)
         };
-        let known: Vec<String> =
-            [&ask("How do I reset the pump?")[..], &[sequence.clone()]].concat();
+        let known: Vec<String> = [
+            &ask("How do I reset the pump?")[..],
+            std::slice::from_ref(&sequence),
+        ]
+        .concat();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         at.run(&known)
             .await

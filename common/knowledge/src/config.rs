@@ -17,7 +17,7 @@ pub struct Config {
 impl Config {
     /// Where not set, what `./just up` has fetched: it says so by FLOTILLA_MODEL_DIR, which,
     /// unlike a setting's variable, does not override a file of settings.
-    pub(crate) fn model_dir(&self) -> Option<PathBuf> {
+    pub fn model_dir(&self) -> Option<PathBuf> {
         let fetched = || std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
         let set = self.model_dir.clone();
         set.or_else(|| fetched().map(PathBuf::from))

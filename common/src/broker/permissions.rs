@@ -141,7 +141,12 @@ const fn worker(category: Category) -> &'static str {
 }
 
 fn publications() -> Vec<Try> {
-    let mut tries = vec![
+    let by_category = Category::ALL.into_iter().flat_map(of_category);
+    of_the_fleet().into_iter().chain(by_category).collect()
+}
+
+fn of_the_fleet() -> Vec<Try> {
+    vec![
         stored(
             "the gateway, to schedule",
             format!("schedules.once.{NOTHING}"),
@@ -192,37 +197,37 @@ fn publications() -> Vec<Try> {
             format!("$JS.API.STREAM.PURGE.{SCHED_STREAM}"),
             r#"{"filter":"schedules.once.flotilla-doctor"}"#,
         ),
-    ];
-    for category in Category::ALL {
-        let (stream, role) = (tasks_stream(category), worker(category));
-        let priority = Priority::Normal;
-        tries.extend([
-            stored(
-                "the gateway, to submit",
-                format!("tasks.{category}.{priority}.{NOTHING}"),
+    ]
+}
+
+fn of_category(category: Category) -> Vec<Try> {
+    let (stream, role) = (tasks_stream(category), worker(category));
+    let priority = Priority::Normal;
+    vec![
+        stored(
+            "the gateway, to submit",
+            format!("tasks.{category}.{priority}.{NOTHING}"),
+        ),
+        stored(role, format!("results.{category}.{NOTHING}")),
+        stored(role, format!("dead.{category}.{NOTHING}")),
+        // Without a place to answer to, the server gives nothing out.
+        asked(
+            role,
+            format!(
+                "$JS.API.CONSUMER.MSG.NEXT.{stream}.{}",
+                consumer(category, priority)
             ),
-            stored(role, format!("results.{category}.{NOTHING}")),
-            stored(role, format!("dead.{category}.{NOTHING}")),
-            // Without a place to answer to, the server gives nothing out.
-            asked(
-                role,
-                format!(
-                    "$JS.API.CONSUMER.MSG.NEXT.{stream}.{}",
-                    consumer(category, priority)
-                ),
-                "{",
-            ),
-            // Acknowledges what no consumer has ever delivered.
-            asked(role, format!("$JS.ACK.{stream}.{NOTHING}.1.1.1.1.1"), ""),
-            asked(
-                "the gateway, to cancel",
-                format!("$JS.API.STREAM.MSG.DELETE.{stream}"),
-                r#"{"seq":0}"#,
-            ),
-            asked("the gateway, to cancel", worker_calls(category), "null"),
-        ]);
-    }
-    tries
+            "{",
+        ),
+        // Acknowledges what no consumer has ever delivered.
+        asked(role, format!("$JS.ACK.{stream}.{NOTHING}.1.1.1.1.1"), ""),
+        asked(
+            "the gateway, to cancel",
+            format!("$JS.API.STREAM.MSG.DELETE.{stream}"),
+            r#"{"seq":0}"#,
+        ),
+        asked("the gateway, to cancel", worker_calls(category), "null"),
+    ]
 }
 
 /// What a stream would store, were it not for another one.

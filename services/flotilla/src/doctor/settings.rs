@@ -4,12 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use flotilla_common::service::Settings;
 use flotilla_gateway::Config as Gateway;
+use flotilla_knowledge::{Choice, Config as Knowledge};
+use flotilla_remote::openai;
 
 use super::finding::Finding;
 use crate::fleet;
 
 /// What the look at the settings themselves is called.
 pub(super) const CHECK: &str = "settings";
+
+const MODEL_FILES: [&str; 2] = ["model.safetensors", "tokenizer.json"];
 
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     if let Err(error) = fleet::check(settings) {
@@ -26,7 +30,38 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     if let Ok(gateway) = settings.section::<Gateway>("gateway") {
         findings.push(listening(&gateway));
     }
+    if let (Ok(knowledge), Ok(openai)) = (
+        settings.section::<Knowledge>("knowledge"),
+        settings.section::<openai::Config>("openai"),
+    ) {
+        findings.push(model(&knowledge, openai.embedding_model.as_deref()));
+    }
     findings
+}
+
+/// What makes the vectors, by these settings: whether an API answers is asked of the workers.
+fn model(knowledge: &Knowledge, remote: Option<&str>) -> Finding {
+    let may_be_remote = matches!(knowledge.embedder, Choice::Auto | Choice::OpenAi);
+    if let Some(remote) = remote.filter(|_| may_be_remote) {
+        return Finding::ok("model", format!("{remote}, by API, makes the vectors"));
+    }
+    let dir = knowledge.model_dir();
+    let Some(dir) = dir.filter(|_| knowledge.embedder != Choice::None) else {
+        return Finding::note(
+            "model",
+            "no model makes vectors: documents are found by their words alone",
+        )
+        .remedy("'./just model' fetches one and prints its directory, for knowledge.model_dir");
+    };
+    let missing = MODEL_FILES.iter().find(|name| !dir.join(name).is_file());
+    match missing {
+        None => Finding::ok(
+            "model",
+            format!("the one in {} makes the vectors", dir.display()),
+        ),
+        Some(name) => Finding::error("model", format!("{} has no {name}", dir.display()))
+            .remedy("'./just model' fetches it and prints its directory, for knowledge.model_dir"),
+    }
 }
 
 fn listening(gateway: &Gateway) -> Finding {
@@ -92,6 +127,21 @@ mod tests {
         );
         assert_eq!(judge("0.0.0.0:80", None, true), Severity::Warning);
         assert_eq!(judge("0.0.0.0:80", None, false), Severity::Error);
+    }
+
+    #[test]
+    fn a_model_is_there_or_its_absence_is_told() {
+        let knowledge = |embedder, model_dir: &str| Knowledge {
+            embedder,
+            model_dir: Some(model_dir.into()),
+        };
+        let here = knowledge(Choice::Auto, "/nowhere");
+        assert_eq!(model(&here, None).severity, Severity::Error);
+        assert_eq!(model(&here, Some("m")).severity, Severity::Ok);
+        assert_eq!(
+            model(&knowledge(Choice::None, "/nowhere"), None).severity,
+            Severity::Note
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(6);
 pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
     let known = known(&patient.broker).await;
     let mut findings = match &known {
-        Some(snapshot) => deaf(snapshot),
+        Some(snapshot) => deaf(snapshot).into_iter().chain(versions(snapshot)).collect(),
         None => vec![
             Finding::error("stats", "the stats service does not answer: nothing is counted, and health knows nothing")
                 .remedy("start flotilla-stats; what happens meanwhile is counted later, as far back as the event log reaches"),
@@ -54,6 +54,23 @@ async fn known(broker: &Broker) -> Option<Snapshot> {
 fn alive(snapshot: &Snapshot, category: Category) -> usize {
     let of_it = |seen: &&SeenInstance| seen.is_alive && seen.instance.service == category.name();
     snapshot.instances.iter().filter(of_it).count()
+}
+
+/// Processes that were left behind by an update.
+fn versions(snapshot: &Snapshot) -> Option<Finding> {
+    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
+    let others = alive.filter(|seen| seen.instance.version != env!("CARGO_PKG_VERSION"));
+    let others: Vec<String> = others
+        .map(|seen| format!("{} is {}", seen.instance.id, seen.instance.version))
+        .collect();
+    let what = format!(
+        "this program is {}; {}",
+        env!("CARGO_PKG_VERSION"),
+        others.join(", ")
+    );
+    (!others.is_empty()).then(|| {
+        Finding::warning("versions", what).remedy("update them one by one: work goes on meanwhile")
+    })
 }
 
 fn deaf(snapshot: &Snapshot) -> Vec<Finding> {
@@ -159,6 +176,42 @@ mod tests {
                 }],
             },
         }
+    }
+
+    fn seen(version: &str, is_receiving: bool) -> Snapshot {
+        let worker = flotilla_common::model::WorkerState {
+            category: Category::Query,
+            slots: 1,
+            busy: 0,
+            is_receiving,
+        };
+        Snapshot {
+            since: Timestamp::UNIX_EPOCH,
+            tally: Default::default(),
+            instances: vec![SeenInstance {
+                instance: Instance {
+                    version: version.to_owned(),
+                    ..Instance::new("query")
+                },
+                last_seen: Timestamp::UNIX_EPOCH,
+                is_alive: true,
+                worker: Some(worker),
+                probes: None,
+            }],
+            breakers: vec![],
+        }
+    }
+
+    #[test]
+    fn the_deaf_and_the_old_are_named() {
+        let ours = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            (deaf(&seen(ours, true)).len(), versions(&seen(ours, true))),
+            (0, None)
+        );
+        assert_eq!(deaf(&seen(ours, false))[0].severity, Severity::Error);
+        let old = versions(&seen("0.0.1", true)).unwrap();
+        assert!(old.message.contains("is 0.0.1"));
     }
 
     #[test]
