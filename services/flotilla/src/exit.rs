@@ -86,11 +86,22 @@ pub(crate) fn report(done: Done) -> ExitCode {
     }
     if !failed.message.is_empty() {
         let remedy = failed.remedy.map(|remedy| format!("\n  {remedy}"));
-        // Where standard error is closed there is nobody to tell.
-        let _ = io::Write::write_all(
-            &mut io::stderr(),
-            format!("error: {}{}\n", failed.message, remedy.unwrap_or_default()).as_bytes(),
-        );
+        note(format!(
+            "error: {}{}",
+            failed.message,
+            remedy.unwrap_or_default()
+        ));
     }
     ExitCode::from(failed.code as u8)
+}
+
+/// A line on standard error, beside what the command answers.
+pub(crate) fn note(line: impl fmt::Display) {
+    prompt(&format!("{line}\n"));
+}
+
+/// The same without an end of the line.
+pub(crate) fn prompt(text: &str) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
 }

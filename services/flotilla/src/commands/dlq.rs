@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{confirm, fields, items, names, text};
 use crate::client::{Answer, Api};
-use crate::exit::{Code, Done, Failed};
+use crate::exit::{Code, Done, Failed, note};
 use crate::terminal::{Progress, Screen, count};
 
 mod edit;
@@ -245,7 +245,7 @@ async fn requeue(which: &Which, how: &How, rate: Option<f64>, api: &Api, screen:
         ""
     };
     let verb = if which.dry_run { "would run" } else { "run" };
-    eprintln!("{} {verb} again{more}", answer.body["count"]);
+    note(format!("{} {verb} again{more}", answer.body["count"]));
     Ok(())
 }
 
@@ -256,7 +256,7 @@ async fn purge(which: &Which, api: &Api, screen: Screen) -> Done {
     };
     if which.dry_run {
         ids.iter().try_for_each(|id| screen.line(id))?;
-        eprintln!("{} would be thrown away", count(ids.len() as u64));
+        note(format!("{} would be thrown away", count(ids.len() as u64)));
         return Ok(());
     }
     confirm(
@@ -303,7 +303,7 @@ async fn each(ids: &[String], mut act: impl AsyncFnMut(&str) -> Done) -> Done {
                 return Err(failed);
             }
             Err(failed) => {
-                eprintln!("{id}: {failed}");
+                note(format!("{id}: {failed}"));
                 worst = worst.and(Err(Failed::told(failed.code)));
             }
         }

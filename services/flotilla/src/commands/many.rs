@@ -16,7 +16,7 @@ use super::follow::{follow, outcome};
 use super::submit::{Args, Wait};
 use super::{fields, names, text};
 use crate::client::{Answer, Api};
-use crate::exit::{Code, Done, Failed};
+use crate::exit::{Code, Done, Failed, note};
 use crate::terminal::{Progress, Screen, count};
 
 /// A queue that stays full, or a gateway that stays away, for so long ends it.
@@ -177,7 +177,7 @@ fn tell(
         }
         Err(failed) => {
             progress.clear();
-            eprintln!("line {number}: {failed}");
+            note(format!("line {number}: {failed}"));
             Ok(())
         }
     }

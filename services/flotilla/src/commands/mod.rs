@@ -23,7 +23,7 @@ use std::io::IsTerminal;
 
 use serde_json::Value;
 
-use crate::exit::{Code, Done, Failed};
+use crate::exit::{Code, Done, Failed, prompt};
 use crate::terminal::{Cell, Tone};
 
 /// A member of an answer, as a cell: empty where there is none.
@@ -66,7 +66,7 @@ fn confirm(is_agreed: bool, question: &str) -> Done {
                 .remedy("add --yes, or look first with --dry-run"),
         );
     }
-    eprint!("{question} [y/N] ");
+    prompt(&format!("{question} [y/N] "));
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
     match read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::terms::Terms;
 use super::{fields, items, names, text};
 use crate::client::Api;
-use crate::exit::{Done, Failed};
+use crate::exit::{Done, Failed, note};
 use crate::terminal::{Column, Screen, Table, Tone, clock, until};
 
 #[derive(Debug, clap::Subcommand)]
@@ -103,7 +103,7 @@ async fn delete(ids: &[String], api: &Api, screen: Screen) -> Done {
             Ok(_) => screen.line(format!("{id}  removed"))?,
             Err(failed) if ids.len() == 1 => return Err(failed),
             Err(failed) => {
-                eprintln!("{id}: {failed}");
+                note(format!("{id}: {failed}"));
                 worst = worst.and(Err(Failed::told(failed.code)));
             }
         }

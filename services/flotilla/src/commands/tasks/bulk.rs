@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::{confirm, items, text};
 use super::Filter;
 use crate::client::{Answer, Api};
-use crate::exit::{Code, Done, Failed};
+use crate::exit::{Code, Done, Failed, note};
 use crate::terminal::{Progress, Screen, count};
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ impl Order<'_> {
                 Ok(answer) => screen.line(self.said(id, &answer.body))?,
                 Err(failed) if ids.len() == 1 => return Err(failed),
                 Err(failed) => {
-                    eprintln!("{id}: {failed}");
+                    note(format!("{id}: {failed}"));
                     worst = worst.and(Err(Failed::told(failed.code)));
                 }
             }
@@ -125,7 +125,7 @@ impl Order<'_> {
                         text(&task["status"])
                     ))?;
                 }
-                eprintln!("{n} would be meant");
+                note(format!("{n} would be meant"));
                 return Ok(());
             }
         }
@@ -153,7 +153,7 @@ impl Order<'_> {
             }
         }
         progress.clear();
-        eprintln!("{} done", count(done));
+        note(format!("{} done", count(done)));
         match not_done {
             0 => Ok(()),
             n => Err(Failed::new(Code::Refused, format!("{} not done", count(n)))),
