@@ -14,6 +14,7 @@ mod error;
 mod find;
 mod need;
 mod process;
+mod profile;
 mod proxy;
 mod render;
 mod session;

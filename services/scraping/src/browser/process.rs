@@ -1,17 +1,19 @@
 //! A Chromium of our own: launched with a profile that is thrown away, and ended with all its
 //! children, whatever ends us.
 
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::config::Config;
+use super::profile::Profile;
 
 /// Beside the browser in its process group stands a shell that waits for the end of our pipe:
 /// should this process be killed, the group is as well. The browser takes the first one's place.
@@ -29,7 +31,7 @@ pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
     /// Removed when it is dropped, after the processes that write to it.
-    _profile: TempDir,
+    _profile: Profile,
 }
 
 /// In words: nothing depends on the kind.
@@ -51,9 +53,9 @@ impl Process {
             program: program.display().to_string(),
             why,
         };
-        let profile = tempfile::Builder::new()
-            .prefix("flotilla-browser-")
-            .tempdir();
+        // Off this thread: it may have much to remove.
+        let profile = spawn_blocking(|| Profile::new_in(&std::env::temp_dir())).await;
+        let profile = profile.map_err(io::Error::from).flatten();
         let profile = profile.map_err(|error| failed(format!("making its profile: {error}")))?;
         let mut child = Command::new("/bin/sh")
             .args(["-c", GUARDED, "browser"])
