@@ -15,6 +15,8 @@ default:
 # Build and run the whole fleet in one process, with a nats-server of its own
 [no-exit-message]
 up *args: (tool "nats-server")
+    # flotilla-pdf reads PDF files for the fleet, from beside it.
+    @cargo build --release --bin flotilla --bin flotilla-pdf
     @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}" exec cargo run --release --bin flotilla -- up "$@"
 
 # Run each service as a process of its own, against the server at NATS_URL

@@ -16,7 +16,7 @@ use crate::failure::causes;
 use crate::resolver::{Resolver, Unresolved};
 
 const ACCEPTED: HeaderValue = HeaderValue::from_static(
-    "text/html,application/xhtml+xml,text/markdown,text/plain;q=0.9,*/*;q=0.1",
+    "text/html,application/xhtml+xml,text/markdown,text/plain;q=0.9,application/pdf;q=0.9,*/*;q=0.1",
 );
 
 #[derive(Debug)]
@@ -85,11 +85,15 @@ impl Client {
 
     /// One request, no redirect followed. The body is still to be read: see [`read`].
     pub(crate) async fn get(&self, url: &Url) -> Result<Response, Error> {
+        self.get_with(url, HeaderMap::new()).await
+    }
+
+    pub(crate) async fn get_with(&self, url: &Url, headers: HeaderMap) -> Result<Response, Error> {
         let client = match self.check(url)? {
             Scope::Public => &self.public,
             Scope::Opened => &self.opened,
         };
-        let sent = client.get(url.clone()).send().await;
+        let sent = client.get(url.clone()).headers(headers).send().await;
         sent.map_err(|error| classify(url, error))
     }
 }

@@ -26,6 +26,11 @@ pub struct Config {
     pub total_timeout: Duration,
     /// The largest page, counted after decompression.
     pub html_bytes_max: usize,
+    pub pdf_bytes_max: usize,
+    pub pdf_pages_max: usize,
+    /// Reading one PDF, in a process of its own.
+    #[serde(with = "flotilla_common::service::duration")]
+    pub pdf_timeout: Duration,
     /// The largest Markdown in a result. What is longer is cut and marked `truncated`: a
     /// result has to fit into one message.
     pub content_bytes_max: usize,
@@ -46,6 +51,9 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(5),
             total_timeout: Duration::from_secs(20),
             html_bytes_max: 5 * 1024 * 1024,
+            pdf_bytes_max: 30 * 1024 * 1024,
+            pdf_pages_max: 2_000,
+            pdf_timeout: Duration::from_secs(15),
             content_bytes_max: 512 * 1024,
             redirects_max: 5,
             requests_per_second_per_host: 2.0,
@@ -89,6 +97,14 @@ impl Config {
             (
                 self.content_bytes_max >= 1024,
                 "content_bytes_max must be at least 1024",
+            ),
+            (
+                self.pdf_bytes_max >= 1024 && self.pdf_pages_max >= 1,
+                "pdf_bytes_max must be at least 1024, and pdf_pages_max at least 1",
+            ),
+            (
+                self.pdf_timeout >= Duration::from_secs(1),
+                "pdf_timeout must be at least 1s",
             ),
             (
                 (0.001..=1000.0).contains(&rate),

@@ -8,7 +8,7 @@ use flotilla_common::model::{Failure, FailureCode, Outcome};
 use reqwest::StatusCode;
 
 use crate::browser::RenderError;
-use crate::{client, extract, fetch, robots};
+use crate::{client, extract, fetch, pdf, robots};
 
 enum Fate {
     Retry(Option<Duration>),
@@ -51,6 +51,23 @@ pub(crate) fn of_extraction(error: &extract::Error) -> Outcome {
         extract::Error::Nodes { .. } => ("too_large", Final),
         // The machine may have been busy; the attempts are limited.
         extract::Error::Time => ("extraction_timeout", Retry(None)),
+    };
+    outcome(code.into(), fate, error)
+}
+
+/// Whatever is wrong with a file is wrong with it tomorrow; only the machine may be better.
+pub(crate) fn of_pdf(error: &pdf::Error) -> Outcome {
+    let (code, fate) = match error {
+        pdf::Error::Missing { .. } => ("pdf_reader_missing", Retry(None)),
+        pdf::Error::Io(_) | pdf::Error::NoAnswer { .. } => ("pdf_reader", Retry(None)),
+        pdf::Error::Timeout { .. } => ("extraction_timeout", Retry(None)),
+        pdf::Error::Fault(fault) => match fault {
+            pdf::Fault::Encrypted => ("pdf_encrypted", Final),
+            pdf::Fault::NoText { .. } => ("pdf_without_text", Final),
+            pdf::Fault::Broken(_) => ("pdf_broken", Final),
+            pdf::Fault::TooLarge(_) => ("too_large", Final),
+            pdf::Fault::TooManyPages { .. } => ("pdf_too_many_pages", Final),
+        },
     };
     outcome(code.into(), fate, error)
 }

@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flotilla_remote::{http::SetupError, retry_after};
-use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Response, StatusCode};
 use url::Url;
 
 use crate::Config;
 use crate::client::{self, Client};
+use crate::condition::{Conditions, Validators};
 use crate::media::{self, ContentType, Media, Unsupported};
 use crate::pace::Pace;
 use crate::redirect::{self, BadRedirect};
@@ -22,6 +24,7 @@ pub(crate) struct Fetcher {
     pace: Mutex<Pace>,
     redirects_max: usize,
     body_bytes_max: usize,
+    pdf_bytes_max: usize,
     total_timeout: Duration,
 }
 
@@ -31,7 +34,19 @@ pub(crate) struct Page {
     pub(crate) status: StatusCode,
     pub(crate) content_type: ContentType,
     pub(crate) media: Media,
+    pub(crate) validators: Validators,
     pub(crate) body: Vec<u8>,
+}
+
+/// What a page's server answered.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    Page(Page),
+    /// It is what the task says it was.
+    NotModified {
+        url: Url,
+        validators: Validators,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,24 +85,34 @@ impl Fetcher {
             pace: Mutex::new(Pace::new(config.requests_per_second_per_host)),
             redirects_max: config.redirects_max,
             body_bytes_max: config.html_bytes_max,
+            pdf_bytes_max: config.pdf_bytes_max,
             total_timeout: config.total_timeout,
         })
     }
 
-    pub(crate) async fn fetch(&self, url: &Url) -> Result<Page, Error> {
+    pub(crate) async fn fetch(&self, url: &Url, only: &Conditions) -> Result<Fetched, Error> {
+        let fetch = async {
+            let (response, url) = self.follow(url, &only.headers()).await?;
+            self.receive(response, url, only).await
+        };
+        self.in_time(fetch).await
+    }
+
+    async fn in_time<T>(&self, fetch: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let within = self.total_timeout;
-        match tokio::time::timeout(within, self.follow(url)).await {
+        match tokio::time::timeout(within, fetch).await {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout { within }),
         }
     }
 
-    async fn follow(&self, url: &Url) -> Result<Page, Error> {
+    /// The answer that is no redirect, and where it came from.
+    async fn follow(&self, url: &Url, headers: &HeaderMap) -> Result<(Response, Url), Error> {
         let mut url = url.clone();
         for _ in 0..=self.redirects_max {
-            let response = self.ask(&url).await?;
+            let response = self.ask(&url, headers.clone()).await?;
             match redirect::target(&response, &url) {
-                None => return self.receive(response, url).await,
+                None => return Ok((response, url)),
                 Some(Ok(next)) => url = next,
                 Some(Err(source)) => {
                     let host = client::host(&url);
@@ -102,9 +127,9 @@ impl Fetcher {
     }
 
     /// One request, with everything that has to be asked before it.
-    async fn ask(&self, url: &Url) -> Result<Response, Error> {
+    async fn ask(&self, url: &Url, headers: HeaderMap) -> Result<Response, Error> {
         self.permit(url).await?;
-        Ok(self.client.get(url).await?)
+        Ok(self.client.get_with(url, headers).await?)
     }
 
     /// Returns once the page may be asked for, by us or by the browser.
@@ -154,28 +179,55 @@ impl Fetcher {
         Ok(())
     }
 
-    async fn receive(&self, response: Response, url: Url) -> Result<Page, Error> {
-        let status = response.status();
-        if !status.is_success() {
-            return Err(Error::Status {
-                host: client::host(&url),
-                status,
-                after: retry_after::of(&response),
-            });
+    async fn receive(
+        &self,
+        response: Response,
+        url: Url,
+        only: &Conditions,
+    ) -> Result<Fetched, Error> {
+        let validators = Validators::of(&response);
+        if response.status() == StatusCode::NOT_MODIFIED && !only.is_none() {
+            return Ok(Fetched::NotModified { url, validators });
         }
+        let response = successful(response, &url)?;
+        let status = response.status();
         let header = response.headers().get(CONTENT_TYPE);
         let header = header.and_then(|value| value.to_str().ok());
         let content_type = ContentType::parse(header.unwrap_or_default());
         // Known before the body is read, for most: a film is not downloaded to be refused.
-        let media = content_type.media()?;
-        let body = client::read(response, &url, self.body_bytes_max).await?;
-        let media = media.map_or_else(|| media::sniff(&body), Ok)?;
-        Ok(Page {
+        let called = content_type.media()?;
+        let bytes_max = match called {
+            Some(Media::Html | Media::Markdown | Media::Text) => self.body_bytes_max,
+            Some(Media::Pdf) | None => self.body_bytes_max.max(self.pdf_bytes_max),
+        };
+        let body = client::read(response, &url, bytes_max).await?;
+        let media = media::judge(called, &body)?;
+        let bytes_max = match media {
+            Media::Pdf => self.pdf_bytes_max,
+            Media::Html | Media::Markdown | Media::Text => self.body_bytes_max,
+        };
+        if body.len() > bytes_max {
+            return Err(client::too_large(&url, bytes_max).into());
+        }
+        Ok(Fetched::Page(Page {
             url,
             status,
             content_type,
             media,
+            validators,
             body,
-        })
+        }))
     }
+}
+
+fn successful(response: Response, url: &Url) -> Result<Response, Error> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    Err(Error::Status {
+        host: client::host(url),
+        status,
+        after: retry_after::of(&response),
+    })
 }

@@ -8,15 +8,18 @@ use flotilla_common::model::{Category, Failure, FailureCode, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use flotilla_remote::http::SetupError;
 use jiff::{Timestamp, Unit};
+use reqwest::StatusCode;
 use tokio::sync::Semaphore;
 
 use crate::browser::Browser;
-use crate::fetch::{Fetcher, Page};
+use crate::condition::Validators;
+use crate::extract::Extracted;
+use crate::fetch::{Fetched, Fetcher, Page};
 use crate::media::Media;
 use crate::obtain::Read;
 use crate::payload::{Payload, WaitFor};
-use crate::result::{self, Rendering, Scraped};
-use crate::{Config, browser, charset, extract, failure, index};
+use crate::result::{self, Rendering, Scraped, Unchanged};
+use crate::{Config, browser, charset, extract, failure, index, pdf};
 
 #[derive(Debug)]
 pub struct ScrapeHandler {
@@ -24,6 +27,7 @@ pub struct ScrapeHandler {
     pub(crate) browser: Option<Arc<Browser>>,
     /// Extraction is CPU work: more at once than there are cores only makes each slower.
     extractions: Arc<Semaphore>,
+    pdfs: pdf::Reader,
     links_max: usize,
     content_bytes_max: usize,
     /// Whether anybody in this fleet indexes what is scraped.
@@ -37,6 +41,7 @@ impl ScrapeHandler {
             fetcher: Fetcher::new(config)?,
             browser: None,
             extractions: Arc::new(Semaphore::new(cores)),
+            pdfs: pdf::Reader::new(config),
             links_max: config.links_max,
             content_bytes_max: config.content_bytes_max,
             is_indexed: false,
@@ -71,6 +76,11 @@ impl ScrapeHandler {
         let read = Box::pin(self.obtain(&payload, attempt)).await?;
         let extracted = read.extracted;
         let content_hash = result::hash(&extracted.content);
+        if !payload.known.is_met_by(&content_hash) {
+            let hash = Some(content_hash);
+            let unchanged = unchanged(&payload, read.url, read.status, hash, read.validators);
+            return Err(Outcome::done(&unchanged));
+        }
         let (content, truncated) = result::truncate(extracted.content, self.content_bytes_max);
         Ok(Scraped {
             url: payload.url.asked().to_owned(),
@@ -84,6 +94,9 @@ impl ScrapeHandler {
             content_hash,
             extracted_by: extracted.method,
             rendering: read.rendering,
+            pages: extracted.pages,
+            validators: read.validators,
+            changed: payload.known.asks().then_some(true),
             language: extracted.language,
             brand: payload.brand,
             scraped_at: now(),
@@ -92,8 +105,17 @@ impl ScrapeHandler {
     }
 
     pub(crate) async fn fetch(&self, payload: &Payload) -> Result<Page, Outcome> {
-        let page = self.fetcher.fetch(payload.url.url()).await;
-        page.map_err(|error| failure::of_fetch(&error))
+        let fetched = self.fetcher.fetch(payload.url.url(), &payload.known).await;
+        match fetched.map_err(|error| failure::of_fetch(&error))? {
+            Fetched::Page(page) => Ok(page),
+            Fetched::NotModified { url, validators } => {
+                let known = payload.known.if_changed_from.as_ref();
+                let hash = known.map(|hash| hash.as_str().to_owned());
+                let status = StatusCode::NOT_MODIFIED.as_u16();
+                let unchanged = unchanged(payload, url.into(), status, hash, validators);
+                Err(Outcome::done(&unchanged))
+            }
+        }
     }
 
     /// The page as text, and why it should be rendered, if it should. On a blocking thread. It
@@ -105,6 +127,12 @@ impl ScrapeHandler {
         wait_for: Option<WaitFor>,
     ) -> Result<(Read, Option<&'static str>), Outcome> {
         let permit = Arc::clone(&self.extractions).acquire_owned().await;
+        if page.media == Media::Pdf {
+            let text = self.pdfs.read(&page.body).await;
+            let text = text.map_err(|error| failure::of_pdf(&error))?;
+            let extracted = extract::pdf(text, &page.url);
+            return Ok((read_of(&page, extracted), None));
+        }
         let links_max = self.links_max;
         let work = tokio::task::spawn_blocking(move || {
             let read = read(&page, links_max, wait_for.as_ref());
@@ -162,16 +190,39 @@ fn read(
             let need = browser::need(&text, chars, wait_for.map(WaitFor::as_str));
             (extracted, need)
         }
-        Media::Markdown | Media::Text => (extract::text(text, &page.url), None),
+        Media::Markdown | Media::Text | Media::Pdf => (extract::text(text, &page.url), None),
     };
-    let read = Read {
+    Ok((read_of(page, extracted), need))
+}
+
+fn read_of(page: &Page, extracted: Extracted) -> Read {
+    Read {
         url: page.url.to_string(),
         status: page.status.as_u16(),
         content_type: page.content_type.essence.clone(),
+        validators: page.validators.clone(),
         extracted,
         rendering: Rendering::none(),
-    };
-    Ok((read, need))
+    }
+}
+
+fn unchanged(
+    payload: &Payload,
+    final_url: String,
+    status: u16,
+    content_hash: Option<String>,
+    validators: Validators,
+) -> Unchanged {
+    Unchanged {
+        url: payload.url.asked().to_owned(),
+        final_url,
+        status,
+        changed: false,
+        content_hash,
+        validators,
+        brand: payload.brand.clone(),
+        scraped_at: now(),
+    }
 }
 
 fn now() -> String {

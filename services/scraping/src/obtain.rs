@@ -6,6 +6,7 @@ use flotilla_common::model::{Failure, Outcome};
 use flotilla_common::worker::Attempt;
 
 use crate::browser::{Missed, RenderError};
+use crate::condition::Validators;
 use crate::extract::Extracted;
 use crate::failure;
 use crate::fetch::Page;
@@ -24,6 +25,7 @@ pub(crate) struct Read {
     pub(crate) url: String,
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    pub(crate) validators: Validators,
     pub(crate) extracted: Extracted,
     pub(crate) rendering: Rendering,
 }

@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use url::Url;
 
+use crate::condition::Conditions;
+
 /// Fields that we do not know are ignored: clients of the earlier API send more.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Payload {
@@ -19,6 +21,9 @@ pub struct Payload {
     /// Whether the page goes on to be indexed.
     #[serde(default = "yes")]
     pub embed: bool,
+    /// What is known of the page.
+    #[serde(flatten)]
+    pub known: Conditions,
 }
 
 fn yes() -> bool {
@@ -140,6 +145,11 @@ mod tests {
             (r#"{"url":"http://a/","brand":3}"#, "expected a string"),
             (r#"{"url":"http://a/","render":"yes"}"#, "`always`"),
             (r#"{"url":"http://a/","wait_for":" "}"#, "CSS selector"),
+            (
+                r#"{"url":"http://a/","if_changed_from":"1"}"#,
+                "if_changed_from",
+            ),
+            (r#"{"url":"http://a/","etag":""}"#, "etag"),
         ];
         for (json, expected) in table {
             let error = parse(json).unwrap_err();

@@ -23,7 +23,7 @@ fn resolve(
     location: Option<&[u8]>,
     url: &Url,
 ) -> Option<Result<Url, BadRedirect>> {
-    if !status.is_redirection() {
+    if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
         return None;
     }
     let Some(location) = location else {
@@ -60,10 +60,11 @@ mod tests {
     fn other_answers_are_no_redirects() {
         let base = Url::parse("https://example.com/").unwrap();
         assert_eq!(resolve(StatusCode::OK, Some(b"/x"), &base), None);
-        let missing = resolve(StatusCode::NOT_MODIFIED, None, &base);
+        assert_eq!(resolve(StatusCode::NOT_MODIFIED, None, &base), None);
+        let missing = resolve(StatusCode::FOUND, None, &base);
         assert_eq!(
             missing,
-            Some(Err(BadRedirect::NoLocation(StatusCode::NOT_MODIFIED)))
+            Some(Err(BadRedirect::NoLocation(StatusCode::FOUND)))
         );
     }
 }

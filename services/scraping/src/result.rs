@@ -4,6 +4,7 @@ use flotilla_common::model::TaskId;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::condition::Validators;
 use crate::extract::{Link, Method};
 use crate::text;
 
@@ -34,9 +35,35 @@ pub(crate) struct Scraped {
     pub(crate) brand: Option<String>,
     /// RFC 3339, UTC.
     pub(crate) scraped_at: String,
+    /// Of a PDF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pages: Option<usize>,
+    #[serde(flatten)]
+    pub(crate) validators: Validators,
+    /// Where the task says what it knows of the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changed: Option<bool>,
     /// The task that indexes the page, where one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) embed_task_id: Option<TaskId>,
+}
+
+/// The answer about a page that is what the task says it was.
+#[derive(Debug, Serialize)]
+pub(crate) struct Unchanged {
+    pub(crate) url: String,
+    pub(crate) final_url: String,
+    /// Of the server: 304 where it was asked and said so itself.
+    pub(crate) status: u16,
+    /// Always false.
+    pub(crate) changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_hash: Option<String>,
+    #[serde(flatten)]
+    pub(crate) validators: Validators,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) brand: Option<String>,
+    pub(crate) scraped_at: String,
 }
 
 /// Whether a browser ran the page's scripts, and why or why not.

@@ -7,7 +7,7 @@ use flotilla_common::model::Category;
 use flotilla_common::service::{Context, serve};
 
 use crate::browser::Browser;
-use crate::{BrowserConfig, Config, ScrapeHandler};
+use crate::{BrowserConfig, Config, ScrapeHandler, pdf};
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
@@ -23,11 +23,18 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     settings
         .validate()
         .map_err(|rule| anyhow!("section [browser]: {rule}"))?;
+    ensure!(
+        config.total_timeout + config.pdf_timeout < timeout,
+        "scraping.total_timeout and scraping.pdf_timeout must together be shorter than worker.timeout.scraping"
+    );
     // A plain fetch, the wait for a tab, and the page in it.
     ensure!(
         config.total_timeout + 2 * settings.render_timeout < timeout,
         "scraping.total_timeout and twice browser.render_timeout must together be shorter than worker.timeout.scraping"
     );
+    if let Err(error) = pdf::Reader::check() {
+        tracing::warn!(%error, "PDF files cannot be read");
+    }
     let browser = Browser::start(settings, &config).await;
     let browser = Arc::new(browser.context("cannot listen on browser.proxy_listen")?);
     let is_indexed = context.fleet()?.categories.contains(&Category::Embedding);

@@ -15,8 +15,7 @@ use serde_json::Value;
 use super::batch_answer::{BatchAccepted, answer};
 use super::fields::{Key, Terms, check_brand};
 use super::later::take_run_at;
-use super::single::check_rendering;
-use super::url;
+use super::{scraping, url};
 use crate::Gateway;
 use crate::body::Fields;
 use crate::problem::Problem;
@@ -82,7 +81,7 @@ impl Batch {
         let urls = Fields::require("urls", fields.take::<Vec<String>>("urls")?)?;
         check_urls(&urls, urls_max)?;
         check_brand(&fields)?;
-        check_rendering(&fields)?;
+        scraping::check(&fields)?;
         let terms = Terms::take(Category::Scraping, &mut fields)?;
         let run_at = take_run_at(&mut fields)?;
         for field in ["task_id", "idempotency_key"] {

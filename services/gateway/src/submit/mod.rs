@@ -4,6 +4,7 @@ mod batch;
 mod batch_answer;
 mod fields;
 mod later;
+mod scraping;
 mod single;
 mod submission;
 mod url;

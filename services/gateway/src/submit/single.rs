@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{OWN_FIELDS, check_brand};
 use super::submission::Answer;
-use super::url;
+use super::{scraping, url};
 use crate::Gateway;
 use crate::body::Fields;
 use crate::problem::{Kind, Problem};
@@ -21,11 +21,6 @@ use crate::wait::Wait;
 
 /// Longer ones are no questions; the worker has the same limit.
 const QUESTION_CHARS_MAX: usize = 2_000;
-
-/// Whether a browser runs a page's scripts, and how long the selector may be that it waits for:
-/// the worker has the same.
-const RENDER: [&str; 3] = ["auto", "always", "never"];
-const SELECTOR_BYTES_MAX: usize = 512;
 
 type Taken = Result<Json<Answer>, Problem>;
 
@@ -95,28 +90,13 @@ pub(crate) fn check_payload(category: Category, fields: &Fields) -> Result<(), P
         Category::Scraping => {
             let url = Fields::require("url", fields.read::<String>("url")?)?;
             url::check(&url).map_err(|error| Problem::invalid("url", format!("url: {error}")))?;
-            check_rendering(fields)
+            scraping::check(fields)
         }
         Category::Query => check_question(fields),
         Category::Embedding => check_texts(fields),
         Category::Batch => check_whole::<Manifest>(fields),
         Category::Maintenance => check_whole::<Order>(&fields.without(OWN_FIELDS)),
     }
-}
-
-pub(super) fn check_rendering(fields: &Fields) -> Result<(), Problem> {
-    let render = fields.read::<String>("render")?;
-    if render.is_some_and(|render| !RENDER.contains(&&*render)) {
-        let why = format!("render: use one of {}", RENDER.join(", "));
-        return Err(Problem::invalid("render", why));
-    }
-    let selector = fields.read::<String>("wait_for")?;
-    let is_one = |text: &String| !text.trim().is_empty() && text.len() <= SELECTOR_BYTES_MAX;
-    if selector.as_ref().is_none_or(is_one) {
-        return Ok(());
-    }
-    let why = format!("wait_for: give a CSS selector of 1 to {SELECTOR_BYTES_MAX} bytes");
-    Err(Problem::invalid("wait_for", why))
 }
 
 /// The whole payload, by the same rules as the worker's.
@@ -196,25 +176,5 @@ mod tests {
             let named = format!("field: Some({field:?})");
             assert!(problem.contains(&named), "{bad}: {problem}");
         }
-    }
-
-    #[test]
-    fn how_a_page_is_rendered_is_checked_at_the_edge() {
-        let check = |more: &str| {
-            let body = format!(r#"{{"url":"https://example.com/"{more}}}"#);
-            let fields = Fields::parse(body.as_bytes()).unwrap();
-            check_payload(Category::Scraping, &fields).map_err(|problem| format!("{problem:?}"))
-        };
-        for good in [
-            "",
-            r#","render":"auto""#,
-            r#","render":"never","wait_for":"main .price""#,
-        ] {
-            assert_eq!(check(good), Ok(()), "{good}");
-        }
-        let error = check(r#","render":"yes""#).unwrap_err();
-        assert!(error.contains("auto, always, never"), "{error}");
-        let error = check(r#","wait_for":" ""#).unwrap_err();
-        assert!(error.contains("CSS selector"), "{error}");
     }
 }

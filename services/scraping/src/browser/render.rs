@@ -16,6 +16,7 @@ use super::error::{Error, is_fault};
 use super::proxy::USER;
 use super::tab::{State, Tab, text};
 use crate::client::{self, without_secrets};
+use crate::condition::Validators;
 use crate::fetch::{self, Fetcher, Page};
 use crate::media::{ContentType, Media};
 use flotilla_remote::retry_after;
@@ -343,6 +344,8 @@ impl<'a> Life<'a> {
                 charset: Some("utf-8".to_owned()),
             },
             media: Media::Html,
+            // Those of the page before its scripts ran say nothing about what they made of it.
+            validators: Validators::default(),
             body: html.into_bytes(),
         })
     }

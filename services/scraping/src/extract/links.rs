@@ -14,6 +14,13 @@ pub(crate) struct Link {
     pub(crate) text: String,
 }
 
+impl Link {
+    pub(super) fn to(url: String) -> Self {
+        let text = String::new();
+        Self { url, text }
+    }
+}
+
 /// Longer ones are tracking or data, and a result has to fit into one message.
 const URL_BYTES_MAX: usize = 1_024;
 const TEXT_CHARS_MAX: usize = 160;

@@ -24,6 +24,7 @@ use serde::Serialize;
 use url::Url;
 
 pub(crate) use self::links::Link;
+use crate::pdf;
 
 /// A page of 5 MB takes well under a second. What takes longer was made to.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -40,6 +41,8 @@ pub(crate) enum Method {
     WholePage,
     /// The document was text already.
     PlainText,
+    /// From the text that a PDF draws.
+    Pdf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(crate) struct Extracted {
     pub(crate) content: String,
     pub(crate) links: Vec<Link>,
     pub(crate) method: Method,
+    /// Of a PDF.
+    pub(crate) pages: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +96,7 @@ pub(crate) fn html(text: &str, url: &Url, links_max: usize) -> Result<Extracted,
         content,
         links,
         method,
+        pages: None,
     })
 }
 
@@ -107,6 +113,25 @@ pub(crate) fn text(text: String, url: &Url) -> Extracted {
         links: Vec::new(),
         content: text,
         method: Method::PlainText,
+        pages: None,
+    }
+}
+
+/// What a PDF's reader has found.
+pub(crate) fn pdf(text: pdf::Text, url: &Url) -> Extracted {
+    let links = text.links.iter().filter_map(|address| {
+        let mut url = url.join(address).ok()?;
+        url.set_fragment(None);
+        let fits = matches!(url.scheme(), "http" | "https");
+        fits.then(|| Link::to(url.into()))
+    });
+    Extracted {
+        title: metadata::or_name(text.title.as_deref().unwrap_or_default(), url),
+        language: text.language,
+        links: links.collect(),
+        content: text.content,
+        method: Method::Pdf,
+        pages: Some(text.pages),
     }
 }
 

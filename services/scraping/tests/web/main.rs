@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod nasty;
+mod pdf;
+mod pdf_file;
 mod politeness;
 mod scrape;
 mod site;

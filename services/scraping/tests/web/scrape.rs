@@ -313,7 +313,7 @@ async fn other_documents_are_kept_or_refused_by_type() {
     let router = Router::new()
         .route("/readme.md", typed("text/markdown", "# Read me\n\n*text*"))
         .route("/notes.txt", typed("text/plain; charset=utf-8", "a < b"))
-        .route("/manual.pdf", typed("application/pdf", "%PDF-1.7"))
+        .route("/film.mp4", typed("video/mp4", "film"))
         .route(
             "/untyped",
             get(|| async { Body::from("<!doctype html><p>page") }),
@@ -334,10 +334,10 @@ async fn other_documents_are_kept_or_refused_by_type() {
         done(&local(), &site.url("/untyped")).await["content"],
         "page"
     );
-    let (code, message) = rejected(&local(), &site.url("/manual.pdf")).await;
+    let (code, message) = rejected(&local(), &site.url("/film.mp4")).await;
     assert_eq!(code, "unsupported_type");
     assert!(
-        message.contains("application/pdf") && message.contains("HTML"),
+        message.contains("video/mp4") && message.contains("HTML"),
         "{message}"
     );
 }

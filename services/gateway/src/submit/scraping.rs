@@ -1,0 +1,95 @@
+//! What can be told of a scraping task before a worker has it: how its page is rendered, and
+//! what is known of it. The worker has the same rules.
+
+use crate::body::Fields;
+use crate::problem::Problem;
+
+const RENDER: [&str; 3] = ["auto", "always", "never"];
+const SELECTOR_BYTES_MAX: usize = 512;
+const VALIDATOR_BYTES_MAX: usize = 512;
+
+pub(super) fn check(fields: &Fields) -> Result<(), Problem> {
+    check_rendering(fields)?;
+    check_hash(fields)?;
+    check_validator(fields, "etag")?;
+    check_validator(fields, "last_modified")
+}
+
+fn check_rendering(fields: &Fields) -> Result<(), Problem> {
+    let render = fields.read::<String>("render")?;
+    if render.is_some_and(|render| !RENDER.contains(&&*render)) {
+        let why = format!("render: use one of {}", RENDER.join(", "));
+        return Err(Problem::invalid("render", why));
+    }
+    let selector = fields.read::<String>("wait_for")?;
+    let is_one = |text: &String| !text.trim().is_empty() && text.len() <= SELECTOR_BYTES_MAX;
+    if selector.as_ref().is_none_or(is_one) {
+        return Ok(());
+    }
+    let why = format!("wait_for: give a CSS selector of 1 to {SELECTOR_BYTES_MAX} bytes");
+    Err(Problem::invalid("wait_for", why))
+}
+
+fn check_hash(fields: &Fields) -> Result<(), Problem> {
+    let hash = fields.read::<String>("if_changed_from")?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let is_hash = |hash: &String| hash.len() == 64 && hash.bytes().all(is_digit);
+    if hash.as_ref().is_none_or(is_hash) {
+        return Ok(());
+    }
+    let why = "if_changed_from: give the content_hash of a result, 64 hexadecimal digits";
+    Err(Problem::invalid("if_changed_from", why))
+}
+
+fn check_validator(fields: &Fields, field: &str) -> Result<(), Problem> {
+    let value = fields.read::<String>(field)?;
+    let is_one = |value: &String| {
+        (1..=VALIDATOR_BYTES_MAX).contains(&value.len())
+            && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    };
+    if value.as_ref().is_none_or(is_one) {
+        return Ok(());
+    }
+    let why = format!(
+        "{field}: give the header's value as it was sent, 1 to {VALIDATOR_BYTES_MAX} characters of ASCII"
+    );
+    Err(Problem::invalid(field, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn checked(body: &Value) -> Result<(), String> {
+        let fields = Fields::parse(body.to_string().as_bytes()).unwrap();
+        check(&fields).map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[test]
+    fn what_is_right_passes() {
+        for good in [
+            json!({}),
+            json!({"render": "auto"}),
+            json!({"render": "never", "wait_for": "main .price"}),
+            json!({"if_changed_from": "a".repeat(64), "etag": "W/\"1\""}),
+        ] {
+            assert_eq!(checked(&good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (wrong, expected) in [
+            (json!({"render": "yes"}), "auto, always, never"),
+            (json!({"wait_for": " "}), "CSS selector"),
+            (json!({"if_changed_from": "abc"}), "if_changed_from"),
+            (json!({"etag": ""}), "etag"),
+            (json!({"last_modified": "ä"}), "last_modified"),
+        ] {
+            let error = checked(&wrong).unwrap_err();
+            assert!(error.contains(expected), "{wrong}: {error}");
+        }
+    }
+}
