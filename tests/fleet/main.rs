@@ -16,6 +16,7 @@ mod dead_letters;
 mod deaf;
 mod dependencies;
 mod dependency_health;
+mod discovery;
 mod doctor;
 mod drain;
 mod duplicates;

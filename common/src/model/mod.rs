@@ -4,6 +4,7 @@ mod breaker;
 mod category;
 mod control;
 mod cron;
+mod discover;
 mod document;
 pub mod duration;
 mod event;
@@ -26,6 +27,7 @@ pub use breaker::{
 pub use category::Category;
 pub use control::Control;
 pub use cron::{AHEAD_MAX, Cron, InvalidCron};
+pub use discover::{Discover, InvalidDiscover};
 pub use document::{DocumentKey, DocumentSummary, Holding};
 pub use event::{Body as EventBody, Event, Instance, Report, WorkerState};
 pub use histogram::Histogram;

@@ -71,6 +71,9 @@ pub struct Standing {
 /// What a child is to do.
 #[derive(Debug, Clone)]
 pub struct Child {
+    /// The same in every attempt, so that submitting it again is submitting it once: see
+    /// [`Children::id`] and [`Children::id_of`].
+    pub id: TaskId,
     pub category: Category,
     pub priority: Priority,
     pub payload: bytes::Bytes,
@@ -86,15 +89,29 @@ impl Family {
     /// As the attempt before left it; `None` where that was other work.
     pub fn resume(checkpoint: Option<&Value>, fingerprint: &str, total: usize) -> Option<Self> {
         let Some(saved) = checkpoint else {
-            return Some(Self {
-                fingerprint: fingerprint.to_owned(),
-                total,
-                next: 0,
-                open: Vec::new(),
-            });
+            return Some(Self::new(fingerprint, total));
         };
         let saved = Self::deserialize(saved).ok()?;
         (saved.fingerprint == fingerprint && saved.total == total).then_some(saved)
+    }
+
+    pub fn new(fingerprint: &str, total: usize) -> Self {
+        Self {
+            fingerprint: fingerprint.to_owned(),
+            total,
+            next: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// How many children there are, as far as is known.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// More work has been found; what there was keeps its place.
+    pub fn grow(&mut self, total: usize) {
+        self.total = self.total.max(total);
     }
 
     fn ended(&self) -> usize {
@@ -113,7 +130,12 @@ impl<'a> Children<'a> {
     /// The id of the n-th child: the same in every attempt, so that submitting it again is
     /// submitting it once.
     pub fn id(&self, category: Category, n: usize) -> TaskId {
-        TaskId::from_key(category, &format!("{}/{n}", self.attempt.task_id()))
+        self.id_of(category, &n.to_string())
+    }
+
+    /// The id of the child that does this, where its number could be another one next time.
+    pub fn id_of(&self, category: Category, what: &str) -> TaskId {
+        TaskId::from_key(category, &format!("{}/{what}", self.attempt.task_id()))
     }
 
     /// Submits and awaits them. `Err` is the outcome to end this attempt with: the parent
@@ -124,12 +146,24 @@ impl<'a> Children<'a> {
         family: &mut Family,
         child: impl Fn(usize) -> Child,
     ) -> Result<(), Outcome> {
+        // Writing it does not fail, and a family is small: in_flight_max numbers.
+        let checkpoint = |family: &Family| serde_json::to_value(family).unwrap_or_default();
+        self.run_keeping(family, child, checkpoint).await
+    }
+
+    /// The same for a parent that has more to remember than its family.
+    pub async fn run_keeping(
+        &self,
+        family: &mut Family,
+        child: impl Fn(usize) -> Child,
+        checkpoint: impl Fn(&Family) -> Value,
+    ) -> Result<(), Outcome> {
         let gives_back_at = Instant::now() + HOLD;
         let mut look_after = LOOK_MIN;
         loop {
             let ended = self.look(family, &child).await.map_err(trouble)?;
             let submitted = self.fill(family, &child).await;
-            self.tell(family);
+            self.tell(family, checkpoint(family));
             submitted.map_err(trouble)?;
             if family.ended() == family.total {
                 return Ok(());
@@ -202,9 +236,11 @@ impl<'a> Children<'a> {
 
     async fn is_open(&self, n: usize, child: Child) -> Result<Option<usize>, BrokerError> {
         let Child {
-            category, priority, ..
+            id,
+            category,
+            priority,
+            ..
         } = child;
-        let id = self.id(category, n);
         let broker = self.attempt.broker();
         let ended = |record: &Record| record.status.is_final();
         if let Some(stored) = broker.record_in(category, &id).await? {
@@ -231,12 +267,13 @@ impl<'a> Children<'a> {
         while family.next < family.total && family.open.len() < self.in_flight_max {
             let n = family.next;
             let Child {
+                id,
                 category,
                 priority,
                 payload,
             } = child(n);
             let task = NewTask {
-                id: self.id(category, n),
+                id,
                 category,
                 priority,
                 options: Options {
@@ -253,15 +290,13 @@ impl<'a> Children<'a> {
         Ok(())
     }
 
-    fn tell(&self, family: &Family) {
+    fn tell(&self, family: &Family, checkpoint: Value) {
         #[allow(clippy::cast_precision_loss, reason = "counts of tasks")]
         let percent = family.ended() as f64 / family.total.max(1) as f64 * 100.0;
         let message = format!("{} of {} have ended", family.ended(), family.total);
         self.attempt.progress(percent, &message);
-        // Writing it does not fail, and a family is small: in_flight_max numbers.
-        let saved = serde_json::to_value(family).unwrap_or_default();
-        if let Err(error) = self.attempt.save_checkpoint(saved) {
-            tracing::error!(%error, "the window of parts is too large to be saved");
+        if let Err(error) = self.attempt.save_checkpoint(checkpoint) {
+            tracing::error!(%error, "what the parent has to remember is too large to be saved");
         }
     }
 }

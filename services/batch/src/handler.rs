@@ -52,6 +52,7 @@ impl BatchHandler {
         let child = |n: usize| {
             let item = &work.items[work.runs[n]];
             Child {
+                id: children.id(item.category, n),
                 category: item.category,
                 priority: item.priority.unwrap_or(attempt.priority()),
                 payload: Value::from(item.payload.clone()).to_string().into(),

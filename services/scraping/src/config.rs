@@ -40,6 +40,8 @@ pub struct Config {
     pub robots: bool,
     /// The most links in a result.
     pub links_max: usize,
+    /// Pages of one discovery that are scraped at once.
+    pub discovery_in_flight: usize,
 }
 
 impl Default for Config {
@@ -59,6 +61,7 @@ impl Default for Config {
             requests_per_second_per_host: 2.0,
             robots: true,
             links_max: 500,
+            discovery_in_flight: 4,
         }
     }
 }
@@ -105,6 +108,10 @@ impl Config {
             (
                 self.pdf_timeout >= Duration::from_secs(1),
                 "pdf_timeout must be at least 1s",
+            ),
+            (
+                (1..=64).contains(&self.discovery_in_flight),
+                "discovery_in_flight must be between 1 and 64",
             ),
             (
                 (0.001..=1000.0).contains(&rate),

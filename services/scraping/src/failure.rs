@@ -28,6 +28,7 @@ pub(crate) fn of_fetch(error: &fetch::Error) -> Outcome {
         fetch::Error::Timeout { .. } => ("timeout".into(), Retry(None)),
         fetch::Error::TooManyRedirects { .. } => ("too_many_redirects".into(), Final),
         fetch::Error::Redirect { .. } => ("bad_redirect".into(), Final),
+        fetch::Error::LeftSite { .. } => ("left_site".into(), Final),
         fetch::Error::Unsupported(_) => ("unsupported_type".into(), Final),
     };
     outcome(code, fate, error)

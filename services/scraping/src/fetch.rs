@@ -12,6 +12,7 @@ use url::Url;
 use crate::Config;
 use crate::client::{self, Client};
 use crate::condition::{Conditions, Validators};
+use crate::discover::Site;
 use crate::media::{self, ContentType, Media, Unsupported};
 use crate::pace::Pace;
 use crate::redirect::{self, BadRedirect};
@@ -73,6 +74,8 @@ pub(crate) enum Error {
         #[source]
         source: BadRedirect,
     },
+    #[error("the page's redirects lead away from {}", site.as_str())]
+    LeftSite { site: Site },
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
 }
@@ -90,12 +93,42 @@ impl Fetcher {
         })
     }
 
-    pub(crate) async fn fetch(&self, url: &Url, only: &Conditions) -> Result<Fetched, Error> {
+    /// `only_site` is where its redirects have to stay.
+    pub(crate) async fn fetch(
+        &self,
+        url: &Url,
+        only: &Conditions,
+        only_site: Option<&Site>,
+    ) -> Result<Fetched, Error> {
         let fetch = async {
-            let (response, url) = self.follow(url, &only.headers()).await?;
+            let (response, url) = self.follow(url, &only.headers(), only_site).await?;
             self.receive(response, url, only).await
         };
         self.in_time(fetch).await
+    }
+
+    /// A file for ourselves, such as a sitemap, as it comes.
+    pub(crate) async fn fetch_file(
+        &self,
+        url: &Url,
+        bytes_max: usize,
+        only_site: &Site,
+    ) -> Result<Vec<u8>, Error> {
+        let fetch = async {
+            let headers = HeaderMap::new();
+            let (response, url) = self.follow(url, &headers, Some(only_site)).await?;
+            let response = successful(response, &url)?;
+            Ok(client::read(response, &url, bytes_max).await?)
+        };
+        self.in_time(fetch).await
+    }
+
+    /// The sitemaps that the site's robots.txt names, where that is read.
+    pub(crate) async fn sitemaps(&self, url: &Url) -> Result<Vec<String>, Error> {
+        match &self.robots {
+            Some(robots) => Ok(robots.sitemaps(&self.client, url).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn in_time<T>(&self, fetch: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -107,9 +140,15 @@ impl Fetcher {
     }
 
     /// The answer that is no redirect, and where it came from.
-    async fn follow(&self, url: &Url, headers: &HeaderMap) -> Result<(Response, Url), Error> {
+    async fn follow(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        only_site: Option<&Site>,
+    ) -> Result<(Response, Url), Error> {
         let mut url = url.clone();
         for _ in 0..=self.redirects_max {
+            stays(&url, only_site)?;
             let response = self.ask(&url, headers.clone()).await?;
             match redirect::target(&response, &url) {
                 None => return Ok((response, url)),
@@ -217,6 +256,14 @@ impl Fetcher {
             validators,
             body,
         }))
+    }
+}
+
+/// Whether a page that was found on one site is still there.
+pub(crate) fn stays(url: &Url, only_site: Option<&Site>) -> Result<(), Error> {
+    match only_site.filter(|site| !site.has(url)) {
+        Some(site) => Err(Error::LeftSite { site: site.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::browser::Browser;
 use crate::condition::Validators;
+use crate::discover::Discovery;
 use crate::extract::Extracted;
 use crate::fetch::{Fetched, Fetcher, Page};
 use crate::media::Media;
@@ -28,6 +29,7 @@ pub struct ScrapeHandler {
     /// Extraction is CPU work: more at once than there are cores only makes each slower.
     extractions: Arc<Semaphore>,
     pdfs: pdf::Reader,
+    discovery_in_flight: usize,
     links_max: usize,
     content_bytes_max: usize,
     /// Whether anybody in this fleet indexes what is scraped.
@@ -42,6 +44,7 @@ impl ScrapeHandler {
             browser: None,
             extractions: Arc::new(Semaphore::new(cores)),
             pdfs: pdf::Reader::new(config),
+            discovery_in_flight: config.discovery_in_flight,
             links_max: config.links_max,
             content_bytes_max: config.content_bytes_max,
             is_indexed: false,
@@ -94,6 +97,8 @@ impl ScrapeHandler {
             content_hash,
             extracted_by: extracted.method,
             rendering: read.rendering,
+            canonical_url: extracted.canonical_url,
+            nofollow: extracted.nofollow,
             pages: extracted.pages,
             validators: read.validators,
             changed: payload.known.asks().then_some(true),
@@ -105,7 +110,11 @@ impl ScrapeHandler {
     }
 
     pub(crate) async fn fetch(&self, payload: &Payload) -> Result<Page, Outcome> {
-        let fetched = self.fetcher.fetch(payload.url.url(), &payload.known).await;
+        let only_site = payload.only_site.as_ref();
+        let fetched = self
+            .fetcher
+            .fetch(payload.url.url(), &payload.known, only_site);
+        let fetched = fetched.await;
         match fetched.map_err(|error| failure::of_fetch(&error))? {
             Fetched::Page(page) => Ok(page),
             Fetched::NotModified { url, validators } => {
@@ -162,6 +171,21 @@ impl Handler for ScrapeHandler {
     }
 
     async fn handle(&self, payload: Payload, attempt: &Attempt) -> Outcome {
+        if let Some(options) = &payload.discover {
+            if payload.known.asks() {
+                let why = "if_changed_from, etag and last_modified are of one page: leave them out where discover is given";
+                return Outcome::Reject(Failure::new(FailureCode::INVALID_PAYLOAD, why));
+            }
+            let discovery = Discovery {
+                fetcher: &self.fetcher,
+                in_flight_max: self.discovery_in_flight,
+                payload: &payload,
+                options,
+                attempt,
+            };
+            // Boxed: few tasks are discoveries.
+            return Box::pin(discovery.run()).await;
+        }
         let is_indexed = self.is_indexed && payload.embed;
         let mut scraped = match self.read_page(payload, Some(attempt)).await {
             Ok(scraped) => scraped,

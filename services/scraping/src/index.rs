@@ -10,7 +10,7 @@ use crate::result::Scraped;
 /// Submits the page to be embedded, once however often the scraping is tried.
 pub(crate) async fn submit(scraped: &Scraped, attempt: &Attempt) -> Result<TaskId, Outcome> {
     let document = json!({
-        "id": scraped.final_url,
+        "id": scraped.document_id(),
         "url": scraped.final_url,
         "title": scraped.title,
         "text": scraped.content,

@@ -4,7 +4,7 @@
 //! In reading order: `handler` runs a task; `fetch` gets the page, asking `robots` and
 //! `pace` first, through the guarded `client` (`address`, `resolver`); `charset` and
 //! `extract` turn it into text; where a page is built by its scripts, `obtain` has the `browser`
-//! run them; `pdf` reads PDF files in a process of their own;
+//! run them; `pdf` reads PDF files in a process of their own; `discover` follows a site;
 //! `failure` decides what is retried.
 
 mod address;
@@ -13,6 +13,7 @@ mod charset;
 mod client;
 mod condition;
 mod config;
+mod discover;
 mod extract;
 mod failure;
 mod fetch;

@@ -11,7 +11,7 @@ use crate::extract::Extracted;
 use crate::failure;
 use crate::fetch::Page;
 use crate::handler::ScrapeHandler;
-use crate::payload::{Payload, Render, WaitFor};
+use crate::payload::{Payload, Render};
 use crate::result::Rendering;
 
 /// A tab is free again after this, most likely.
@@ -90,10 +90,7 @@ impl ScrapeHandler {
         let (Some(browser), Some(attempt)) = (&self.browser, attempt) else {
             return Err(Missed::Skipped("there is no browser here".to_owned()));
         };
-        let wait_for = payload.wait_for.as_ref().map(WaitFor::as_str);
-        browser
-            .render(payload.url.url(), wait_for, &self.fetcher, attempt)
-            .await
+        browser.render(payload, &self.fetcher, attempt).await
     }
 
     async fn read(&self, page: Page, rendering: Rendering) -> Result<Read, Outcome> {

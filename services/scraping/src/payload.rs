@@ -1,10 +1,12 @@
 //! What a scraping task carries. Parsed once, where it enters: a [`Target`] is always an
 //! absolute http(s) address with a host, so nothing behind it checks again.
 
+use flotilla_common::model::Discover;
 use serde::Deserialize;
 use url::Url;
 
 use crate::condition::Conditions;
+use crate::discover::Site;
 
 /// Fields that we do not know are ignored: clients of the earlier API send more.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +26,12 @@ pub struct Payload {
     /// What is known of the page.
     #[serde(flatten)]
     pub known: Conditions,
+    /// The pages of its site are to be scraped as well, each as a task of its own.
+    #[serde(default)]
+    pub discover: Option<Discover>,
+    /// Where the page's redirects have to stay: set by a discovery for its pages.
+    #[serde(default)]
+    pub(crate) only_site: Option<Site>,
 }
 
 fn yes() -> bool {
@@ -39,6 +47,16 @@ pub enum Render {
     Auto,
     Always,
     Never,
+}
+
+impl Render {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// A CSS selector, to be judged by the browser.
@@ -150,6 +168,10 @@ mod tests {
                 "if_changed_from",
             ),
             (r#"{"url":"http://a/","etag":""}"#, "etag"),
+            (
+                r#"{"url":"http://a/","discover":{"depth":11}}"#,
+                "discover.depth",
+            ),
         ];
         for (json, expected) in table {
             let error = parse(json).unwrap_err();

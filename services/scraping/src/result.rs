@@ -3,8 +3,10 @@
 use flotilla_common::model::TaskId;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::condition::Validators;
+use crate::discover::is_same_page;
 use crate::extract::{Link, Method};
 use crate::text;
 
@@ -35,6 +37,12 @@ pub(crate) struct Scraped {
     pub(crate) brand: Option<String>,
     /// RFC 3339, UTC.
     pub(crate) scraped_at: String,
+    /// What the page calls its own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) canonical_url: Option<String>,
+    /// The page asks not to follow its links.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) nofollow: bool,
     /// Of a PDF.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pages: Option<usize>,
@@ -110,6 +118,20 @@ impl Rendering {
             rendered: Rendered::Skipped,
             reason: Some(reason),
         }
+    }
+}
+
+impl Scraped {
+    /// The name under which the page is indexed. What a page calls itself is believed as far as
+    /// it differs in the query only: pages that are sorted or tracked otherwise are one.
+    pub(crate) fn document_id(&self) -> &str {
+        let canonical = self.canonical_url.as_deref().filter(|canonical| {
+            match (Url::parse(canonical), Url::parse(&self.final_url)) {
+                (Ok(canonical), Ok(url)) => is_same_page(&canonical, &url),
+                _ => false,
+            }
+        });
+        canonical.unwrap_or(&self.final_url)
     }
 }
 

@@ -1,5 +1,7 @@
-//! What can be told of a scraping task before a worker has it: how its page is rendered, and
-//! what is known of it. The worker has the same rules.
+//! What can be told of a scraping task before a worker has it: how its page is rendered, what
+//! is known of it, and how far its site is followed. The worker has the same rules.
+
+use flotilla_common::model::Discover;
 
 use crate::body::Fields;
 use crate::problem::Problem;
@@ -8,11 +10,24 @@ const RENDER: [&str; 3] = ["auto", "always", "never"];
 const SELECTOR_BYTES_MAX: usize = 512;
 const VALIDATOR_BYTES_MAX: usize = 512;
 
+/// They are of one page.
+const KNOWN: [&str; 3] = ["if_changed_from", "etag", "last_modified"];
+
 pub(super) fn check(fields: &Fields) -> Result<(), Problem> {
     check_rendering(fields)?;
     check_hash(fields)?;
     check_validator(fields, "etag")?;
-    check_validator(fields, "last_modified")
+    check_validator(fields, "last_modified")?;
+    if fields.read::<Discover>("discover")?.is_none() {
+        return Ok(());
+    }
+    for field in KNOWN {
+        if fields.read::<String>(field)?.is_some() {
+            let why = format!("{field}: it is of one page; leave it out where discover is given");
+            return Err(Problem::invalid(field, why));
+        }
+    }
+    Ok(())
 }
 
 fn check_rendering(fields: &Fields) -> Result<(), Problem> {
@@ -73,6 +88,8 @@ mod tests {
             json!({}),
             json!({"render": "auto"}),
             json!({"render": "never", "wait_for": "main .price"}),
+            json!({"discover": {}}),
+            json!({"discover": {"depth": 3, "include": ["/docs/"], "sitemap": false}}),
             json!({"if_changed_from": "a".repeat(64), "etag": "W/\"1\""}),
         ] {
             assert_eq!(checked(&good), Ok(()), "{good}");
@@ -81,12 +98,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
+        let hash = "a".repeat(64);
         for (wrong, expected) in [
             (json!({"render": "yes"}), "auto, always, never"),
             (json!({"wait_for": " "}), "CSS selector"),
+            (json!({"discover": {"depth": 99}}), "discover.depth"),
+            (json!({"discover": {"dept": 1}}), "unknown field `dept`"),
+            (json!({"discover": true}), "discover"),
             (json!({"if_changed_from": "abc"}), "if_changed_from"),
             (json!({"etag": ""}), "etag"),
             (json!({"last_modified": "ä"}), "last_modified"),
+            (
+                json!({"discover": {}, "if_changed_from": hash}),
+                "leave it out",
+            ),
         ] {
             let error = checked(&wrong).unwrap_err();
             assert!(error.contains(expected), "{wrong}: {error}");

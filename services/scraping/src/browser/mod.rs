@@ -28,7 +28,6 @@ use flotilla_common::model::{Condition, Dependency, Probed};
 use flotilla_common::worker::Attempt;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
-use url::Url;
 
 pub use self::config::Config;
 pub(crate) use self::error::Error as RenderError;
@@ -41,6 +40,7 @@ use self::tab::Tab;
 use crate::address::Policy;
 use crate::failure;
 use crate::fetch::{Fetcher, Page};
+use crate::payload::{Payload, WaitFor};
 
 /// Closing is tidying up: the page has been read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,8 +109,7 @@ impl Browser {
     /// what is the page's, or its server's, does not.
     pub(crate) async fn render(
         &self,
-        url: &Url,
-        wait_for: Option<&str>,
+        payload: &Payload,
         fetcher: &Fetcher,
         attempt: &Attempt,
     ) -> Result<Page, Missed> {
@@ -133,8 +132,9 @@ impl Browser {
             }
         };
         let order = Order {
-            url,
-            wait_for,
+            url: payload.url.url(),
+            wait_for: payload.wait_for.as_ref().map(WaitFor::as_str),
+            only_site: payload.only_site.as_ref(),
             fetcher,
             within: self.config.render_timeout,
         };

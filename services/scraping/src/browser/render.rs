@@ -17,6 +17,7 @@ use super::proxy::USER;
 use super::tab::{State, Tab, text};
 use crate::client::{self, without_secrets};
 use crate::condition::Validators;
+use crate::discover::Site;
 use crate::fetch::{self, Fetcher, Page};
 use crate::media::{ContentType, Media};
 use flotilla_remote::retry_after;
@@ -32,6 +33,7 @@ const REQUESTS_MAX: usize = 1_000;
 pub(crate) struct Order<'a> {
     pub(crate) url: &'a Url,
     pub(crate) wait_for: Option<&'a str>,
+    pub(crate) only_site: Option<&'a Site>,
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) within: Duration,
 }
@@ -199,6 +201,7 @@ impl<'a> Life<'a> {
         if is_main {
             self.documents += 1;
             fetcher.check_redirects(self.documents - 1, &url)?;
+            fetch::stays(&url, self.order.only_site)?;
         }
         self.answers.push(Box::pin(async move {
             if is_main {

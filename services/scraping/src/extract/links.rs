@@ -12,12 +12,18 @@ use super::metadata::one_line;
 pub(crate) struct Link {
     pub(crate) url: String,
     pub(crate) text: String,
+    /// The page asks not to follow it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) nofollow: bool,
 }
 
 impl Link {
     pub(super) fn to(url: String) -> Self {
-        let text = String::new();
-        Self { url, text }
+        Self {
+            url,
+            text: String::new(),
+            nofollow: false,
+        }
     }
 }
 
@@ -41,11 +47,17 @@ pub(super) fn collect(document: &Document, base: &Url, links_max: usize) -> Vec<
                 if known.text.is_empty() {
                     known.text = text(node);
                 }
+                known.nofollow &= is_nofollow(node);
             }
             None if links.len() < links_max => {
                 places.insert(url.clone(), links.len());
                 let text = text(node);
-                links.push(Link { url, text });
+                let nofollow = is_nofollow(node);
+                links.push(Link {
+                    url,
+                    text,
+                    nofollow,
+                });
             }
             None => break,
         }
@@ -76,6 +88,12 @@ pub(super) fn make_absolute(document: &Document, base: &Url) {
             _ => node.remove_from_parent(),
         }
     }
+}
+
+fn is_nofollow(node: &NodeRef) -> bool {
+    let rel = node.attr("rel").unwrap_or_default();
+    let mut words = rel.split_ascii_whitespace();
+    words.any(|word| word.eq_ignore_ascii_case("nofollow"))
 }
 
 fn page_address(node: &NodeRef, base: &Url) -> Option<String> {

@@ -39,6 +39,27 @@ pub(super) fn language(document: &Document) -> Option<String> {
     is_tag.then(|| language.to_owned())
 }
 
+/// What the page calls its own address, whatever it was asked by.
+pub(super) fn canonical(document: &Document, base: &Url) -> Option<String> {
+    let link = document.select_single("head link[rel='canonical' i]");
+    let mut url = base.join(link.attr("href")?.trim()).ok()?;
+    url.set_fragment(None);
+    let fits = matches!(url.scheme(), "http" | "https") && url.as_str().len() <= 1_024;
+    fits.then(|| url.into())
+}
+
+pub(super) fn nofollow(document: &Document) -> bool {
+    let says = |content: &str| {
+        let mut words = content.split([',', ' ']).map(str::trim);
+        words.any(|word| word.eq_ignore_ascii_case("nofollow") || word.eq_ignore_ascii_case("none"))
+    };
+    let metas = document.select("meta[name='robots' i]");
+    metas
+        .nodes()
+        .iter()
+        .any(|meta| meta.attr("content").is_some_and(|content| says(&content)))
+}
+
 /// What relative addresses on the page are relative to.
 pub(super) fn base(document: &Document, url: &Url) -> Url {
     document

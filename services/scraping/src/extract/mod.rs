@@ -52,6 +52,10 @@ pub(crate) struct Extracted {
     pub(crate) content: String,
     pub(crate) links: Vec<Link>,
     pub(crate) method: Method,
+    /// What the page calls its own address.
+    pub(crate) canonical_url: Option<String>,
+    /// The page asks not to follow any of its links.
+    pub(crate) nofollow: bool,
     /// Of a PDF.
     pub(crate) pages: Option<usize>,
 }
@@ -78,6 +82,8 @@ pub(crate) fn html(text: &str, url: &Url, links_max: usize) -> Result<Extracted,
     let base = metadata::base(&document, url);
     let title = metadata::title(&document, url);
     let language = metadata::language(&document);
+    let canonical_url = metadata::canonical(&document, &base);
+    let nofollow = metadata::nofollow(&document);
     clean::remove_unseen(&document);
     // Before the frame goes: its navigation is how a manual's other pages are found.
     let links = links::collect(&document, &base, links_max);
@@ -96,6 +102,8 @@ pub(crate) fn html(text: &str, url: &Url, links_max: usize) -> Result<Extracted,
         content,
         links,
         method,
+        canonical_url,
+        nofollow,
         pages: None,
     })
 }
@@ -113,6 +121,8 @@ pub(crate) fn text(text: String, url: &Url) -> Extracted {
         links: Vec::new(),
         content: text,
         method: Method::PlainText,
+        canonical_url: None,
+        nofollow: false,
         pages: None,
     }
 }
@@ -131,6 +141,8 @@ pub(crate) fn pdf(text: pdf::Text, url: &Url) -> Extracted {
         links: links.collect(),
         content: text.content,
         method: Method::Pdf,
+        canonical_url: None,
+        nofollow: false,
         pages: Some(text.pages),
     }
 }

@@ -87,6 +87,22 @@ fn hidden_panels_of_tabs_are_content() {
 }
 
 #[test]
+fn what_a_page_says_to_crawlers_is_told() {
+    let page = "<head><link rel=Canonical href='/b?x=1#y'><META NAME=Robots content='noindex, NoFollow'></head>\
+        <a href=/c rel='noopener nofollow'>c</a><a href=/d rel=nofollow>d</a><a href=/d>d</a>";
+    let found = html(page, &url(), 10).unwrap();
+    assert_eq!(
+        found.canonical_url.as_deref(),
+        Some("https://example.com/b?x=1")
+    );
+    assert!(found.nofollow);
+    let nofollow: Vec<_> = found.links.iter().map(|link| link.nofollow).collect();
+    assert_eq!(nofollow, [true, false]);
+    let plain = html("<p>x", &url(), 10).unwrap();
+    assert!(!plain.nofollow && plain.canonical_url.is_none());
+}
+
+#[test]
 fn code_outside_of_the_guess_brings_back_the_whole_page() {
     let prose = "<p>A long paragraph of words, with commas, which reads like an article.</p>";
     let page = format!(

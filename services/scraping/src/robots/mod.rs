@@ -5,14 +5,16 @@
 mod cache;
 mod rules;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flotilla_remote::retry_after;
 use reqwest::StatusCode;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use self::cache::Cache;
-pub(crate) use self::rules::Rules;
+pub(crate) use self::rules::{Rules, matches};
 use crate::client::{self, Client};
 use crate::redirect;
 
@@ -70,9 +72,22 @@ impl Robots {
         }
     }
 
-    pub(crate) async fn permit(&self, client: &Client, url: &Url) -> Result<Permission, Error> {
+    /// The addresses of sitemaps that the site's file names, for everybody.
+    pub(crate) async fn sitemaps(&self, client: &Client, url: &Url) -> Result<Vec<String>, Error> {
+        let entry = self.entry(url);
+        let rules = entry
+            .get_or_try_init(|| fetch(client, url, &self.name))
+            .await?;
+        Ok(rules.sitemaps.clone())
+    }
+
+    fn entry(&self, url: &Url) -> Arc<OnceCell<Rules>> {
         let origin = url.origin().ascii_serialization();
-        let entry = self.cache.entry(&origin, std::time::Instant::now());
+        self.cache.entry(&origin, std::time::Instant::now())
+    }
+
+    pub(crate) async fn permit(&self, client: &Client, url: &Url) -> Result<Permission, Error> {
+        let entry = self.entry(url);
         // Tasks that meet at the same site wait for one request; a failure is not kept.
         let rules = entry
             .get_or_try_init(|| fetch(client, url, &self.name))

@@ -7,11 +7,13 @@ use std::time::Duration;
 /// Beyond these a file is cut: what we keep of a hostile file stays small.
 const RULES_MAX: usize = 2_000;
 const PATTERN_BYTES_MAX: usize = 2_048;
+const SITEMAPS_MAX: usize = 50;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     pub(crate) crawl_delay: Option<Duration>,
+    pub(crate) sitemaps: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -25,10 +27,16 @@ impl Rules {
     pub(crate) fn parse(text: &str, name: &str) -> Self {
         let (mut ours, mut everyones) = (Self::default(), Self::default());
         let (mut named, mut group) = (false, Group::default());
+        let mut sitemaps = Vec::new();
         for (key, value) in text.trim_start_matches('\u{feff}').lines().filter_map(line) {
             if key.eq_ignore_ascii_case("user-agent") {
                 group.agent(value, name);
                 named |= group.ours;
+                continue;
+            }
+            if key.eq_ignore_ascii_case("sitemap") {
+                let fits = value.len() <= PATTERN_BYTES_MAX && sitemaps.len() < SITEMAPS_MAX;
+                sitemaps.extend(fits.then(|| value.to_owned()));
                 continue;
             }
             if group.ours {
@@ -39,7 +47,8 @@ impl Rules {
             }
             group.closed |= is_rule(key);
         }
-        if named { ours } else { everyones }
+        let rules = if named { ours } else { everyones };
+        Self { sitemaps, ..rules }
     }
 
     /// `path` is the path of the address with its query. The longest pattern that matches
@@ -133,7 +142,7 @@ fn escaped(rest: &[u8]) -> Option<u8> {
 
 /// `*` stands for any run of characters and a final `$` for the end of the path. Each part
 /// is searched once from where the last one ended, so the time grows with the length only.
-fn matches(pattern: &str, path: &str) -> bool {
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, anchored) = match pattern.strip_suffix('$') {
         Some(pattern) => (pattern, true),
         None => (pattern, false),

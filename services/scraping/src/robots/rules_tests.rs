@@ -63,6 +63,7 @@ fn our_own_group_replaces_the_common_one() {
     assert!(!rules.allow("/private/x"));
     assert!(!rules.allow("/more"));
     assert_eq!(rules.crawl_delay, Some(Duration::from_millis(1500)));
+    assert_eq!(rules.sitemaps, ["https://example.com/s.xml"]);
 }
 
 #[test]
