@@ -58,10 +58,11 @@ check: (tool "cargo-deny")
 bench *args: (tool "nats-server")
     @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(case " $* " in *" embeddings "* | *" query "*) scripts/model.sh ;; esac)}" exec cargo run --release -p flotilla-bench -- "$@"
 
-# Measure how good answers are; --wrong lists what went wrong, --fit fits the confidence
+# Measure how good answers are and how well pages are read, `extraction` the latter only; --wrong lists what went wrong, --fit fits the confidence
 [no-exit-message]
 eval *args:
-    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}" exec cargo run --release -p flotilla-eval -- "$@"
+    @case "${1-}" in "" | extraction) cargo test --quiet -p flotilla-scraping --test web extraction -- --nocapture ;; esac
+    @[ "${1-}" = extraction ] || FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}" exec cargo run --release -p flotilla-eval -- "$@"
 
 # Format the code
 fmt:

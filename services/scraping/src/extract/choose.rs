@@ -68,20 +68,33 @@ fn guessed(document: &Document, body: &NodeRef, page_chars: usize, url: &Url) ->
         return None;
     }
     let content = markdown(&kept);
-    Some(match lost_heading(body, &kept) {
-        Some(heading) => format!("# {heading}\n\n{content}"),
+    Some(match lost_heading(document, body, &kept) {
+        Some(heading) => format!("{heading}\n\n{content}"),
         None => content,
     })
 }
 
-/// The guess drops a heading that repeats the title; here it is part of the text.
-fn lost_heading(body: &NodeRef, kept: &NodeRef) -> Option<String> {
-    let headings = Selection::from(*body).select("h1");
-    let is_kept = Selection::from(*kept).select_single("h1").exists();
-    let only = (headings.length() == 1 && !is_kept).then(|| one_line(&headings.text()))?;
-    let shown = Selection::from(*kept).select_single("h2").text();
-    // It may also have been made a second heading.
-    (!only.is_empty() && one_line(&shown) != only).then_some(only)
+/// The guess drops a heading that repeats the title; here it is part of the text. It may also
+/// have been made one of another level.
+fn lost_heading(document: &Document, body: &NodeRef, kept: &NodeRef) -> Option<String> {
+    let body = Selection::from(*body);
+    let first = body.select("h1");
+    let (marks, heading) = match first.length() {
+        0 => ("##", one_line(&body.select_single("h2").text())),
+        1 => ("#", one_line(&first.text())),
+        _ => return None,
+    };
+    let title = document.select_single("title").text();
+    let title: Vec<_> = words(&title).collect();
+    let is_title = marks == "#" || words(&heading).all(|word| title.contains(&word));
+    let mut shown = Selection::from(*kept).select("h1, h2, h3").iter();
+    let is_kept = shown.any(|shown| one_line(&shown.text()) == heading);
+    (is_title && !is_kept && !heading.is_empty()).then(|| format!("{marks} {heading}"))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| !word.is_empty())
 }
 
 fn markdown(node: &NodeRef) -> String {

@@ -9,18 +9,19 @@ const UNSEEN: &str = "script, style, noscript, template, iframe, object, embed, 
 
 const FRAME: &str = "nav, footer, header, aside, [role='navigation'], [role='search'], \
     [role='banner'], [role='contentinfo'], [role='complementary'], .sidebar, #sidebar, .toc, \
-    #toc, .breadcrumb, .breadcrumbs, .skip-link, .cookie-banner, #cookie-banner, .pagination";
+    #toc, [class*='breadcrumb'], .skip-link, .cookie-banner, #cookie-banner, .pagination";
+
+/// What rustdoc says of every type in the same words.
+const OF_EVERY_TYPE: &str = "#synthetic-implementations, #synthetic-implementations-list, \
+    #blanket-implementations, #blanket-implementations-list";
 
 /// Notes beside the text and heads of articles are content, where they stand inside of it.
 const CONTENT_INSIDE_MAIN: [&str; 2] = ["aside", "header"];
 
 const CONTENT: &str = "main, article, h1, pre";
-const HEADINGS: &str = "h1, h2, h3, h4, h5, h6";
 const LEVELS: &str = "blockquote, ul, ol";
 const LEVELS_NAMES: [&str; 3] = ["blockquote", "ul", "ol"];
 const LEVELS_MAX: usize = 10;
-
-const PERMALINKS: &str = ".headerlink, .anchor-link, .hash-link, .header-anchor, .permalink";
 
 pub(super) fn remove_unseen(document: &Document) {
     for node in document.select(UNSEEN).nodes() {
@@ -32,30 +33,12 @@ pub(super) fn remove_unseen(document: &Document) {
 }
 
 pub(super) fn remove_frame(document: &Document) {
+    document.select(OF_EVERY_TYPE).remove();
     // The footer of a quotation names its source.
     document.select("blockquote footer").rename("p");
     for node in document.select(FRAME).nodes() {
         if !holds_content(node) && !is_part_of_content(node) {
             node.remove_from_parent();
-        }
-    }
-}
-
-/// Headings often carry a link to themselves, as a sign behind them or around their text.
-pub(super) fn plain_headings(document: &Document) {
-    document.select(PERMALINKS).remove();
-    for heading in document.select(HEADINGS).iter() {
-        for link in heading.select("a").nodes() {
-            let to_itself = link.attr("href").is_none_or(|href| href.contains('#'));
-            if !to_itself {
-                continue;
-            }
-            let text = link.text();
-            if text.chars().any(char::is_alphanumeric) {
-                link.rename("span");
-            } else {
-                link.remove_from_parent();
-            }
         }
     }
 }

@@ -14,9 +14,12 @@ mod choose;
 mod clean;
 mod code;
 mod links;
+mod marks;
 mod metadata;
+mod panels;
 mod parse;
 mod tables;
+mod terms;
 
 use std::time::{Duration, Instant};
 
@@ -84,12 +87,16 @@ pub(crate) fn html(text: &str, url: &Url, links_max: usize) -> Result<Extracted,
     let language = metadata::language(&document);
     let canonical_url = metadata::canonical(&document, &base);
     let nofollow = metadata::nofollow(&document);
+    panels::open(&document);
+    marks::write_boxes(&document);
     clean::remove_unseen(&document);
     // Before the frame goes: its navigation is how a manual's other pages are found.
     let links = links::collect(&document, &base, links_max);
     in_time()?;
     clean::remove_frame(&document);
-    clean::plain_headings(&document);
+    marks::remove_links(&document);
+    terms::write_signatures(&document);
+    terms::prepare(&document);
     clean::limit_levels(&document);
     links::make_absolute(&document, &base);
     code::prepare(&document);

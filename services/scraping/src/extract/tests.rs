@@ -87,6 +87,48 @@ fn hidden_panels_of_tabs_are_content() {
 }
 
 #[test]
+fn what_opens_on_a_click_is_content_under_its_label() {
+    let table = [
+        (
+            "<details><summary>Why?</summary><p>Because.</p></details>",
+            "**Why?**\n\nBecause.",
+        ),
+        (
+            "<h3><button aria-controls=a>Why?</button></h3><div id=a hidden><p>Because.</p></div>",
+            "### Why?\n\nBecause.",
+        ),
+        (
+            "<div class=faq><button>Why?</button><div class=answer hidden><p>Because.</p></div></div>",
+            "**Why?**\n\nBecause.",
+        ),
+        (
+            "<div role=tablist><button role=tab aria-controls=l>Linux</button><button role=tab \
+             aria-controls=m>macOS</button></div><div id=l role=tabpanel><pre>a</pre></div>\
+             <div id=m role=tabpanel hidden><pre>b</pre></div>",
+            "**Linux**\n\n```\na\n```\n\n**macOS**\n\n```\nb\n```",
+        ),
+        (
+            "<button aria-controls=n>Menu</button><div id=n hidden><nav>Home</nav></div><p>Text</p>",
+            "Text",
+        ),
+        ("<p>Text</p><button>Copy</button>", "Text"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(markdown(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn definitions_stay_with_their_terms() {
+    let list = "<dl><dt><code>put</code></dt><dt><code>add</code></dt><dd>Adds.</dd>\
+        <div><dt>drain</dt><dd><p>Empties.</p><pre>x()</pre></dd></div></dl>";
+    let found = markdown(list);
+    let expected =
+        "- **`put`**\n\n  **`add`**\n\n  Adds.\n\n- **drain**\n\n  Empties.\n\n  ```\n  x()\n  ```";
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn what_a_page_says_to_crawlers_is_told() {
     let page = "<head><link rel=Canonical href='/b?x=1#y'><META NAME=Robots content='noindex, NoFollow'></head>\
         <a href=/c rel='noopener nofollow'>c</a><a href=/d rel=nofollow>d</a><a href=/d>d</a>";
@@ -180,7 +222,7 @@ fn a_page_that_multiplies_is_refused() {
     let formats: String = (0..100).map(|i| format!("<b id=b{i}>")).collect();
     let page = format!("<p>{formats}{}", "<p>x".repeat(200_000));
     let result = html(&page, &url(), 10);
-    assert!(matches!(result, Err(Error::Nodes { .. })));
+    assert!(matches!(result, Err(Error::Nodes { .. } | Error::Time)));
 }
 
 #[test]

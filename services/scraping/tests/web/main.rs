@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod extraction;
 mod nasty;
 mod pdf;
 mod pdf_file;
