@@ -36,6 +36,11 @@ test-dependencies *args: (tool "nats-server") (tool "chromadb")
     scripts/chromium.sh
     FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh)}" cargo test -p flotilla-minilm -p flotilla-eval -p flotilla-tests --lib --test model --test fleet dependencies:: "$@"
 
+# Hold the HTTP API against its own description: Schemathesis, on a fleet of its own; arguments go to it
+[no-exit-message]
+test-api *args: (tool "nats-server") (tool "schemathesis")
+    scripts/test-api.sh "$@"
+
 # Fetch the embedding model and print where it is; from FLOTILLA_MODEL_HUB where that is set
 model:
     @scripts/model.sh

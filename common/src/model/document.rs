@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 /// Names a document within the whole index: its brand and its id, as tokens that fit into a
 /// subject whatever characters the two have.
@@ -52,7 +53,7 @@ impl DocumentKey {
 }
 
 /// A stored version of a document, in its message's header: a listing reads no bodies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DocumentSummary {
     pub id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,7 @@ mod outcome;
 mod priority;
 mod probe;
 mod record;
+mod schema;
 mod snapshot;
 mod tally;
 mod task;

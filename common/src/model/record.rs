@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Category, Failure, Origin, Priority, TaskId};
 
@@ -39,7 +40,7 @@ pub struct Record {
 }
 
 /// How far an attempt is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// From 0 to 100.
     pub percent: f64,
@@ -91,7 +92,7 @@ pub struct ResultObject {
 }
 
 /// What a task was doing when it was cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Was {
     /// In its queue, not started yet or handed back.
@@ -167,7 +168,7 @@ impl Record {
 }
 
 /// One failed attempt: when, where, why and how long.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FailedAttempt {
     pub number: u32,
     pub worker: String,

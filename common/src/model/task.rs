@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Category, FailedAttempt, Failure, Needs, Priority, ScheduleId, TaskId};
 
@@ -40,7 +41,7 @@ impl Default for Options {
 }
 
 /// Where a task came from, if not from a submission of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The second life of a task that ended as a dead letter.
@@ -78,7 +79,7 @@ pub struct Envelope {
 }
 
 /// Why a task failed for good. Its payload and headers are kept beside this, as they came.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetter {
     pub task_id: TaskId,
     pub category: Category,

@@ -61,6 +61,10 @@ impl Fields {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => serde_json::from_value(value.clone())
+                .or_else(|error| match whole(value) {
+                    Some(number) => serde_json::from_value(number.into()),
+                    None => Err(error),
+                })
                 .map(Some)
                 .map_err(|error| Problem::invalid(name, format!("{name}: {error}"))),
         }
@@ -119,32 +123,44 @@ impl Fields {
     }
 }
 
+/// A whole number that is written with a fraction, like 1.0: to JSON it is the same.
+fn whole(value: &Value) -> Option<i64> {
+    let number = value.as_f64().filter(|_| value.is_f64())?;
+    let is_exact = number.fract() == 0.0 && number.abs() <= 2_f64.powi(53);
+    is_exact.then_some(number as i64)
+}
+
 impl FromRequest<Arc<Gateway>> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        require_json(request.headers())?;
-        let bytes_max = gateway.config.body_bytes_max;
-        let size = request.body().size_hint();
-        if usize::try_from(size.lower()).is_ok_and(|bytes| bytes > bytes_max) {
-            return Err(too_large(bytes_max));
-        }
-        let time_max = BODY_TIME_MAX + Duration::from_secs(size.lower() / MIB);
-        let body = async {
-            let turn = match size.upper() {
-                Some(bytes) if bytes <= SMALL_BYTES_MAX => Turn::default(),
-                _ => Turn::take(gateway).await,
-            };
-            (Bytes::from_request(request, gateway).await, turn)
+        let (body, turn) = read(request, gateway).await?;
+        Ok(Self(Self::parse(&body)?.0, turn))
+    }
+}
+
+async fn read(request: Request, gateway: &Arc<Gateway>) -> Result<(Bytes, Turn), Problem> {
+    require_json(request.headers())?;
+    let bytes_max = gateway.config.body_bytes_max;
+    let size = request.body().size_hint();
+    if usize::try_from(size.lower()).is_ok_and(|bytes| bytes > bytes_max) {
+        return Err(too_large(bytes_max));
+    }
+    let time_max = BODY_TIME_MAX + Duration::from_secs(size.lower() / MIB);
+    let body = async {
+        let turn = match size.upper() {
+            Some(bytes) if bytes <= SMALL_BYTES_MAX => Turn::default(),
+            _ => Turn::take(gateway).await,
         };
-        match tokio::time::timeout(time_max, body).await {
-            Ok((Ok(body), turn)) => Ok(Self(Self::parse(&body)?.0, turn)),
-            Ok((Err(rejection), _)) => Err(unread(&rejection, bytes_max)),
-            Err(_) => Err(Problem::new(
-                Kind::TooSlow,
-                format!("the body was not complete after {} s", time_max.as_secs()),
-            )),
-        }
+        (Bytes::from_request(request, gateway).await, turn)
+    };
+    match tokio::time::timeout(time_max, body).await {
+        Ok((Ok(body), turn)) => Ok((body, turn)),
+        Ok((Err(rejection), _)) => Err(unread(&rejection, bytes_max)),
+        Err(_) => Err(Problem::new(
+            Kind::TooSlow,
+            format!("the body was not complete after {} s", time_max.as_secs()),
+        )),
     }
 }
 
@@ -170,7 +186,11 @@ impl FromRequest<Arc<Gateway>> for MaybeFields {
         if is_empty {
             return Ok(Self(Fields::default()));
         }
-        Fields::from_request(request, gateway).await.map(Self)
+        let (body, turn) = read(request, gateway).await?;
+        match body.trim_ascii() {
+            b"null" => Ok(Self(Fields::default())),
+            body => Ok(Self(Fields(Fields::parse(body)?.0, turn))),
+        }
     }
 }
 

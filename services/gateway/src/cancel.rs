@@ -6,13 +6,19 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use flotilla_common::broker::Cancelled;
-use flotilla_common::model::{Lane, Record, Status};
+use flotilla_common::model::{Lane, Record, Status, TaskId};
 
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
 use crate::task_view::TaskView;
 use crate::tasks::{Found, parse_id, unknown};
 
+/// Cancels a task
+#[utoipa::path(
+    post, path = "/tasks/{task_id}/cancel", operation_id = "cancel_task", tag = "tasks",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    responses((status = 200, description = "Done.", body = TaskView)),
+)]
 pub(crate) async fn cancel(
     State(gateway): State<Arc<Gateway>>,
     id: Result<Path<String>, PathRejection>,

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::Gateway;
 use crate::body::{Fields, MaybeFields};
+use crate::openapi::orders;
 use crate::problem::Problem;
 
 /// Whoever writes at the same time is done after so many attempts.
@@ -20,6 +21,15 @@ const ATTEMPTS_MAX: usize = 10;
 type Answer = Result<Json<Control>, Problem>;
 type CategoryPath = Result<Path<String>, PathRejection>;
 
+/// Rests a category, or one priority of it
+#[utoipa::path(
+    post, path = "/queues/{category}/pause", operation_id = "pause_queue", tag = "queues",
+    params(
+        ("category" = Category, Path, description = "The category, or the name of its queue."),
+    ),
+    request_body = Option<orders::Pause>,
+    responses((status = 200, description = "Done.", body = Control)),
+)]
 pub(crate) async fn pause(
     State(gateway): State<Arc<Gateway>>,
     category: CategoryPath,
@@ -30,6 +40,15 @@ pub(crate) async fn pause(
     gateway.change(category, pause).await
 }
 
+/// Goes on with it
+#[utoipa::path(
+    post, path = "/queues/{category}/resume", operation_id = "resume_queue", tag = "queues",
+    params(
+        ("category" = Category, Path, description = "The category, or the name of its queue."),
+    ),
+    request_body = Option<orders::Pause>,
+    responses((status = 200, description = "Done.", body = Control)),
+)]
 pub(crate) async fn resume(
     State(gateway): State<Arc<Gateway>>,
     category: CategoryPath,
@@ -40,6 +59,15 @@ pub(crate) async fn resume(
     gateway.change(category, resume).await
 }
 
+/// Sets the slots of a category's workers
+#[utoipa::path(
+    put, path = "/queues/{category}/slots", operation_id = "set_slots", tag = "queues",
+    params(
+        ("category" = Category, Path, description = "The category, or the name of its queue."),
+    ),
+    request_body = orders::Slots,
+    responses((status = 200, description = "Done.", body = Control)),
+)]
 pub(crate) async fn set_slots(
     State(gateway): State<Arc<Gateway>>,
     category: CategoryPath,

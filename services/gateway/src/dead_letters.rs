@@ -15,9 +15,11 @@ use flotilla_common::model::{Category, DeadLetter, Options, Priority, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Gateway;
 use crate::body::{Fields, MaybeFields};
+use crate::openapi::orders;
 use crate::paging;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
@@ -28,13 +30,18 @@ const REQUEUE_MAX: usize = 10_000;
 /// A slower rate would plan further ahead than anybody means to.
 const RATE_MIN: f64 = 0.01;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Browse {
     category: Option<Category>,
     code: Option<String>,
     text: Option<String>,
+    /// What `next` of the page before says.
+    #[param(maximum = 9007199254740991_u64)]
     after: Option<u64>,
+    /// The most that a page has.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -46,7 +53,8 @@ struct FilterFields {
     text: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterPage)]
 pub(crate) struct Page {
     dead_letters: Vec<DeadLetter>,
     /// What to send as `after` for the next page; nothing more is there where it is missing.
@@ -54,7 +62,8 @@ pub(crate) struct Page {
     next: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterView)]
 pub(crate) struct Shown {
     #[serde(flatten)]
     letter: DeadLetter,
@@ -70,7 +79,7 @@ pub(crate) struct Shown {
     payload_object: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Requeued {
     /// The second life; the outcome of the first one stands.
     task_id: TaskId,
@@ -78,7 +87,7 @@ pub(crate) struct Requeued {
     check_url: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ManyRequeued {
     dry_run: bool,
     count: usize,
@@ -92,12 +101,18 @@ pub(crate) struct ManyRequeued {
 
 type IdPath = Result<Path<String>, PathRejection>;
 
+/// Lists dead letters
+#[utoipa::path(
+    get, path = "/dead-letters", operation_id = "list_dead_letters", tag = "dead letters",
+    params(Browse),
+    responses((status = 200, description = "Done.", body = Page)),
+)]
 pub(crate) async fn browse(
     State(gateway): State<Arc<Gateway>>,
     query: Result<Query<Browse>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
-    let (from, limit) = (paging::first(query.after), paging::limit(query.limit)?);
+    let (from, limit) = (paging::first(query.after)?, paging::limit(query.limit)?);
     let filter = LetterFilter {
         category: query.category,
         code: query.code,
@@ -110,6 +125,13 @@ pub(crate) async fn browse(
     }))
 }
 
+/// Shows a dead letter
+#[utoipa::path(
+    get, path = "/dead-letters/{task_id}",
+    operation_id = "show_dead_letter", tag = "dead letters",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    responses((status = 200, description = "Done.", body = Shown)),
+)]
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
     id: IdPath,
@@ -134,6 +156,13 @@ pub(crate) async fn show(
     }))
 }
 
+/// Throws a dead letter away
+#[utoipa::path(
+    delete, path = "/dead-letters/{task_id}",
+    operation_id = "discard_dead_letter", tag = "dead letters",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    responses((status = 204, description = "Thrown away.")),
+)]
 pub(crate) async fn discard(
     State(gateway): State<Arc<Gateway>>,
     id: IdPath,
@@ -143,6 +172,14 @@ pub(crate) async fn discard(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Runs a dead letter's task once more
+#[utoipa::path(
+    post, path = "/dead-letters/{task_id}/requeue",
+    operation_id = "requeue_dead_letter", tag = "dead letters",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    request_body = Option<orders::Requeue>,
+    responses((status = 200, description = "Done.", body = Requeued)),
+)]
 pub(crate) async fn requeue(
     State(gateway): State<Arc<Gateway>>,
     id: IdPath,
@@ -165,13 +202,23 @@ pub(crate) async fn requeue(
     }))
 }
 
+/// Runs many of them once more
+#[utoipa::path(
+    post, path = "/dead-letters/requeue",
+    operation_id = "requeue_dead_letters", tag = "dead letters",
+    request_body = orders::RequeueMany,
+    responses((status = 200, description = "Done.", body = ManyRequeued)),
+)]
 pub(crate) async fn requeue_many(
     State(gateway): State<Arc<Gateway>>,
     mut fields: Fields,
 ) -> Result<Json<ManyRequeued>, Problem> {
-    let filter = fields.take::<FilterFields>("filter")?;
+    // An object: a list would fill the fields one after the other.
+    let filter = fields.take::<Map<String, Value>>("filter")?;
     let filter = Fields::require("filter", filter)
         .map_err(|problem| problem.remedy("send {\"filter\": {}} to mean all of them"))?;
+    let filter = FilterFields::deserialize(Value::Object(filter))
+        .map_err(|error| Problem::invalid("filter", format!("filter: {error}")))?;
     let filter = LetterFilter {
         category: filter.category,
         code: filter.code,

@@ -9,12 +9,13 @@ use flotilla_common::broker::{DocumentState, StoredDocument};
 use flotilla_common::model::{DocumentKey, DocumentSummary};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Gateway;
 use crate::paging;
 use crate::problem::{Kind, Problem};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DocumentView {
     /// Its name in this API.
     key: String,
@@ -26,7 +27,8 @@ pub(crate) struct DocumentView {
     summary: Option<DocumentSummary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentPage)]
 pub(crate) struct Page {
     documents: Vec<DocumentView>,
     /// What to send as `after` for the next page; none is left where it is missing.
@@ -34,15 +36,21 @@ pub(crate) struct Page {
     next: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// Only of this brand; empty: only those of none.
     brand: Option<String>,
+    /// What `next` of the page before says.
+    #[param(maximum = 9007199254740991_u64)]
     after: Option<u64>,
+    /// The most that a page has.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetiredDocument)]
 pub(crate) struct Retired {
     key: String,
     retired: bool,
@@ -52,12 +60,18 @@ pub(crate) struct Retired {
 
 type KeyPath = Result<Path<String>, PathRejection>;
 
+/// Lists what is indexed
+#[utoipa::path(
+    get, path = "/documents", operation_id = "list_documents", tag = "documents",
+    params(PageQuery),
+    responses((status = 200, description = "Done.", body = Page)),
+)]
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
-    let (from, limit) = (paging::first(query.after), paging::limit(query.limit)?);
+    let (from, limit) = (paging::first(query.after)?, paging::limit(query.limit)?);
     let brand = query.brand.as_deref();
     let brand = brand.map(|brand| DocumentKey::brand_token(Some(brand).filter(|b| !b.is_empty())));
     let mut scan = gateway
@@ -81,6 +95,14 @@ pub(crate) async fn list(
     }))
 }
 
+/// Shows a document
+#[utoipa::path(
+    get, path = "/documents/{key}", operation_id = "show_document", tag = "documents",
+    params(
+        ("key" = String, Path, pattern = "^[A-Za-z0-9-]+[.][A-Za-z0-9-]+$", description = "Its name in this API."),
+    ),
+    responses((status = 200, description = "Done.", body = DocumentView)),
+)]
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
     key: KeyPath,
@@ -88,8 +110,17 @@ pub(crate) async fn show(
     gateway.document(&parse_key(key)?).await.map(Json)
 }
 
+/// Retires a document
+///
 /// Leaves a tombstone: questions know nothing of the document once they have heard of it. What
 /// a store of vectors has of it is found no more, and leaves it with the tombstone.
+#[utoipa::path(
+    delete, path = "/documents/{key}", operation_id = "retire_document", tag = "documents",
+    params(
+        ("key" = String, Path, pattern = "^[A-Za-z0-9-]+[.][A-Za-z0-9-]+$", description = "Its name in this API."),
+    ),
+    responses((status = 200, description = "Done.", body = Retired)),
+)]
 pub(crate) async fn retire(
     State(gateway): State<Arc<Gateway>>,
     key: KeyPath,

@@ -11,6 +11,7 @@ mod dead_letters;
 mod direct;
 mod documents;
 mod fleet;
+mod openapi;
 mod paging;
 mod problem;
 mod refusal;

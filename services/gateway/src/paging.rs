@@ -18,7 +18,16 @@ pub(crate) fn bounded(limit: usize, max: usize) -> Result<usize, Problem> {
     Err(Problem::invalid("limit", format!("limit: use 1 to {max}")))
 }
 
+/// Sequences stay below this: clients in JavaScript read them without loss.
+pub(crate) const SEQUENCE_MAX: u64 = 9_007_199_254_740_991;
+
 /// The sequence at which a page begins.
-pub(crate) fn first(after: Option<u64>) -> u64 {
-    after.map_or(1, |after| after.saturating_add(1))
+pub(crate) fn first(after: Option<u64>) -> Result<u64, Problem> {
+    match after {
+        Some(after) if after > SEQUENCE_MAX => {
+            let why = format!("after: use 0 to {SEQUENCE_MAX}");
+            Err(Problem::invalid("after", why).remedy("send `next` of the page before"))
+        }
+        after => Ok(after.map_or(1, |after| after + 1)),
+    }
 }

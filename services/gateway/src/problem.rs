@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// What went wrong, as programs tell it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +182,8 @@ impl Problem {
 }
 
 /// A problem as it is sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub(crate) struct Document {
     /// A URN that never changes: what programs tell problems apart by.
     #[serde(rename = "type")]
@@ -202,7 +204,8 @@ pub(crate) struct Document {
     more: Map<String, Value>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProblemField)]
 struct FieldError {
     field: String,
     detail: String,

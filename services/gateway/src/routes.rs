@@ -7,64 +7,30 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::openapi::{self, Description};
 use crate::problem::{Kind, Problem};
+use crate::submit::{batch, single};
 use crate::{
     Gateway, access, cancel, control, dashboard, dead_letters, documents, fleet, schedules, stream,
-    submit, tasks,
+    tasks,
 };
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let api = Router::new()
-        .route("/scrape", post(submit::scrape))
-        .route("/scrape/batch", post(submit::scrape_batch))
-        .route("/query", post(submit::query))
-        .route("/embed", post(submit::embed))
-        .route("/batch", post(submit::batch))
-        .route("/maintenance", post(submit::maintenance))
-        .route("/documents", get(documents::list))
-        .route(
-            "/documents/{key}",
-            get(documents::show).delete(documents::retire),
-        )
-        .route("/tasks/{task_id}", get(tasks::show))
-        .route("/tasks/{task_id}/events", get(stream::task_events))
-        .route("/tasks/{task_id}/cancel", post(cancel::cancel))
-        .route("/schedules", get(schedules::list).post(schedules::create))
-        .route(
-            "/schedules/{id}",
-            get(schedules::show)
-                .put(schedules::replace)
-                .delete(schedules::remove),
-        )
-        .route("/dead-letters", get(dead_letters::browse))
-        .route("/dead-letters/requeue", post(dead_letters::requeue_many))
-        .route(
-            "/dead-letters/{task_id}",
-            get(dead_letters::show).delete(dead_letters::discard),
-        )
-        .route(
-            "/dead-letters/{task_id}/requeue",
-            post(dead_letters::requeue),
-        )
-        .route("/events", get(stream::fleet_events))
-        .route("/health", get(fleet::health))
-        .route("/workers", get(fleet::workers))
-        .route("/queues", get(fleet::queues))
-        .route("/queues/{category}/pause", post(control::pause))
-        .route("/queues/{category}/resume", post(control::resume))
-        .route("/queues/{category}/slots", put(control::set_slots))
-        .route("/stats", get(fleet::stats))
-        .route("/circuit-breakers", get(fleet::circuit_breakers))
-        .route("/circuit-breakers/{name}/reset", post(fleet::reset_breaker))
-        .route("/circuit-breakers/{name}/open", post(fleet::open_breaker));
+    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .nest(BASE, api())
+        .split_for_parts();
+    let description = openapi::complete(description);
     Router::new()
         .merge(dashboard::routes())
-        .nest(BASE, api)
+        .merge(openapi::routes(&description))
+        .merge(api)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
@@ -80,6 +46,44 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
+/// All calls, in the order in which they are described. `routes!` takes path and method from the
+/// description of a handler, so that none is without one.
+fn api() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(single::scrape))
+        .routes(routes!(batch::scrape_batch))
+        .routes(routes!(single::query))
+        .routes(routes!(single::embed))
+        .routes(routes!(single::batch))
+        .routes(routes!(single::maintenance))
+        .routes(routes!(tasks::show))
+        .routes(routes!(stream::task::events))
+        .routes(routes!(cancel::cancel))
+        .routes(routes!(fleet::health))
+        .routes(routes!(fleet::stats))
+        .routes(routes!(stream::fleet::events))
+        .routes(routes!(fleet::workers))
+        .routes(routes!(fleet::circuit_breakers))
+        .routes(routes!(fleet::breakers::reset))
+        .routes(routes!(fleet::breakers::open))
+        .routes(routes!(fleet::queues))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+        .routes(routes!(control::set_slots))
+        .routes(routes!(dead_letters::browse))
+        .routes(routes!(dead_letters::requeue_many))
+        .routes(routes!(dead_letters::show, dead_letters::discard))
+        .routes(routes!(dead_letters::requeue))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(
+            schedules::show,
+            schedules::replace,
+            schedules::remove
+        ))
+        .routes(routes!(documents::list))
+        .routes(routes!(documents::show, documents::retire))
+}
+
 /// Keeps the request counted until it is answered: draining waits for it.
 async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let _counted = gateway.requests.token();
@@ -88,7 +92,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(Kind::UnknownPath, format!("there is nothing at {}", uri.path()))
-        .remedy("the dashboard is at /, the API under /api/hp: /scrape, /scrape/batch, /query, /embed, /batch, /maintenance, /documents, /tasks/{task_id}, /tasks/{task_id}/events, /tasks/{task_id}/cancel, /schedules, /dead-letters, /events, /health, /workers, /queues, /queues/{category}/pause, …/resume, …/slots, /stats, /circuit-breakers, /circuit-breakers/{name}/reset, …/open")
+        .remedy("the dashboard is at /; the API is under /api/hp, described at /api/docs and in /api/openapi.json")
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

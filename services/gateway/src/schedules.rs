@@ -12,14 +12,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Gateway;
 use crate::body::Fields;
+use crate::openapi::orders::Schedule;
 use crate::paging;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Document, Kind, Problem};
 use crate::submit::{Terms, check_payload};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ScheduleView {
     id: ScheduleId,
     category: Category,
@@ -36,7 +38,8 @@ pub(crate) struct ScheduleView {
     changed_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SchedulePage)]
 pub(crate) struct Page {
     schedules: Vec<ScheduleView>,
     /// What to send as `after` for the next page; none is left where it is missing.
@@ -44,14 +47,29 @@ pub(crate) struct Page {
     next: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
+    /// What `next` of the page before says.
+    #[param(maximum = 9007199254740991_u64)]
     after: Option<u64>,
+    /// The most that a page has.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
 type IdPath = Result<Path<String>, PathRejection>;
 
+/// Makes a schedule
+#[utoipa::path(
+    post, path = "/schedules", operation_id = "create_schedule", tag = "schedules",
+    request_body = Schedule,
+    responses(
+        (status = 201, description = "Made.", body = ScheduleView),
+        (status = 409, description = "It exists.",
+            body = Document, content_type = "application/problem+json"),
+    ),
+)]
 pub(crate) async fn create(
     State(gateway): State<Arc<Gateway>>,
     mut fields: Fields,
@@ -75,6 +93,13 @@ pub(crate) async fn create(
     }
 }
 
+/// Makes or changes a schedule
+#[utoipa::path(
+    put, path = "/schedules/{id}", operation_id = "replace_schedule", tag = "schedules",
+    params(("id" = TaskId, Path, description = "The schedule.")),
+    request_body = Schedule,
+    responses((status = 200, description = "Done.", body = ScheduleView)),
+)]
 pub(crate) async fn replace(
     State(gateway): State<Arc<Gateway>>,
     id: IdPath,
@@ -99,6 +124,12 @@ pub(crate) async fn replace(
     gateway.stored(recurring).await.map(Json)
 }
 
+/// Shows a schedule
+#[utoipa::path(
+    get, path = "/schedules/{id}", operation_id = "show_schedule", tag = "schedules",
+    params(("id" = TaskId, Path, description = "The schedule.")),
+    responses((status = 200, description = "Done.", body = ScheduleView)),
+)]
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
     id: IdPath,
@@ -113,12 +144,18 @@ pub(crate) async fn show(
     Ok(Json(view(found)))
 }
 
+/// Lists the schedules
+#[utoipa::path(
+    get, path = "/schedules", operation_id = "list_schedules", tag = "schedules",
+    params(PageQuery),
+    responses((status = 200, description = "Done.", body = Page)),
+)]
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let Query(query) = query.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
-    let (from, limit) = (paging::first(query.after), paging::limit(query.limit)?);
+    let (from, limit) = (paging::first(query.after)?, paging::limit(query.limit)?);
     let found = gateway.broker.schedules(from, limit).await?;
     let is_full = found.len() == limit;
     Ok(Json(Page {
@@ -127,6 +164,12 @@ pub(crate) async fn list(
     }))
 }
 
+/// Removes a schedule
+#[utoipa::path(
+    delete, path = "/schedules/{id}", operation_id = "remove_schedule", tag = "schedules",
+    params(("id" = TaskId, Path, description = "The schedule.")),
+    responses((status = 204, description = "Removed.")),
+)]
 pub(crate) async fn remove(
     State(gateway): State<Arc<Gateway>>,
     id: IdPath,

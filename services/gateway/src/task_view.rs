@@ -7,17 +7,20 @@ use flotilla_common::model::{
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use crate::openapi::outcome::Outcome;
 use crate::tasks::{Found, status_name};
 use crate::waiting::Waiting;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskView {
     task_id: TaskId,
     status: &'static str,
     category: Category,
     priority: &'static str,
     #[serde(flatten)]
+    #[schema(value_type = Outcome)]
     ended: Ended,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_seconds: Option<f64>,

@@ -10,6 +10,7 @@ use flotilla_common::broker::{BrokerError, ScheduledTask, WaitingTask};
 use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId};
 
 use crate::Gateway;
+use crate::openapi::parameters::Waits;
 use crate::problem::{Kind, Problem};
 use crate::task_view::TaskView;
 use crate::wait::Wait;
@@ -50,6 +51,12 @@ pub(crate) fn status_name(status: &Status) -> &'static str {
     }
 }
 
+/// What a task does, or what became of it
+#[utoipa::path(
+    get, path = "/tasks/{task_id}", operation_id = "show_task", tag = "tasks",
+    params(("task_id" = TaskId, Path, description = "The task."), Waits),
+    responses((status = 200, description = "Done.", body = TaskView)),
+)]
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,

@@ -8,12 +8,13 @@ use flotilla_common::model::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Gateway;
 use crate::tasks::Found;
 
 /// What keeps the task, for programs; the message says the same to people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {
     /// Others come first.
@@ -34,7 +35,7 @@ pub(crate) enum Cause {
     Scheduled,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Waiting {
     cause: Cause,
     message: String,

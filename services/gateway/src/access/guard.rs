@@ -22,7 +22,7 @@ const RATE: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What a call needs; `None`: nothing. Probes carry no keys, and the API describes itself to
 /// everybody.
-fn scope(method: &Method, path: &str) -> Option<Scope> {
+pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     let call = path.strip_prefix(BASE)?;
     match (call, method) {
         ("/health", _) => None,

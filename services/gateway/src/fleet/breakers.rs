@@ -12,20 +12,23 @@ use flotilla_common::model::{Circuit, CircuitStage, Dependency};
 use flotilla_common::worker;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Gateway;
 use crate::body::MaybeFields;
+use crate::openapi::orders::BreakerOrder;
 use crate::problem::Problem;
 
 /// A sentence for people.
 const CAUSE_CHARS_MAX: usize = 500;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Breakers {
     circuit_breakers: BTreeMap<&'static str, View>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BreakerView)]
 pub(crate) struct View {
     state: &'static str,
     /// An operator holds it open; only a reset closes it.
@@ -44,7 +47,13 @@ pub(crate) struct View {
 
 type NamePath = Result<Path<String>, PathRejection>;
 
-/// Closes a breaker, whatever had opened it.
+/// Closes a breaker, whatever had opened it
+#[utoipa::path(
+    post, path = "/circuit-breakers/{name}/reset", operation_id = "reset_breaker", tag = "fleet",
+    params(("name" = Dependency, Path, description = "What it guards.")),
+    request_body = Option<BreakerOrder>,
+    responses((status = 200, description = "Done.", body = View)),
+)]
 pub(crate) async fn reset(
     State(gateway): State<Arc<Gateway>>,
     name: NamePath,
@@ -53,7 +62,13 @@ pub(crate) async fn reset(
     gateway.order(Order::Reset, name, fields).await
 }
 
-/// Holds a breaker open until it is reset.
+/// Holds a breaker open until it is reset
+#[utoipa::path(
+    post, path = "/circuit-breakers/{name}/open", operation_id = "open_breaker", tag = "fleet",
+    params(("name" = Dependency, Path, description = "What it guards.")),
+    request_body = Option<BreakerOrder>,
+    responses((status = 200, description = "Done.", body = View)),
+)]
 pub(crate) async fn open(
     State(gateway): State<Arc<Gateway>>,
     name: NamePath,

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use flotilla_common::model::{Condition, Dependency, Probed, Snapshot};
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A dependency in the eyes of all who use it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DependencyView)]
 pub(super) struct View {
     /// `disabled` where nobody is configured to use it; `down` where it is for anybody.
     status: &'static str,

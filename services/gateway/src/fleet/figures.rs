@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use flotilla_common::model::{Counts, Histogram};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Figures {
     /// Tasks that have their outcome.
     total_tasks: u64,
@@ -23,7 +24,7 @@ pub(crate) struct Figures {
     wait_seconds: Spread,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Spread {
     mean: Option<f64>,
     p50: Option<f64>,

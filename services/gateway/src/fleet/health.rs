@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use flotilla_common::model::{BreakerState, Category, Dependency, SeenInstance, Snapshot};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::dependencies;
 use super::snapshot::SnapshotError;
@@ -12,13 +13,14 @@ use crate::ExpectedWorker;
 /// The services that every fleet has beside its workers.
 const ALWAYS_EXPECTED: [&str; 2] = ["gateway", "stats"];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     pub(super) healthy: bool,
     running: bool,
     workers: Slots,
     circuit_breakers: BTreeMap<&'static str, &'static str>,
     /// How they are when asked, past their breakers.
+    #[schema(value_type = BTreeMap<String, dependencies::View>)]
     dependencies: dependencies::Views,
     broker: BrokerHealth,
     services: BTreeMap<&'static str, Presence>,
@@ -27,20 +29,22 @@ pub(crate) struct Health {
 }
 
 /// Worker slots: what the old pool called a worker.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthySlots)]
 struct Slots {
     healthy: usize,
     total: usize,
     health_percentage: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct BrokerHealth {
     connected: bool,
     version: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ServicePresence)]
 #[serde(rename_all = "lowercase")]
 enum Presence {
     Alive,

@@ -1,7 +1,7 @@
 //! How the fleet is: pure views of what the stats service and the broker say, and the
 //! requests that ask them.
 
-mod breakers;
+pub(crate) mod breakers;
 mod dependencies;
 mod figures;
 mod health;
@@ -24,7 +24,6 @@ use flotilla_common::model::{Category, Dependency};
 use futures::future::try_join_all;
 
 use self::breakers::Breakers;
-pub(crate) use self::breakers::{open as open_breaker, reset as reset_breaker};
 pub(crate) use self::figures::Figures;
 use self::health::Health;
 use self::queues::Queues;
@@ -33,7 +32,16 @@ use self::workers::Workers;
 use crate::Gateway;
 use crate::problem::Problem;
 
+/// Whether the fleet does its work
+///
 /// An unhealthy fleet is a 503 with the same body, so that a probe needs no JSON.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "fleet",
+    responses(
+        (status = 200, description = "The fleet is whole.", body = Health),
+        (status = 503, description = "It is not, and why.", body = Health),
+    ),
+)]
 pub(crate) async fn health(State(gateway): State<Arc<Gateway>>) -> (StatusCode, Json<Health>) {
     let snapshot = gateway.snapshot().await;
     let version = gateway
@@ -49,11 +57,21 @@ pub(crate) async fn health(State(gateway): State<Arc<Gateway>>) -> (StatusCode, 
     (status, Json(health))
 }
 
+/// Who works
+#[utoipa::path(
+    get, path = "/workers", operation_id = "workers", tag = "fleet",
+    responses((status = 200, description = "Done.", body = Workers)),
+)]
 pub(crate) async fn workers(State(gateway): State<Arc<Gateway>>) -> Result<Json<Workers>, Problem> {
     let snapshot = gateway.snapshot().await?;
     Ok(Json(Workers::of(&gateway.expected, &snapshot)))
 }
 
+/// What waits
+#[utoipa::path(
+    get, path = "/queues", operation_id = "queues", tag = "queues",
+    responses((status = 200, description = "Done.", body = Queues)),
+)]
 pub(crate) async fn queues(State(gateway): State<Arc<Gateway>>) -> Result<Json<Queues>, Problem> {
     let backlogs = Category::ALL.map(|category| gateway.broker.backlog(category));
     let controls = Category::ALL.map(|category| gateway.broker.category_control(category));
@@ -62,10 +80,20 @@ pub(crate) async fn queues(State(gateway): State<Arc<Gateway>>) -> Result<Json<Q
     Ok(Json(Queues::of(&backlogs, &controls)))
 }
 
+/// What the fleet has done
+#[utoipa::path(
+    get, path = "/stats", operation_id = "stats", tag = "fleet",
+    responses((status = 200, description = "Done.", body = Stats)),
+)]
 pub(crate) async fn stats(State(gateway): State<Arc<Gateway>>) -> Result<Json<Stats>, Problem> {
     Ok(Json(Stats::of(&gateway.snapshot().await?)))
 }
 
+/// How the circuit breakers are
+#[utoipa::path(
+    get, path = "/circuit-breakers", operation_id = "circuit_breakers", tag = "fleet",
+    responses((status = 200, description = "Done.", body = Breakers)),
+)]
 pub(crate) async fn circuit_breakers(
     State(gateway): State<Arc<Gateway>>,
 ) -> Result<Json<Breakers>, Problem> {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use flotilla_common::broker::Backlog;
 use flotilla_common::model::Control;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Queues {
     queues: BTreeMap<&'static str, Queue>,
     total: Total,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Queue {
     /// Not handed to a worker yet.
     size: u64,
@@ -27,7 +28,8 @@ struct Queue {
     slots: Option<usize>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = QueueTotal)]
 struct Total {
     size: u64,
     in_flight: u64,

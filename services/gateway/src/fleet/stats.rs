@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use flotilla_common::model::{Category, Counts, Lane, Priority, Snapshot, Tally};
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::figures::Figures;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Stats {
     since: Timestamp,
     totals: Figures,

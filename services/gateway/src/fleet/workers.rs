@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use flotilla_common::model::{SeenInstance, Snapshot, WorkerState};
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::ExpectedWorker;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Workers {
     /// By category: those that this fleet should have, and those that are there.
     workers: BTreeMap<&'static str, Team>,
     total: Slots,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Team {
     #[serde(flatten)]
     slots: Slots,
@@ -23,14 +24,15 @@ struct Team {
 }
 
 /// Tasks that can run at once, in the live processes.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WorkerSlots)]
 struct Slots {
     slots: usize,
     busy: usize,
     idle: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Worker {
     id: String,
     alive: bool,

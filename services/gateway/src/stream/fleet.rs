@@ -20,6 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::counted::Second;
 use super::{Seat, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
+use crate::openapi::parameters::Returns;
 use crate::problem::Problem;
 use crate::routes::BASE;
 
@@ -31,6 +32,15 @@ const RESUME_MAX: u64 = 10_000;
 /// A fleet at rest has its clients told so often where they are in the log.
 const PLACE_EVERY: u32 = 60;
 
+/// Follows the fleet
+#[utoipa::path(
+    get, path = "/events", operation_id = "fleet_events", tag = "fleet",
+    params(Returns),
+    responses(
+        (status = 200, description = "Events: breaker, stats, outcomes, gap, error.",
+            body = String, content_type = "text/event-stream"),
+    ),
+)]
 pub(crate) async fn events(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,

@@ -4,8 +4,8 @@
 
 mod answer;
 mod counted;
-mod fleet;
-mod task;
+pub(crate) mod fleet;
+pub(crate) mod task;
 mod wanted;
 
 use std::convert::Infallible;
@@ -24,8 +24,6 @@ use crate::Gateway;
 use crate::problem::{Kind, Problem};
 
 pub(crate) use answer::Following;
-pub(crate) use fleet::events as fleet_events;
-pub(crate) use task::events as task_events;
 pub(crate) use wanted::Streamed;
 
 /// A comment this often keeps proxies from closing a quiet stream, and finds clients that are gone.

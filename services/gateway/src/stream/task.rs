@@ -16,10 +16,21 @@ use serde::Serialize;
 
 use super::{Seat, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
+use crate::openapi::parameters::Returns;
 use crate::problem::Problem;
 use crate::routes::BASE;
 use crate::tasks::{Found, parse_id, unknown};
 
+/// Follows a task
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/events", operation_id = "task_events", tag = "tasks",
+    params(("task_id" = TaskId, Path, description = "The task."), Returns),
+    responses(
+        (status = 200, description = "Events: state, progress, result, error.",
+            body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The last event has been heard."),
+    ),
+)]
 pub(crate) async fn events(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,

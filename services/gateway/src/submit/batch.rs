@@ -18,12 +18,24 @@ use super::later::take_run_at;
 use super::{scraping, url};
 use crate::Gateway;
 use crate::body::Fields;
+use crate::openapi::bodies;
+use crate::openapi::parameters::Waits;
 use crate::problem::Problem;
 use crate::wait::Wait;
 
 /// What all tasks of a batch share is stored once per task: a bound on it bounds the memory.
 const SHARED_BYTES_MAX: usize = 16 * 1_024;
 
+/// Scrapes many pages, a task for each
+#[utoipa::path(
+    post, path = "/scrape/batch", operation_id = "scrape_batch", tag = "tasks",
+    params(Waits),
+    request_body = bodies::ScrapeBatch,
+    responses(
+        (status = 200, description = "The tasks; with wait, how each stands.",
+            body = BatchAccepted),
+    ),
+)]
 pub(crate) async fn scrape_batch(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,

@@ -3,6 +3,7 @@
 use flotilla_common::broker::{self, BrokerError};
 use flotilla_common::model::{Category, TaskId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::batch::Batch;
 use super::fields::Terms;
@@ -10,7 +11,7 @@ use super::submission::check_url;
 use crate::problem::{Kind, Problem};
 use crate::refusal::{log, of_submission};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchAccepted {
     status: &'static str,
     category: Category,
@@ -20,7 +21,7 @@ pub(crate) struct BatchAccepted {
     tasks: Vec<AcceptedUrl>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct AcceptedUrl {
     task_id: TaskId,
     url: String,

@@ -15,15 +15,29 @@ use super::submission::Answer;
 use super::{scraping, url};
 use crate::Gateway;
 use crate::body::Fields;
+use crate::openapi::bodies;
+use crate::openapi::parameters::{Names, Streams, Waits};
+use crate::paging;
 use crate::problem::{Kind, Problem};
 use crate::stream::Streamed;
 use crate::wait::Wait;
 
 /// Longer ones are no questions; the worker has the same limit.
 const QUESTION_CHARS_MAX: usize = 2_000;
+const PASSAGES_MAX: usize = 20;
+const MODES: [&str; 3] = ["auto", "generative", "extractive"];
 
 type Taken = Result<Json<Answer>, Problem>;
 
+/// Scrapes a page
+#[utoipa::path(
+    post, path = "/scrape", operation_id = "scrape", tag = "tasks",
+    params(Waits, Names),
+    request_body = bodies::Scrape,
+    responses(
+        (status = 200, description = "The task, or with wait its outcome.", body = Answer),
+    ),
+)]
 pub(crate) async fn scrape(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
@@ -35,6 +49,15 @@ pub(crate) async fn scrape(
         .await
 }
 
+/// Indexes a document or texts
+#[utoipa::path(
+    post, path = "/embed", operation_id = "embed", tag = "tasks",
+    params(Waits, Names),
+    request_body = bodies::Embed,
+    responses(
+        (status = 200, description = "The task, or with wait its outcome.", body = Answer),
+    ),
+)]
 pub(crate) async fn embed(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
@@ -46,6 +69,15 @@ pub(crate) async fn embed(
         .await
 }
 
+/// Runs many tasks as one
+#[utoipa::path(
+    post, path = "/batch", operation_id = "batch", tag = "tasks",
+    params(Waits, Names),
+    request_body = bodies::Batch,
+    responses(
+        (status = 200, description = "The task, or with wait its outcome.", body = Answer),
+    ),
+)]
 pub(crate) async fn batch(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
@@ -55,6 +87,15 @@ pub(crate) async fn batch(
     gateway.take(Category::Batch, fields, &headers, wait).await
 }
 
+/// Orders maintenance
+#[utoipa::path(
+    post, path = "/maintenance", operation_id = "maintenance", tag = "tasks",
+    params(Waits, Names),
+    request_body = bodies::Maintenance,
+    responses(
+        (status = 200, description = "The task, or with wait its outcome.", body = Answer),
+    ),
+)]
 pub(crate) async fn maintenance(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
@@ -66,8 +107,19 @@ pub(crate) async fn maintenance(
         .await
 }
 
+/// Answers a question
+///
 /// Answers with the answer, unless it takes longer than people wait; or with events, where
 /// the caller wants to see it while it is made.
+#[utoipa::path(
+    post, path = "/query", operation_id = "query", tag = "tasks",
+    params(Waits, Streams, Names),
+    request_body = bodies::Query,
+    responses(
+        (status = 200, description = "The answer; or the task, where it takes longer.",
+            content((Answer = "application/json"), (String = "text/event-stream"))),
+    ),
+)]
 pub(crate) async fn query(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
@@ -116,11 +168,26 @@ fn check_whole<T: DeserializeOwned>(fields: &Fields) -> Result<(), Problem> {
 fn check_question(fields: &Fields) -> Result<(), Problem> {
     let question = Fields::require("query", fields.read::<String>("query")?)?;
     let chars = question.trim().chars().count();
-    if (1..=QUESTION_CHARS_MAX).contains(&chars) {
-        return Ok(());
+    if !(1..=QUESTION_CHARS_MAX).contains(&chars) {
+        let why = format!("query: it has {chars} characters: use 1 to {QUESTION_CHARS_MAX}");
+        return Err(Problem::invalid("query", why));
     }
-    let why = format!("query: it has {chars} characters: use 1 to {QUESTION_CHARS_MAX}");
-    Err(Problem::invalid("query", why))
+    let passages = fields.read::<usize>("k")?;
+    if passages.is_some_and(|k| !(1..=PASSAGES_MAX).contains(&k)) {
+        let why = format!("k: use 1 to {PASSAGES_MAX}");
+        return Err(Problem::invalid("k", why));
+    }
+    let sequence = fields.read::<u64>("at_least")?;
+    if sequence.is_some_and(|sequence| sequence > paging::SEQUENCE_MAX) {
+        let why = "at_least: use the sequence that an embedding has answered with";
+        return Err(Problem::invalid("at_least", why));
+    }
+    let mode = fields.read::<String>("mode")?;
+    if mode.is_some_and(|mode| !MODES.contains(&&*mode)) {
+        let why = format!("mode: use one of {}", MODES.join(", "));
+        return Err(Problem::invalid("mode", why));
+    }
+    fields.read::<bool>("stream").map(drop)
 }
 
 fn check_texts(fields: &Fields) -> Result<(), Problem> {

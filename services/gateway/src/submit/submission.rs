@@ -9,6 +9,7 @@ use axum::response::Response;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::fields::{Key, Terms, take_id};
 use super::later::take_run_at;
@@ -39,7 +40,7 @@ struct Placed {
     is_duplicate: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Answer {
     Accepted(Accepted),
@@ -47,7 +48,7 @@ pub(crate) enum Answer {
 }
 
 /// The task is in good hands; `check_url` tells what becomes of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accepted {
     task_id: TaskId,
     status: &'static str,

@@ -1,0 +1,211 @@
+//! What the calls take, for the API's description alone: bodies are read field by field, so that
+//! whatever is wrong is named.
+
+#![expect(dead_code, reason = "described, and never made")]
+
+use flotilla_common::model::{Category, Dependency, Operation, Priority, TaskId};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// How urgent a task is.
+#[derive(Deserialize)]
+pub(super) struct PriorityName;
+
+impl PartialSchema for PriorityName {
+    fn schema() -> RefOr<Schema> {
+        let names = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .enum_values(Some(Priority::ALL.map(Priority::api_name)));
+        let numbers = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Integer))
+            .enum_values(Some(Priority::ALL.map(Priority::number)));
+        let either = OneOfBuilder::new().item(names).item(numbers);
+        let about = "How urgent it is: by name, or by the number that the API has always used.";
+        either.description(Some(about)).into()
+    }
+}
+
+impl ToSchema for PriorityName {}
+
+/// Seconds, or a whole number and a unit.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(example = "90s")]
+pub(super) enum Span {
+    Seconds(f64),
+    Text(String),
+}
+
+/// What any submission takes beside its payload.
+#[derive(Deserialize, ToSchema)]
+struct Terms {
+    priority: Option<PriorityName>,
+    /// Attempts after the first; 3 where nothing is said.
+    #[schema(maximum = 20)]
+    max_retries: Option<u32>,
+    /// How long one attempt may run, from 1 ms to 24 h.
+    timeout: Option<Span>,
+    /// Has to start before that, or expires.
+    deadline: Option<Timestamp>,
+    /// What has to work for it to start.
+    needs: Option<Vec<Dependency>>,
+    /// When it is to be queued, if not at once; within a year.
+    run_at: Option<Timestamp>,
+    /// The same as a time from now.
+    delay: Option<Span>,
+    /// Its id, which nobody else has.
+    task_id: Option<TaskId>,
+    /// Any text that names the task: the same one submits nothing again.
+    #[schema(min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Render {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"url": "https://example.com/", "brand": "acme", "priority": "NORMAL"}))]
+pub(crate) struct Scrape {
+    /// An absolute http or https URL.
+    #[schema(max_length = 2048, format = "uri")]
+    url: String,
+    #[serde(flatten)]
+    page: Page,
+    #[serde(flatten)]
+    terms: Terms,
+}
+
+/// How a page is taken in.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PageTerms)]
+struct Page {
+    brand: Option<String>,
+    /// Whether a browser runs the page's scripts.
+    render: Option<Render>,
+    /// A CSS selector that a browser waits for.
+    #[schema(min_length = 1, max_length = 512)]
+    wait_for: Option<String>,
+    /// Whether the page is indexed; it is where nothing is said.
+    embed: Option<bool>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"urls": ["https://example.com/", "https://example.org/"], "brand": "acme"}))]
+pub(crate) struct ScrapeBatch {
+    #[schema(min_items = 1)]
+    urls: Vec<String>,
+    #[serde(flatten)]
+    page: Page,
+    #[serde(flatten)]
+    terms: Terms,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Auto,
+    Generative,
+    Extractive,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"query": "May I use this domain in examples?"}))]
+pub(crate) struct Query {
+    /// The question.
+    #[schema(min_length = 1, max_length = 2000)]
+    query: String,
+    /// Only of its documents.
+    brand: Option<String>,
+    /// Passages to look at; 5 where nothing is said.
+    #[schema(minimum = 1, maximum = 20)]
+    k: Option<usize>,
+    /// Who makes the answer.
+    mode: Option<Mode>,
+    /// The sequence of a document that the answer has to know.
+    #[schema(maximum = 9007199254740991_u64)]
+    at_least: Option<u64>,
+    #[serde(flatten)]
+    terms: Terms,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"document": {"id": "manual", "title": "Pump manual", "text": "# Pump\nIt holds 5 litres."}}))]
+pub(crate) struct Embed {
+    /// Either this, or texts.
+    document: Option<Document>,
+    #[schema(min_items = 1)]
+    texts: Option<Vec<String>>,
+    brand: Option<String>,
+    #[serde(flatten)]
+    terms: Terms,
+}
+
+/// A document; one of the same id and brand is replaced.
+#[derive(Deserialize, ToSchema)]
+struct Document {
+    #[schema(min_length = 1)]
+    id: String,
+    /// Markdown, or plain.
+    #[schema(min_length = 1)]
+    text: String,
+    title: Option<String>,
+    url: Option<String>,
+    /// When the text was true.
+    as_of: Option<Timestamp>,
+}
+
+/// Tasks of the other categories, or where they are written down.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"urls": ["https://example.com/"], "brand": "acme"}))]
+pub(crate) struct Batch {
+    #[serde(default)]
+    urls: Vec<String>,
+    #[serde(default)]
+    documents: Vec<Document>,
+    #[serde(default)]
+    operations: Vec<Item>,
+    #[serde(default)]
+    items: Vec<Item>,
+    /// An object of the bucket `flotilla` that holds a manifest.
+    manifest_object: Option<String>,
+    brand: Option<String>,
+    /// Tasks at once.
+    #[schema(minimum = 1)]
+    in_flight_max: Option<usize>,
+    #[serde(flatten)]
+    terms: Terms,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct Item {
+    category: Category,
+    priority: Option<PriorityName>,
+    payload: Map<String, Value>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"operation": "expire", "dry_run": true}))]
+pub(crate) struct Maintenance {
+    operation: Operation,
+    /// Only tell what would be done.
+    dry_run: Option<bool>,
+    /// Of `reindex` and `retire`: only its documents.
+    brand: Option<String>,
+    /// Of `reindex`: those of the embedder in use as well.
+    all: Option<bool>,
+    /// Of `verify`: build anew what differs.
+    repair: Option<bool>,
+    /// Of `retire`: their ids.
+    documents: Option<Vec<String>>,
+    #[serde(flatten)]
+    terms: Terms,
+}
