@@ -96,6 +96,16 @@ struct Page {
     wait_for: Option<String>,
     /// Whether the page is indexed; it is where nothing is said.
     embed: Option<bool>,
+    /// The content hash of a result: the page is read again only where it has another.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    if_changed_from: Option<String>,
+    /// What the server sent with it, to ask it for changes only.
+    #[schema(min_length = 1, max_length = 512)]
+    etag: Option<String>,
+    #[schema(min_length = 1, max_length = 512)]
+    last_modified: Option<String>,
+    /// Follows the site from here: how far, and where. See the README for its fields.
+    discover: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize, ToSchema)]

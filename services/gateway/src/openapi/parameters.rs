@@ -38,6 +38,6 @@ pub(crate) struct Streams {
 pub(crate) struct Returns {
     /// The id of the last event that it has.
     #[serde(rename = "Last-Event-ID")]
-    #[param(maximum = 9007199254740991_u64)]
+    #[param(value_type = u64, required = false, maximum = 9007199254740991_u64)]
     last_event_id: Option<u64>,
 }

@@ -20,6 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::counted::Second;
 use super::{Seat, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
+use crate::openapi::event::Event as ServerSentEvent;
 use crate::openapi::parameters::Returns;
 use crate::problem::Problem;
 use crate::routes::BASE;
@@ -38,7 +39,7 @@ const PLACE_EVERY: u32 = 60;
     params(Returns),
     responses(
         (status = 200, description = "Events: breaker, stats, outcomes, gap, error.",
-            body = String, content_type = "text/event-stream"),
+            body = ServerSentEvent, content_type = "text/event-stream"),
     ),
 )]
 pub(crate) async fn events(

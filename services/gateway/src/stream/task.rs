@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{Seat, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
+use crate::openapi::event::Event as ServerSentEvent;
 use crate::openapi::parameters::Returns;
 use crate::problem::Problem;
 use crate::routes::BASE;
@@ -27,7 +28,7 @@ use crate::tasks::{Found, parse_id, unknown};
     params(("task_id" = TaskId, Path, description = "The task."), Returns),
     responses(
         (status = 200, description = "Events: state, progress, result, error.",
-            body = String, content_type = "text/event-stream"),
+            body = ServerSentEvent, content_type = "text/event-stream"),
         (status = 204, description = "The last event has been heard."),
     ),
 )]

@@ -14,6 +14,7 @@ const VALIDATOR_BYTES_MAX: usize = 512;
 const KNOWN: [&str; 3] = ["if_changed_from", "etag", "last_modified"];
 
 pub(super) fn check(fields: &Fields) -> Result<(), Problem> {
+    fields.read::<bool>("embed")?;
     check_rendering(fields)?;
     check_hash(fields)?;
     check_validator(fields, "etag")?;

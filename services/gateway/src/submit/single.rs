@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use flotilla_common::model::{Category, Manifest, Order};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -15,8 +16,8 @@ use super::submission::Answer;
 use super::{scraping, url};
 use crate::Gateway;
 use crate::body::Fields;
-use crate::openapi::bodies;
 use crate::openapi::parameters::{Names, Streams, Waits};
+use crate::openapi::{bodies, event};
 use crate::paging;
 use crate::problem::{Kind, Problem};
 use crate::stream::Streamed;
@@ -117,7 +118,7 @@ pub(crate) async fn maintenance(
     request_body = bodies::Query,
     responses(
         (status = 200, description = "The answer; or the task, where it takes longer.",
-            content((Answer = "application/json"), (String = "text/event-stream"))),
+            content((Answer = "application/json"), (event::Event = "text/event-stream"))),
     ),
 )]
 pub(crate) async fn query(
@@ -194,18 +195,7 @@ fn check_texts(fields: &Fields) -> Result<(), Problem> {
     let document = fields.read::<Map<String, Value>>("document")?;
     let texts = fields.read::<Vec<String>>("texts")?;
     match (document, texts) {
-        (Some(document), None) => ["id", "text"].into_iter().try_for_each(|name| {
-            let text = document
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let field = format!("document.{name}");
-            let why = format!("{field}: give a text that is not empty");
-            let is_there = !text.trim().is_empty();
-            is_there
-                .then_some(())
-                .ok_or_else(|| Problem::invalid(field, why))
-        }),
+        (Some(document), None) => check_document(&document),
         (None, Some(texts))
             if texts.iter().all(|text| !text.trim().is_empty()) && !texts.is_empty() =>
         {
@@ -218,6 +208,47 @@ fn check_texts(fields: &Fields) -> Result<(), Problem> {
         _ => {
             let why = "document: give either a document, like {\"id\": \"manual\", \"text\": \"…\"}, or texts";
             Err(Problem::invalid("document", why))
+        }
+    }
+}
+
+fn check_document(document: &Map<String, Value>) -> Result<(), Problem> {
+    let is_text =
+        |value: Option<&Value>| matches!(value, None | Some(Value::Null | Value::String(_)));
+    let is_there = |value: Option<&Value>| {
+        let text = value.and_then(Value::as_str);
+        text.is_some_and(|text| !text.trim().is_empty())
+    };
+    let is_time = |value: Option<&Value>| {
+        let text = value.and_then(Value::as_str);
+        is_text(value) && text.is_none_or(|text| text.parse::<Timestamp>().is_ok())
+    };
+    let get = |name| document.get(name);
+    let rules = [
+        ("id", is_there(get("id")), "give a text that is not empty"),
+        (
+            "text",
+            is_there(get("text")),
+            "give a text that is not empty",
+        ),
+        (
+            "title",
+            is_text(get("title")),
+            "give a text, or leave it out",
+        ),
+        ("url", is_text(get("url")), "give a text, or leave it out"),
+        (
+            "as_of",
+            is_time(get("as_of")),
+            "give a time as in RFC 3339, or leave it out",
+        ),
+    ];
+    match rules.into_iter().find(|(_, holds, _)| !holds) {
+        None => Ok(()),
+        Some((name, _, rule)) => {
+            let field = format!("document.{name}");
+            let why = format!("{field}: {rule}");
+            Err(Problem::invalid(field, why))
         }
     }
 }
