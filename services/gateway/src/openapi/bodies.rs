@@ -104,8 +104,26 @@ struct Page {
     etag: Option<String>,
     #[schema(min_length = 1, max_length = 512)]
     last_modified: Option<String>,
-    /// Follows the site from here: how far, and where. See the README for its fields.
-    discover: Option<Map<String, Value>>,
+    discover: Option<Discover>,
+}
+
+/// Follows the site from its page: how far, and where.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Discover {
+    /// Links away from the start, or from a page of the sitemap.
+    #[schema(maximum = 10)]
+    depth: Option<u8>,
+    #[schema(minimum = 1, maximum = 1000)]
+    pages_max: Option<usize>,
+    /// Only paths that begin like one of these, each with / or *.
+    #[schema(max_items = 50)]
+    include: Option<Vec<String>>,
+    /// None of these.
+    #[schema(max_items = 50)]
+    exclude: Option<Vec<String>>,
+    /// Whether the site's sitemaps are read.
+    sitemap: Option<bool>,
 }
 
 #[derive(Deserialize, ToSchema)]

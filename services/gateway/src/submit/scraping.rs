@@ -2,6 +2,7 @@
 //! is known of it, and how far its site is followed. The worker has the same rules.
 
 use flotilla_common::model::Discover;
+use serde_json::{Map, Value};
 
 use crate::body::Fields;
 use crate::problem::Problem;
@@ -19,6 +20,8 @@ pub(super) fn check(fields: &Fields) -> Result<(), Problem> {
     check_hash(fields)?;
     check_validator(fields, "etag")?;
     check_validator(fields, "last_modified")?;
+    // An object: a list would fill its fields in order.
+    fields.read::<Map<String, Value>>("discover")?;
     if fields.read::<Discover>("discover")?.is_none() {
         return Ok(());
     }
@@ -74,7 +77,7 @@ fn check_validator(fields: &Fields, field: &str) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
