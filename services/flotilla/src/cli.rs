@@ -78,8 +78,8 @@ enum Command {
     /// What is indexed
     #[command(subcommand)]
     Documents(documents::Command),
-    /// What the fleet has done: counts, rates, durations
-    Stats,
+    /// What the fleet has done: counts, rates, durations; or how the last hour went
+    Stats(stats::Args),
     /// Everything at a glance, live: throughput, waits, backlog, slots, breakers
     Top(top::Args),
     /// Finds traps before they bite: limits, durability, drift, permissions, clocks, dependencies
@@ -166,7 +166,7 @@ async fn dispatch(command: Command, api: &Api, screen: Screen) -> Done {
         Command::Workers => workers::run(api, screen).await,
         Command::Breakers(command) => breakers::run(command, api, screen).await,
         Command::Documents(command) => documents::run(command, api, screen).await,
-        Command::Stats => stats::run(api, screen).await,
+        Command::Stats(args) => stats::run(args, api, screen).await,
         Command::Top(args) => top::run(args, api, screen).await,
         Command::Bench(args) => bench::run(args, api, screen).await,
         Command::Doctor(_) | Command::Up(_) | Command::Keys(_) | Command::Completions { .. } => {

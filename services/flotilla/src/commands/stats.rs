@@ -8,7 +8,19 @@ use crate::client::Api;
 use crate::exit::Done;
 use crate::terminal::{Cell, Column, Screen, Table, Tone, ago, count, percent, seconds};
 
-pub(crate) async fn run(api: &Api, screen: Screen) -> Done {
+mod series;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The last hour, or the last day, as curves
+    #[arg(long, value_name = "RANGE", value_parser = ["hour", "day"])]
+    last: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, api: &Api, screen: Screen) -> Done {
+    if let Some(range) = args.last {
+        return series::run(&range, api, screen).await;
+    }
     let stats = api.get(&["stats"]).send().await?;
     if screen.is_json {
         return screen.line(stats.text.trim_end());

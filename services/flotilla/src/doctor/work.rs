@@ -159,7 +159,7 @@ fn dependencies(category: Category, answers: &[ProbedBy]) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use flotilla_common::model::{Dependency, Instance, Probed, Probes};
+    use flotilla_common::model::{Dependency, Instance, Probed, Probes, Tally};
 
     use super::*;
     use crate::doctor::finding::Severity;
@@ -179,27 +179,16 @@ mod tests {
     }
 
     fn seen(version: &str, is_receiving: bool) -> Snapshot {
-        let worker = flotilla_common::model::WorkerState {
-            category: Category::Query,
-            slots: 1,
-            busy: 0,
-            is_receiving,
-        };
-        Snapshot {
-            since: Timestamp::UNIX_EPOCH,
-            tally: Default::default(),
-            instances: vec![SeenInstance {
-                instance: Instance {
-                    version: version.to_owned(),
-                    ..Instance::new("query")
-                },
-                last_seen: Timestamp::UNIX_EPOCH,
-                is_alive: true,
-                worker: Some(worker),
-                probes: None,
+        let answer = serde_json::json!({
+            "since": Timestamp::UNIX_EPOCH, "tally": Tally::default(), "breakers": [],
+            "breaker_history": [], "lanes": [],
+            "instances": [{
+                "id": "query-1", "service": "query", "version": version,
+                "last_seen": Timestamp::UNIX_EPOCH, "is_alive": true,
+                "worker": {"category": "query", "slots": 1, "busy": 0, "is_receiving": is_receiving},
             }],
-            breakers: vec![],
-        }
+        });
+        serde_json::from_value(answer).unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is written for people: colours where a terminal shows them, lines that fit it, and text
 //! of others that cannot move the cursor.
 
+mod curve;
 mod progress;
 mod table;
 mod words;
@@ -9,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::exit::Failed;
 
+pub(crate) use curve::{curve, summed};
 pub(crate) use progress::Progress;
 pub(crate) use table::{Cell, Column, Table, cut};
 pub(crate) use words::{ago, bytes, clock, count, now, percent, seconds, until};

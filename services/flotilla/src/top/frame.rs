@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::sample::History;
 use crate::commands::{breakers, items, queues, text, workers};
-use crate::terminal::{Cell, Column, Screen, Table, Tone, count, cut, one_line, seconds};
+use crate::terminal::{
+    Cell, Column, Screen, Table, Tone, ago, count, curve, cut, one_line, seconds,
+};
 
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const BAR_CELLS: usize = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,11 @@ pub(super) fn draw(
         View::Overview => overview(history, screen, &mut lines),
         View::Queues => push(&mut lines, &queues::table(&seen.queues).show(screen)),
         View::Workers => push(&mut lines, &workers::table(&seen.workers).show(screen)),
-        View::Breakers => push(&mut lines, &breakers::all(&seen.breakers).show(screen)),
+        View::Breakers => {
+            push(&mut lines, &breakers::all(&seen.breakers).show(screen));
+            lines.push(String::new());
+            push(&mut lines, &changes(&seen.stats).show(screen));
+        }
     }
     lines
 }
@@ -120,7 +125,7 @@ fn overview(history: &History, screen: Screen, lines: &mut Vec<String>) {
         number(&totals["completed"]),
         number(&totals["failed"]),
         number(&totals["retries"]),
-        crate::terminal::ago(&text(&seen.stats["since"])),
+        ago(&text(&seen.stats["since"])),
     ));
     let (busy, slots) = (
         &seen.workers["total"]["busy"],
@@ -241,26 +246,34 @@ fn breaker_line(breakers: &Value, screen: Screen) -> String {
     shown.collect::<Vec<_>>().join(" · ")
 }
 
+/// What the breakers did lately, the newest first.
+fn changes(stats: &Value) -> Table {
+    let columns = [
+        Column::text("WHEN"),
+        Column::text("BREAKER"),
+        Column::text("BECAME"),
+        Column::prose("CAUSE"),
+    ];
+    let mut table = Table::new(columns);
+    let history: Vec<&Value> = items(stats, "breaker_history").collect();
+    for change in history.into_iter().rev() {
+        let state = text(&change["to"]);
+        let tone = crate::commands::state_tone(&state);
+        table.row([
+            ago(&text(&change["at"])).into(),
+            text(&change["dependency"]).into(),
+            Cell::toned(state.replace('_', " "), tone),
+            text(&change["cause"]).into(),
+        ]);
+    }
+    table
+}
+
 fn bar(part: u64, whole: u64) -> String {
     let cells = (part.min(whole) * BAR_CELLS as u64)
         .checked_div(whole)
         .unwrap_or(0) as usize;
     "█".repeat(cells) + &"░".repeat(BAR_CELLS - cells)
-}
-
-/// The newest on the right, the highest as high as there is.
-fn curve(rates: impl ExactSizeIterator<Item = f64>, cells: usize) -> String {
-    let skipped = rates.len().saturating_sub(cells);
-    let rates: Vec<f64> = rates.skip(skipped).collect();
-    let most = rates.iter().copied().fold(0.0, f64::max);
-    let height = |rate: &f64| match most > 0.0 {
-        true => ((rate / most) * (BARS.len() - 1) as f64).round() as usize,
-        false => 0,
-    };
-    rates
-        .iter()
-        .map(|rate| BARS[height(rate).min(BARS.len() - 1)])
-        .collect()
 }
 
 fn push(lines: &mut Vec<String>, text: &str) {
@@ -322,13 +335,15 @@ mod tests {
         assert_eq!(View::number(3), Some(View::Workers));
         assert_eq!((View::number(0), View::number(9)), (None, None));
         assert!(picture(View::Workers, 100).contains("query-1"));
-        assert!(picture(View::Breakers, 100).contains("503"));
+        let breakers = picture(View::Breakers, 100);
+        assert!(
+            breakers.contains("503") && breakers.contains("the probe failed"),
+            "{breakers}"
+        );
     }
 
     #[test]
-    fn curves_fit_and_show_the_newest() {
-        assert_eq!(curve([0.0, 5.0, 10.0].into_iter(), 2), "▅█");
-        assert_eq!(curve([0.0, 0.0].into_iter(), 9), "▁▁");
+    fn bars_are_as_long_as_there_is_room() {
         assert_eq!(bar(0, 0).width(), BAR_CELLS);
         assert_eq!(bar(9, 3), "█".repeat(BAR_CELLS));
     }

@@ -123,7 +123,9 @@ pub(super) mod tests {
         });
         Sample {
             at,
-            stats: json!({"totals": figures, "by_category": {"query": figures}}),
+            stats: json!({"totals": figures, "by_category": {"query": figures}, "breaker_history": [
+                {"dependency": "openai", "to": "open", "at": "2026-01-01T00:00:00Z", "cause": "the probe failed: 503"},
+            ]}),
             queues: json!({"queues": {"query_queue": {
                 "size": 7, "in_flight": 2, "paused": ["BULK"],
                 "by_priority": {"CRITICAL": 5, "HIGH": 0, "NORMAL": 2, "LOW": 0, "BULK": 0},
