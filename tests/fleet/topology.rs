@@ -13,7 +13,7 @@ use flotilla_tests::Script;
 
 use crate::harness::{Client, Setup, body, broker, connect, eventually, gate, say, task, test};
 
-const STREAMS: [&str; 9] = [
+const STREAMS: [&str; 10] = [
     "TASKS_SCRAPING",
     "TASKS_QUERY",
     "TASKS_EMBEDDING",
@@ -21,6 +21,7 @@ const STREAMS: [&str; 9] = [
     "TASKS_MAINTENANCE",
     "RESULTS",
     "DEAD",
+    "ENDED",
     "EVENTS",
     "STATS",
 ];

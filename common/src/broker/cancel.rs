@@ -3,6 +3,8 @@
 
 use jiff::Timestamp;
 
+use super::records::stored_envelope;
+use super::schedules::read_once;
 use super::subjects::{consumer, tasks_stream};
 use super::{Broker, BrokerError, WaitingTask, WriteError};
 use crate::model::{Envelope, Record, Status, TaskId, Was};
@@ -104,16 +106,20 @@ impl Broker {
         let mut sequence = record.sequence;
         let mut withdrawn = None;
         if sequence == 0 {
-            withdrawn = self.scheduled(id).await?.map(|task| task.envelope);
+            if let Some(message) = self.scheduled_message(id).await? {
+                withdrawn = read_once(&message).map(|task| task.envelope);
+                self.keep_withdrawn(record, &message).await;
+            }
             if !self.unschedule(id).await? {
                 // It was queued while we looked.
                 sequence = self.waiting(id).await?.map_or(0, |task| task.sequence);
             }
         }
         if sequence > 0
-            && let Some(task) = self.task_at(category, sequence).await?
+            && let Some(message) = self.task_message(category, sequence).await?
         {
-            withdrawn = Some(task);
+            withdrawn = stored_envelope(&message);
+            self.keep_withdrawn(record, &message).await;
             let failed = |error: async_nats::Error| {
                 BrokerError::other(format!("removing task {id} from {stream}"), error)
             };
@@ -183,5 +189,6 @@ fn unrecorded(task: Envelope) -> Record {
         progress: None,
         checkpoint: None,
         origin: task.origin,
+        brand: task.brand,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::headers::{self, IDEMPOTENCY_KEY, InvalidHeader, TASK_ID, header};
 use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, parse_task};
-use crate::model::{Category, Envelope, TaskId};
+use crate::model::{Category, Envelope, TaskId, brand_of};
 
 /// A task handed to this process, which has to settle it before its lease ends.
 pub struct Delivery {
@@ -70,6 +70,7 @@ impl Delivery {
         let (envelope, fault) = match envelope(
             &message.subject,
             message.headers.as_ref(),
+            &message.payload,
             sequence,
             timestamp(published),
         ) {
@@ -117,18 +118,22 @@ impl Delivery {
 
     /// The publisher's headers, without those that mean something to the broker.
     pub(super) fn own_headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, values) in self.headers.iter() {
-            let name: &str = name.as_ref();
-            if name.to_ascii_lowercase().starts_with("nats-") || name == DEAD_LETTER_HEADER {
-                continue;
-            }
-            for value in values {
-                headers.append(name, value.as_str());
-            }
-        }
-        headers
+        own_headers(&self.headers)
     }
+}
+
+pub(super) fn own_headers(all: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, values) in all.iter() {
+        let name: &str = name.as_ref();
+        if name.to_ascii_lowercase().starts_with("nats-") || name == DEAD_LETTER_HEADER {
+            continue;
+        }
+        for value in values {
+            headers.append(name, value.as_str());
+        }
+    }
+    headers
 }
 
 /// Why a message gives no complete envelope.
@@ -142,6 +147,7 @@ pub(super) enum Unusable {
 pub(super) fn envelope(
     subject: &str,
     headers: Option<&HeaderMap>,
+    payload: &[u8],
     sequence: u64,
     submitted_at: Timestamp,
 ) -> Result<Envelope, Unusable> {
@@ -155,6 +161,7 @@ pub(super) fn envelope(
         options,
         origin,
         object: header(headers, OBJECT_HEADER).map(str::to_owned),
+        brand: headers::brand(headers).or_else(|| brand_of(payload)),
         submitted_at,
         sequence,
     };

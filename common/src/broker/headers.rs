@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use jiff::Timestamp;
 
-use crate::model::{Needs, Options, Origin, duration};
+use crate::model::{Needs, Options, Origin, duration, short_brand};
 
 /// How all of these begin.
 const OURS: &[u8] = b"Flotilla-";
@@ -26,6 +26,8 @@ const NEEDS: &str = "Flotilla-Needs";
 pub(super) const REQUEUE_OF: &str = "Flotilla-Requeue-Of";
 /// The recurring schedule that this task is a run of.
 pub(super) const SCHEDULE: &str = "Flotilla-Schedule";
+/// Whose task it is, where the payload does not say, or not so that it could be read.
+const BRAND: &str = "Flotilla-Brand";
 /// The task that this one is a part of.
 const PARENT: &str = "Flotilla-Parent";
 
@@ -85,6 +87,11 @@ fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), Inval
         options.needs = text.parse::<Needs>()?;
     }
     Ok((options, origin(headers)?))
+}
+
+pub(super) fn brand(headers: Option<&HeaderMap>) -> Option<String> {
+    let brand = short_brand(header(headers, BRAND)?.trim());
+    (!brand.is_empty()).then(|| brand.to_owned())
 }
 
 /// The second life of a scheduled run, or of a part, is a second life above all.

@@ -137,6 +137,17 @@ impl Broker {
         stored: &StoredLetter,
         how: &Requeue,
     ) -> Result<TaskId, BrokerError> {
+        let id = self.publish_again(stored, how).await?;
+        self.note_run_again(&stored.letter, &id).await?;
+        self.remove_letter(stored).await?;
+        Ok(id)
+    }
+
+    pub(super) async fn publish_again(
+        &self,
+        stored: &StoredLetter,
+        how: &Requeue,
+    ) -> Result<TaskId, BrokerError> {
         let letter = &stored.letter;
         let id = TaskId::again(letter.category, stored.sequence);
         let priority = how.priority.unwrap_or(letter.priority);
@@ -170,7 +181,6 @@ impl Broker {
                     .await?;
             }
         }
-        self.remove_letter(stored).await?;
         Ok(id)
     }
 
@@ -228,7 +238,7 @@ fn second_life_headers(stored: &StoredLetter, how: &Requeue, id: &TaskId) -> Hea
 }
 
 /// `None` for what somebody else has put there.
-fn read(message: &StreamMessage) -> Option<StoredLetter> {
+pub(super) fn read(message: &StreamMessage) -> Option<StoredLetter> {
     let letter = header(Some(&message.headers), DEAD_LETTER_HEADER)?;
     let letter = serde_json::from_str(letter).ok()?;
     let is_own =

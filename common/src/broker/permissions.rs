@@ -13,10 +13,10 @@ use super::client::{explain, options};
 use super::objects::BUCKET;
 use super::subjects::{
     CONTROL_STREAM, EVENTS, EVENTS_STREAM, INDEX_CALLS, RESULTS_STREAM, SCHED_STREAM,
-    STATS_REQUEST, STATS_SNAPSHOT, consumer, tasks_stream, worker_calls,
+    SERIES_REQUEST, STATS_REQUEST, TASKS_REQUEST, consumer, tasks_stream, worker_calls,
 };
-use super::{Config, ConnectError};
-use crate::model::{Category, Dependency, Priority};
+use super::{Config, ConnectError, Kept};
+use crate::model::{Category, Dependency, Priority, Range};
 
 /// A name that nothing has: no stream, no task, no schedule.
 const NOTHING: &str = "flotilla-doctor";
@@ -114,6 +114,8 @@ fn subscriptions() -> Vec<Permission> {
     let mut wanted = vec![
         listen("the gateway, for ?wait=", "outcomes.*.*".to_owned()),
         listen("stats", STATS_REQUEST.to_owned()),
+        listen("stats", TASKS_REQUEST.to_owned()),
+        listen("stats", SERIES_REQUEST.to_owned()),
         listen("the query workers", INDEX_CALLS.to_owned()),
         listen("everybody, for answers", "_INBOX.>".to_owned()),
     ];
@@ -152,7 +154,9 @@ fn of_the_fleet() -> Vec<Try> {
             format!("schedules.once.{NOTHING}"),
         ),
         stored("every service, to report", EVENTS.to_owned()),
-        stored("stats", STATS_SNAPSHOT.to_owned()),
+        stored("stats", Kept::Snapshot.to_string()),
+        stored("stats", Kept::Outcomes.to_string()),
+        stored("stats", Kept::Stretch(Range::Hour.name(), 0).to_string()),
         stored(
             "the embedding workers",
             format!("documents.{NOTHING}.{NOTHING}"),
@@ -210,6 +214,15 @@ fn of_category(category: Category) -> Vec<Try> {
         ),
         stored(role, format!("results.{category}.{NOTHING}")),
         stored(role, format!("dead.{category}.{NOTHING}")),
+        stored(
+            "the gateway, to cancel",
+            format!("ended.{category}.{NOTHING}"),
+        ),
+        asked(
+            "stats, to find what waits",
+            format!("$JS.API.DIRECT.GET.{stream}"),
+            "{}",
+        ),
         // Without a place to answer to, the server gives nothing out.
         asked(
             role,

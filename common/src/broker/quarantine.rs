@@ -66,7 +66,7 @@ impl Broker {
         raw: Raw,
         worker: &str,
     ) -> Result<(), BrokerError> {
-        if let Ok(envelope) = envelope(&raw.subject, None, raw.seq, raw.time) {
+        if let Ok(envelope) = envelope(&raw.subject, None, &raw.payload(), raw.seq, raw.time) {
             tracing::warn!(task_id = %envelope.id, "the task's headers cannot be read; it failed for good");
             let payload = raw.payload().into();
             let letter = letter(&envelope, raw.hdrs);
@@ -132,6 +132,7 @@ fn record(envelope: Envelope, letter: &DeadLetter, worker: &str) -> Record {
         progress: None,
         checkpoint: None,
         origin: envelope.origin,
+        brand: envelope.brand,
     }
 }
 

@@ -1,9 +1,11 @@
 //! How much waits, by category and priority, as the broker counts it.
 
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::subjects::{consumer, tasks_stream};
+use super::delivery::timestamp;
+use super::subjects::{consumer, lane_subjects, tasks_stream};
 use super::{Broker, BrokerError};
 use crate::model::{Category, Priority};
 
@@ -41,6 +43,22 @@ impl Broker {
             category,
             priorities: try_join_all(depths).await?,
         })
+    }
+
+    /// When the oldest task of a priority was submitted that has not been settled.
+    pub async fn oldest_task(
+        &self,
+        category: Category,
+        priority: Priority,
+    ) -> Result<Option<Timestamp>, BrokerError> {
+        let stream = tasks_stream(category);
+        let mut oldest: Option<Timestamp> = None;
+        for subject in lane_subjects(category, priority) {
+            let batch = self.get_batch(&stream, &subject, 1, 1, 1).await?;
+            let at = batch.messages.first().map(|first| timestamp(first.time));
+            oldest = oldest.into_iter().chain(at).min();
+        }
+        Ok(oldest)
     }
 
     /// Tasks that are in a category's stream, whether a consumer knows of them or not.

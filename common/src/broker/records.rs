@@ -6,9 +6,9 @@ use futures::future::join_all;
 
 use super::delivery::{envelope, timestamp};
 use super::publish::json;
-use super::subjects::{RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
+use super::subjects::{RECORD_SUMMARY, RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
 use super::{Broker, BrokerError, Refusal};
-use crate::model::{Category, Envelope, Priority, Record, TaskId};
+use crate::model::{Category, Envelope, Priority, Record, TaskId, TaskSummary};
 
 /// A record with its revision: the sequence to name when replacing it.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,8 +111,10 @@ impl Broker {
                 record.status.name()
             )
         };
+        let summary = json(doing, &TaskSummary::of(record))?;
         let message = PublishMessage::build()
             .payload(json(doing, record)?)
+            .header(RECORD_SUMMARY, &*String::from_utf8_lossy(&summary))
             .expected_last_subject_sequence(expected);
         let subject = result(record.category, &record.task_id);
         let writing = self.publish(doing, subject, message);
@@ -141,6 +143,16 @@ impl Broker {
         category: Category,
         sequence: u64,
     ) -> Result<Option<WaitingTask>, BrokerError> {
+        let message = self.task_message(category, sequence).await?;
+        Ok(message.and_then(|message| stored_envelope(&message)))
+    }
+
+    /// The same as it is stored.
+    pub(super) async fn task_message(
+        &self,
+        category: Category,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, BrokerError> {
         let doing = || {
             format!(
                 "looking for message {sequence} in {}",
@@ -153,9 +165,7 @@ impl Broker {
             .await;
         let stream = stream.map_err(|error| BrokerError::other(doing(), error))?;
         let found = found(stream.direct_get(sequence).await);
-        Ok(found
-            .map_err(|error| BrokerError::other(doing(), error))?
-            .and_then(|message| stored_envelope(&message)))
+        found.map_err(|error| BrokerError::other(doing(), error))
     }
 
     /// A task that waits in the lane where it was submitted.
@@ -192,10 +202,11 @@ fn found(
     }
 }
 
-fn stored_envelope(message: &StreamMessage) -> Option<Envelope> {
+pub(super) fn stored_envelope(message: &StreamMessage) -> Option<Envelope> {
     envelope(
         &message.subject,
         Some(&message.headers),
+        &message.payload,
         message.sequence,
         timestamp(message.time),
     )

@@ -7,12 +7,17 @@ use async_nats::StatusCode;
 use async_nats::service::{Service, ServiceExt};
 use bytes::Bytes;
 use futures::StreamExt;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Broker, BrokerError};
+use super::publish::json;
+use super::subjects::{SERIES_REQUEST, TASKS_REQUEST};
+use super::{Broker, BrokerError, Refusal};
+use crate::model::{Series, SeriesQuery, TaskPage, TaskQuery};
 
 /// An answer from within the fleet takes a millisecond; one that takes this long is none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The questions that come in on one subject. Several processes may answer; one does.
 pub struct Requests {
@@ -46,6 +51,30 @@ impl Requests {
 }
 
 impl Request {
+    /// What is asked.
+    pub fn question(&self) -> &Bytes {
+        &self.request.message.payload
+    }
+
+    /// Answers with what can be written as JSON.
+    pub async fn answer(&self, answer: &impl Serialize) {
+        match json(|| "answering a request".to_owned(), answer) {
+            Ok(answer) => self.respond(answer).await,
+            Err(error) => tracing::error!(%error, "could not write an answer"),
+        }
+    }
+
+    /// Answers that the question is wrong, and how, as the services API does.
+    pub async fn refuse(&self, why: String) {
+        let refusal = async_nats::service::error::Error {
+            code: 400,
+            status: why,
+        };
+        if let Err(error) = self.request.respond(Err(refusal)).await {
+            tracing::warn!(%error, "could not answer a request");
+        }
+    }
+
     pub async fn respond(&self, answer: Bytes) {
         if let Err(error) = self.request.respond(Ok(answer)).await {
             tracing::warn!(%error, "could not answer a request");
@@ -109,13 +138,61 @@ impl Broker {
     }
 
     pub async fn ask(&self, subject: &'static str) -> Result<Bytes, BrokerError> {
-        let asked = self.client.request(subject, Bytes::new());
-        match tokio::time::timeout(REQUEST_TIMEOUT, asked).await {
-            Ok(Ok(message)) => Ok(message.payload),
+        self.ask_this(subject, Bytes::new(), REQUEST_TIMEOUT).await
+    }
+
+    /// Finds tasks. A search may look at a million of them.
+    pub async fn find_tasks(&self, query: &TaskQuery) -> Result<TaskPage, BrokerError> {
+        self.ask_for(TASKS_REQUEST, query, SEARCH_TIMEOUT).await
+    }
+
+    /// What happened when.
+    pub async fn series(&self, query: &SeriesQuery) -> Result<Series, BrokerError> {
+        self.ask_for(SERIES_REQUEST, query, REQUEST_TIMEOUT).await
+    }
+
+    async fn ask_for<T: DeserializeOwned>(
+        &self,
+        subject: &'static str,
+        question: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, BrokerError> {
+        let doing = || format!("asking {subject}");
+        let answer = self
+            .ask_this(subject, json(doing, question)?, within)
+            .await?;
+        serde_json::from_slice(&answer).map_err(|source| BrokerError::Unreadable {
+            doing: doing(),
+            source,
+        })
+    }
+
+    async fn ask_this(
+        &self,
+        subject: &'static str,
+        question: Bytes,
+        within: Duration,
+    ) -> Result<Bytes, BrokerError> {
+        let asked = self.client.request(subject, question);
+        match tokio::time::timeout(within, asked).await {
+            Ok(Ok(message)) => match refused(&message) {
+                None => Ok(message.payload),
+                Some(why) => Err(BrokerError::Refused {
+                    doing: format!("asking {subject}"),
+                    refusal: Refusal::Other(why),
+                }),
+            },
             Ok(Err(error)) => Err(BrokerError::other(format!("asking {subject}"), error)),
             Err(_) => Err(BrokerError::Unavailable {
                 doing: format!("asking {subject}"),
             }),
         }
     }
+}
+
+/// Why whoever was asked refuses, in the words of the services API.
+fn refused(answer: &async_nats::Message) -> Option<String> {
+    let headers = answer.headers.as_ref()?;
+    let why = headers.get(async_nats::service::NATS_SERVICE_ERROR)?;
+    Some(why.as_str().to_owned())
 }

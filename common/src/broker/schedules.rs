@@ -18,7 +18,9 @@ use super::subjects::{
     OBJECT_HEADER, SCHED_STREAM, due_lane, due_task, once_schedule, parse_due, recurring_schedule,
 };
 use super::{Accepted, Broker, BrokerError, Refusal, WaitingTask, WriteError};
-use crate::model::{Category, Envelope, NewTask, Options, Origin, Priority, ScheduleId, TaskId};
+use crate::model::{
+    Category, Envelope, NewTask, Options, Origin, Priority, ScheduleId, TaskId, brand_of,
+};
 
 /// Own headers, in the publisher's words: what the broker's form no longer tells.
 const CRON: &str = "Flotilla-Cron";
@@ -226,6 +228,15 @@ impl Broker {
         Ok(None)
     }
 
+    /// What is to be queued later, as it is stored.
+    pub(super) async fn scheduled_message(
+        &self,
+        id: &TaskId,
+    ) -> Result<Option<StreamMessage>, BrokerError> {
+        let stored = self.last(SCHED_STREAM, once_schedule(id)).await;
+        stored.map_err(|error| BrokerError::other(format!("looking for task {id}"), error))
+    }
+
     /// Answers whether it was there, and so has not been queued.
     pub(super) async fn unschedule(&self, id: &TaskId) -> Result<bool, BrokerError> {
         self.purge_schedule(once_schedule(id)).await
@@ -309,6 +320,12 @@ fn read_schedule(message: &StreamMessage) -> Option<StoredSchedule> {
     })
 }
 
+/// A task for later, as it stands in its schedule.
+pub(super) fn read_once(message: &StreamMessage) -> Option<ScheduledTask> {
+    let id = message.subject.strip_prefix("schedules.once.")?;
+    read_task(message, &id.parse().ok()?)
+}
+
 fn read_task(message: &StreamMessage, id: &TaskId) -> Option<ScheduledTask> {
     let has_fired = message.subject.starts_with("due.");
     let target = match has_fired {
@@ -328,6 +345,7 @@ fn read_task(message: &StreamMessage, id: &TaskId) -> Option<ScheduledTask> {
             options,
             origin,
             object: header(Some(&message.headers), OBJECT_HEADER).map(str::to_owned),
+            brand: headers::brand(Some(&message.headers)).or_else(|| brand_of(&message.payload)),
             submitted_at: stored_at,
             sequence: 0,
         },

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use super::bodies::SMALL_BYTES_MAX;
 use super::objects::BUCKET;
 use super::subjects::{
-    CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, EVENTS, EVENTS_STREAM, OBJECTS_STREAM,
-    RESULTS_STREAM, SCHED_STREAM, SCHED_SUBJECTS, STATS_SNAPSHOT, STATS_STREAM, consumer,
-    lane_subjects, outcome, tasks_stream,
+    CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, EVENTS, EVENTS_STREAM,
+    OBJECTS_STREAM, RESULTS_STREAM, SCHED_STREAM, SCHED_SUBJECTS, STATS_STREAM, STATS_SUBJECTS,
+    consumer, lane_subjects, outcome, tasks_stream,
 };
 use crate::model::{Category, Priority, duration};
 
@@ -45,6 +45,9 @@ pub struct StreamLimits {
     #[serde(with = "duration")]
     pub dead_age_max: Duration,
     pub dead_bytes_max: i64,
+    /// Room for tasks that were cancelled or expired, so that they can be run again for as long
+    /// as their records are there; the oldest go first.
+    pub ended_bytes_max: i64,
     /// The log behind the statistics, which themselves are kept for ever.
     #[serde(with = "duration")]
     pub events_age_max: Duration,
@@ -74,6 +77,7 @@ impl Default for StreamLimits {
             results_bytes_max: 1_024 * MIB,
             dead_age_max: 30 * 24 * HOUR,
             dead_bytes_max: 256 * MIB,
+            ended_bytes_max: 256 * MIB,
             events_age_max: 24 * HOUR,
             events_bytes_max: 128 * MIB,
             documents_bytes_max: 2_048 * MIB,
@@ -123,6 +127,7 @@ pub(super) fn streams(limits: &StreamLimits) -> Vec<Config> {
     streams.extend([
         results(limits),
         dead_letters(limits),
+        ended(limits),
         events(limits),
         stats(limits),
         control(limits),
@@ -189,6 +194,18 @@ fn dead_letters(limits: &StreamLimits) -> Config {
     }
 }
 
+/// As old as the records of these tasks; a second life gets its id from the sequence here, which
+/// therefore begins where no dead letter's is.
+fn ended(limits: &StreamLimits) -> Config {
+    Config {
+        max_messages_per_subject: 1,
+        max_age: limits.results_age_max,
+        max_bytes: limits.ended_bytes_max,
+        first_sequence: u64::try_from(Timestamp::now().as_microsecond()).ok(),
+        ..base(ENDED_STREAM, vec!["ended.*.*".to_owned()], limits)
+    }
+}
+
 fn events(limits: &StreamLimits) -> Config {
     Config {
         max_age: limits.events_age_max,
@@ -201,7 +218,11 @@ fn events(limits: &StreamLimits) -> Config {
 fn stats(limits: &StreamLimits) -> Config {
     Config {
         max_messages_per_subject: 1,
-        ..base(STATS_STREAM, vec![STATS_SNAPSHOT.to_owned()], limits)
+        ..base(
+            STATS_STREAM,
+            STATS_SUBJECTS.map(str::to_owned).to_vec(),
+            limits,
+        )
     }
 }
 

@@ -11,12 +11,21 @@ pub(super) const EVENTS: &str = "fleet.events";
 pub(super) const INDEX_CALLS: &str = "fleet.indexes";
 /// Where the stats service answers.
 pub const STATS_REQUEST: &str = "fleet.stats";
+/// Where it finds tasks.
+pub const TASKS_REQUEST: &str = "fleet.tasks";
+/// Where it tells what happened when.
+pub const SERIES_REQUEST: &str = "fleet.series";
 
 /// Why a dead letter died, as JSON, beside the headers that the task came with.
 pub(super) const DEAD_LETTER_HEADER: &str = "Flotilla-Dead-Letter";
 
+/// What is known of a task without its record's body, as JSON.
+pub(super) const RECORD_SUMMARY: &str = "Flotilla-Task";
+
 pub(super) const RESULTS_STREAM: &str = "RESULTS";
 pub(super) const DEAD_STREAM: &str = "DEAD";
+/// Tasks that were cancelled or expired, to be run again.
+pub(super) const ENDED_STREAM: &str = "ENDED";
 pub(super) const EVENTS_STREAM: &str = "EVENTS";
 pub(super) const STATS_STREAM: &str = "STATS";
 /// What operators set, and the breakers that the fleet shares: one message per subject.
@@ -39,8 +48,9 @@ pub(super) const OBJECT_METAS: &str = "$O.flotilla.M.>";
 pub(super) const OBJECT_PIECES: &str = "$O.flotilla.C.";
 /// What is known of a document without its body, as JSON.
 pub(super) const SUMMARY_HEADER: &str = "Flotilla-Document";
-/// The one subject of the STATS stream.
-pub(super) const STATS_SNAPSHOT: &str = "stats.snapshot";
+/// What the stats service keeps: its state, the outcomes by their records, and what happened when.
+pub(super) const STATS_SUBJECTS: [&str; 3] =
+    ["stats.snapshot", "stats.outcomes", "stats.series.*.*"];
 
 pub(super) fn tasks_stream(category: Category) -> String {
     format!("TASKS_{}", category.name().to_uppercase())
@@ -79,6 +89,11 @@ pub(super) fn once_schedule(id: &TaskId) -> String {
     format!("schedules.once.{id}")
 }
 
+/// All of those.
+pub(super) fn once_schedule_any() -> String {
+    "schedules.once.*".to_owned()
+}
+
 /// What the broker is to queue again and again.
 pub(super) fn recurring_schedule(id: &str) -> String {
     format!("schedules.recurring.{id}")
@@ -115,8 +130,19 @@ pub(super) fn tokens(category: &str, id: &TaskId) -> String {
     format!("tokens.{category}.{id}")
 }
 
+/// The category and the task that a record is of.
+pub(super) fn parse_result(subject: &str) -> Option<(Category, TaskId)> {
+    let (category, id) = subject.strip_prefix("results.")?.split_once('.')?;
+    let category = Category::ALL.into_iter().find(|c| c.name() == category)?;
+    Some((category, id.parse().ok()?))
+}
+
 pub(super) fn dead_letter(category: Category, id: &TaskId) -> String {
     format!("dead.{category}.{id}")
+}
+
+pub(super) fn ended(category: Category, id: &TaskId) -> String {
+    format!("ended.{category}.{id}")
 }
 
 /// Where all workers of a category are called at once.

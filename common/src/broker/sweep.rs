@@ -15,8 +15,8 @@ use super::objects::{Meta, read_meta};
 use super::results::task_of;
 use super::scan::Raw;
 use super::subjects::{
-    DEAD_STREAM, DOCUMENTS_STREAM, OBJECT_HEADER, OBJECT_METAS, OBJECT_PIECES, OBJECTS_STREAM,
-    SCHED_STREAM, document, object_pieces, tasks_stream,
+    DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, OBJECT_HEADER, OBJECT_METAS, OBJECT_PIECES,
+    OBJECTS_STREAM, SCHED_STREAM, document, object_pieces, tasks_stream,
 };
 use super::{Broker, BrokerError, ObjectError};
 use crate::model::{Category, DocumentKey, Status, TaskId};
@@ -162,7 +162,7 @@ impl Broker {
     async fn named_objects(&self) -> Result<HashSet<String>, BrokerError> {
         let mut streams = vec![SCHED_STREAM.to_owned()];
         streams.extend(Category::ALL.map(tasks_stream));
-        streams.push(DEAD_STREAM.to_owned());
+        streams.extend([DEAD_STREAM, ENDED_STREAM].map(str::to_owned));
         let mut named = HashSet::new();
         for stream in streams {
             for found in self.scan(&stream, ">", Names::of).await? {
@@ -241,7 +241,8 @@ fn is_batch(raw: &Raw) -> bool {
     let is_of_batch = |subject: &str| {
         let mut tokens = subject.split('.');
         let kind = tokens.next().unwrap_or_default();
-        ["tasks", "due", "dead"].contains(&kind) && tokens.next() == Some(Category::Batch.name())
+        ["tasks", "due", "dead", "ended"].contains(&kind)
+            && tokens.next() == Some(Category::Batch.name())
     };
     let target = raw.header(NATS_SCHEDULE_TARGET.as_ref());
     is_of_batch(&raw.subject) || target.as_deref().is_some_and(is_of_batch)

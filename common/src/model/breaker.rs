@@ -134,7 +134,8 @@ impl State {
 }
 
 /// A breaker changed its state: published at once, on the shared event subject.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = BreakerTransition)]
 pub struct Transition {
     pub dependency: Dependency,
     pub to: State,

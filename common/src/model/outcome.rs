@@ -92,6 +92,11 @@ impl FailureCode {
     /// It is there, and not what was stored.
     pub const BODY_DAMAGED: Self = Self(Cow::Borrowed("body_damaged"));
 
+    /// Somebody cancelled the task.
+    pub const CANCELLED: Self = Self(Cow::Borrowed("cancelled"));
+    /// Its deadline passed before it could start.
+    pub const EXPIRED: Self = Self(Cow::Borrowed("expired"));
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

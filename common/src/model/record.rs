@@ -37,6 +37,9 @@ pub struct Record {
     pub checkpoint: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whose task it is, where its publisher says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
 }
 
 /// How far an attempt is.
@@ -202,6 +205,7 @@ mod tests {
             progress: None,
             checkpoint: None,
             origin: None,
+            brand: None,
         };
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(json["status"], "completed");

@@ -7,7 +7,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{BreakerState, Category, Dependency, FailureCode, Priority, TaskId};
+use super::{
+    BreakerState, Category, Dependency, FailureCode, Priority, TaskId, TaskKey, TaskState,
+};
 
 macro_rules! names {
     ($($type:ident: $names:expr, $about:literal;)+) => {$(
@@ -28,6 +30,7 @@ macro_rules! names {
 names! {
     Category: Self::ALL.map(Self::name), "What kind of work it is.";
     Priority: Self::ALL.map(Self::name), "How urgent it is.";
+    TaskState: Self::ALL.map(Self::name), "What a task is doing, or how it ended.";
     Dependency: Self::ALL.map(Self::name), "What a breaker guards.";
     BreakerState: [Self::Closed, Self::Open, Self::HalfOpen].map(Self::name), "Of a circuit breaker.";
 }
@@ -44,6 +47,20 @@ impl PartialSchema for TaskId {
 impl ToSchema for TaskId {
     fn name() -> Cow<'static, str> {
         "TaskId".into()
+    }
+}
+
+impl PartialSchema for TaskKey {
+    fn schema() -> RefOr<Schema> {
+        let schema = string().pattern(Some("^[0-9a-f]{24}$"));
+        let about = "A place in a listing, to go on from.";
+        schema.description(Some(about)).into()
+    }
+}
+
+impl ToSchema for TaskKey {
+    fn name() -> Cow<'static, str> {
+        "TaskKey".into()
     }
 }
 

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerState, Dependency, Instance, Probes, Tally, WorkerState};
+use super::{
+    BreakerState, BreakerTransition, Dependency, Instance, Lane, Probes, Tally, WorkerState,
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -12,6 +14,29 @@ pub struct Snapshot {
     pub tally: Tally,
     pub instances: Vec<SeenInstance>,
     pub breakers: Vec<Breaker>,
+    /// Their latest transitions, oldest first.
+    #[serde(default)]
+    pub breaker_history: Vec<BreakerTransition>,
+    /// How each queue is, as far as anything waits in it or has happened in it.
+    #[serde(default)]
+    pub lanes: Vec<LaneState>,
+}
+
+/// A queue of one priority.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneState {
+    #[serde(flatten)]
+    pub lane: Lane,
+    /// Not handed to a worker yet.
+    pub waiting: u64,
+    /// Running, or backing off until a retry.
+    pub in_flight: u64,
+    /// When the oldest task was submitted that has no outcome yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_at: Option<Timestamp>,
+    /// Tasks that ended in the last minute, and in the last hour.
+    pub ended_last_minute: u64,
+    pub ended_last_hour: u64,
 }
 
 /// A process that has reported lately and has not said goodbye.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Category, Histogram, Priority};
+use super::{Category, Histogram, Priority, TaskState};
 
 /// Where a task belongs: its category and priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,6 +83,33 @@ impl Tally {
 
     pub fn expired(&mut self, lane: Lane) {
         self.lanes.entry(lane).or_default().expired += 1;
+    }
+
+    /// Counts a task by the state that it ended in; one that has not ended counts for nothing.
+    pub fn outcome(&mut self, lane: Lane, state: TaskState) {
+        if !state.is_final() {
+            return;
+        }
+        let counts = self.lanes.entry(lane).or_default();
+        match state {
+            TaskState::Completed => counts.completed += 1,
+            TaskState::Failed => counts.failed += 1,
+            TaskState::Cancelled => counts.cancelled += 1,
+            TaskState::Expired => counts.expired += 1,
+            TaskState::Queued | TaskState::Scheduled | TaskState::Running | TaskState::Retrying => {
+            }
+        }
+    }
+
+    /// As many outcomes as another tally has, where that has more.
+    pub fn raise_to(&mut self, other: &Self) {
+        for (lane, counts) in &other.lanes {
+            let ours = self.lanes.entry(*lane).or_default();
+            ours.completed = ours.completed.max(counts.completed);
+            ours.failed = ours.failed.max(counts.failed);
+            ours.cancelled = ours.cancelled.max(counts.cancelled);
+            ours.expired = ours.expired.max(counts.expired);
+        }
     }
 
     pub fn merge(&mut self, other: &Self) {

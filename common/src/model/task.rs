@@ -72,6 +72,8 @@ pub struct Envelope {
     pub origin: Option<Origin>,
     /// The object that holds the body, where the message does not.
     pub object: Option<String>,
+    /// Whose task it is: what the header says, or the payload's field `brand`.
+    pub brand: Option<String>,
     /// When the broker stored it.
     pub submitted_at: Timestamp,
     /// Its sequence in the category's stream.

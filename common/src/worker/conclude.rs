@@ -164,6 +164,7 @@ impl<'a> Opened<'a> {
         };
         match unless_superseded(self.record(expired).await) {
             Ok(()) => {
+                self.keep_unrun(FailureCode::EXPIRED).await;
                 self.meter.expired(self.lane());
                 self.remove_body().await;
                 Some(Settle::Ack)
@@ -189,6 +190,7 @@ impl<'a> Opened<'a> {
         };
         match unless_superseded(self.record(cancelled).await) {
             Ok(()) => {
+                self.keep_unrun(FailureCode::CANCELLED).await;
                 self.meter.cancelled(self.lane());
                 self.remove_body().await;
                 Some(Settle::Ack)
@@ -203,6 +205,14 @@ impl<'a> Opened<'a> {
         let envelope = &self.delivery.envelope;
         if envelope.object.is_some() {
             Box::pin(self.broker.remove_body(envelope)).await;
+        }
+    }
+
+    /// For somebody who wants it run after all. Without that it has ended all the same.
+    async fn keep_unrun(&self, code: FailureCode) {
+        if let Err(error) = self.broker.keep_unrun(code, self.delivery).await {
+            let task_id = &self.delivery.envelope.id;
+            tracing::warn!(%task_id, %error, "the task cannot be run again: it could not be kept");
         }
     }
 

@@ -179,6 +179,7 @@ impl<'a> Ledger<'a> {
             progress: self.progress.clone(),
             checkpoint,
             origin: self.envelope.origin.clone(),
+            brand: self.envelope.brand.clone(),
         };
         let mut moved = None;
         loop {

@@ -302,7 +302,7 @@ fn spread(n: usize, rate: f64) -> Duration {
     Duration::try_from_secs_f64(n as f64 / rate).unwrap_or_default()
 }
 
-fn take_how(fields: &mut Fields, schedules_max: u64) -> Result<Requeue, Problem> {
+pub(crate) fn take_how(fields: &mut Fields, schedules_max: u64) -> Result<Requeue, Problem> {
     let max_retries = fields.take::<u32>("max_retries")?;
     let max = Options::MAX_RETRIES_MAX;
     if max_retries.is_some_and(|retries| retries > max) {

@@ -3,6 +3,7 @@
 
 mod access;
 mod body;
+mod bulk;
 mod cancel;
 mod config;
 mod control;
@@ -10,16 +11,19 @@ mod dashboard;
 mod dead_letters;
 mod direct;
 mod documents;
+mod find;
 mod fleet;
 mod openapi;
 mod paging;
 mod problem;
 mod refusal;
+mod retry;
 mod routes;
 mod schedules;
 mod server;
 mod stream;
 mod submit;
+mod task_filter;
 mod task_view;
 mod tasks;
 mod wait;

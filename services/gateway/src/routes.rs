@@ -15,8 +15,8 @@ use crate::openapi::{self, Description};
 use crate::problem::{Kind, Problem};
 use crate::submit::{batch, single};
 use crate::{
-    Gateway, access, cancel, control, dashboard, dead_letters, documents, fleet, schedules, stream,
-    tasks,
+    Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet, retry,
+    schedules, stream, tasks,
 };
 
 /// Where the API has always been.
@@ -56,11 +56,16 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(single::embed))
         .routes(routes!(single::batch))
         .routes(routes!(single::maintenance))
+        .routes(routes!(find::list))
+        .routes(routes!(bulk::cancel))
+        .routes(routes!(bulk::retry))
         .routes(routes!(tasks::show))
         .routes(routes!(stream::task::events))
         .routes(routes!(cancel::cancel))
+        .routes(routes!(retry::retry))
         .routes(routes!(fleet::health))
         .routes(routes!(fleet::stats))
+        .routes(routes!(fleet::series::series))
         .routes(routes!(stream::fleet::events))
         .routes(routes!(fleet::workers))
         .routes(routes!(fleet::circuit_breakers))

@@ -45,6 +45,8 @@ pub(crate) struct TaskView {
     /// Where the task came from, if not from a submission of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand: Option<String>,
     /// Why it does not run yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<Waiting>,
@@ -104,6 +106,7 @@ impl TaskView {
             run_at: None,
             progress: None,
             origin: task.origin,
+            brand: task.brand,
             waiting: None,
         }
     }
@@ -133,6 +136,7 @@ impl TaskView {
             run_at: None,
             progress: record.progress,
             origin: record.origin,
+            brand: record.brand,
             waiting: None,
         }
     }
@@ -205,6 +209,7 @@ mod tests {
             progress: None,
             checkpoint: None,
             origin: None,
+            brand: None,
         }
     }
 

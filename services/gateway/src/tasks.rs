@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use flotilla_common::broker::{BrokerError, ScheduledTask, WaitingTask};
-use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId};
+use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId, TaskState};
 
 use crate::Gateway;
 use crate::openapi::parameters::Waits;
@@ -43,12 +43,9 @@ impl Found {
     }
 }
 
-/// A task that was put off or interrupted waits to run again, which to a client is the same as before.
+/// The state that a record says, as the API calls it.
 pub(crate) fn status_name(status: &Status) -> &'static str {
-    match status {
-        Status::Deferred { .. } | Status::Interrupted { .. } => "queued",
-        status => status.name(),
-    }
+    TaskState::of(status).name()
 }
 
 /// What a task does, or what became of it

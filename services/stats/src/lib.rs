@@ -1,40 +1,64 @@
 //! The stats service: follows the shared event subject, adds the reports of all processes up,
 //! and answers the gateway's questions about the fleet. Its memory is a snapshot in the
-//! broker, which names the last event that it contains; a restart goes on from there.
+//! broker, which names the last event that it contains; a restart goes on from there. Beside
+//! that it follows the records, and answers who looks for tasks.
 
 mod config;
+mod memory;
+mod queues;
+mod series;
 mod state;
+mod tasks;
 
-use flotilla_common::broker::{Broker, EventFeed, Requests, STATS_REQUEST};
-use flotilla_common::model::Instance;
+use std::sync::Arc;
+
+use flotilla_common::broker::{
+    Broker, EventFeed, Request, Requests, SERIES_REQUEST, STATS_REQUEST, TASKS_REQUEST,
+};
+use flotilla_common::model::{Instance, SeriesQuery};
 use flotilla_common::service::Context;
 use flotilla_common::worker::{Meter, ReportedState, Reporter};
 use tokio::time::{Instant, interval_at};
 
 pub use config::Config;
+use queues::Looks;
 use state::State;
+use tasks::Tasks;
 
 /// Runs until the context's stop; the state is saved last.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
     let broker = context.broker("stats").await?;
-    let requests = broker.serve("flotilla-stats", STATS_REQUEST).await?;
+    let questions = Questions {
+        state: broker.serve("flotilla-stats", STATS_REQUEST).await?,
+        series: broker.serve("flotilla-series", SERIES_REQUEST).await?,
+    };
+    let searches = broker.serve("flotilla-tasks", TASKS_REQUEST).await?;
     let reporter = Reporter::start(
         broker.clone(),
         Instance::new("stats"),
         Meter::default().into(),
         ReportedState::default,
     );
-    let mut state = load(&broker).await?;
-    serve(&context, &config, &broker, requests, &mut state).await?;
+    let (mut state, mut outcomes) = memory::load(&broker).await?;
+    resume(&broker, &mut state).await?;
+    outcomes.resume(broker.record_log().await?);
+    let tasks = Tasks::new(config.tasks_max, outcomes);
+    let running = tasks.start(&broker, searches, config.index_pace);
+    serve(&context, &config, &broker, questions, &mut state, &tasks).await?;
+    drop(running);
     reporter.stop().await;
-    broker.save_snapshot(&state).await?;
+    save(&broker, &mut state, &tasks).await?;
     broker.close().await;
     Ok(())
 }
 
-async fn load(broker: &Broker) -> anyhow::Result<State> {
-    let mut state: State = broker.load_snapshot().await?.unwrap_or_default();
+struct Questions {
+    state: Requests,
+    series: Requests,
+}
+
+async fn resume(broker: &Broker, state: &mut State) -> anyhow::Result<()> {
     let log = broker.event_log().await?;
     if let Some(lost) = state.resume(log) {
         tracing::warn!(
@@ -42,17 +66,28 @@ async fn load(broker: &Broker) -> anyhow::Result<State> {
             "events were dropped before they were counted: stats was away for longer than streams.events_age_max"
         );
     }
-    Ok(state)
+    Ok(())
+}
+
+async fn save(
+    broker: &Broker,
+    state: &mut State,
+    tasks: &Tasks,
+) -> Result<(), flotilla_common::broker::BrokerError> {
+    let outcomes = tasks.outcomes().clone();
+    memory::save(broker, state, &outcomes).await
 }
 
 async fn serve(
     context: &Context,
     config: &Config,
     broker: &Broker,
-    mut requests: Requests,
+    mut questions: Questions,
     state: &mut State,
+    tasks: &Arc<Tasks>,
 ) -> anyhow::Result<()> {
     let mut events = EventFeed::new(broker.clone(), state.applied());
+    let mut looks = Looks::start(broker.clone());
     let caught_up_at = broker.event_log().await?.last;
     let mut is_ready = false;
     let mut saves = interval_at(Instant::now() + config.save_every, config.save_every);
@@ -65,16 +100,33 @@ async fn serve(
         tokio::select! {
             () = context.stop.cancelled() => return Ok(()),
             stored = events.next() => state.apply(stored),
-            Some(request) = requests.next() => {
-                let snapshot = state.snapshot(config.alive_within);
-                request.respond(serde_json::to_vec(&snapshot)?.into()).await;
+            Some(queues) = looks.next() => state.saw_queues(queues),
+            Some(request) = questions.state.next() => {
+                let outcomes = tasks.outcomes().tally().clone();
+                request.answer(&state.snapshot(config.alive_within, &outcomes)).await;
             }
+            Some(request) = questions.series.next() => tell(state, &request).await,
             _ = saves.tick() => {
                 // The next attempt carries all that this one would have.
-                if let Err(error) = broker.save_snapshot(state).await {
+                if let Err(error) = save(broker, state, tasks).await {
                     tracing::warn!(%error, "could not save the statistics");
                 }
             }
+        }
+    }
+}
+
+async fn tell(state: &State, request: &Request) {
+    let question = request.question();
+    let query = match question.is_empty() {
+        true => Ok(SeriesQuery::default()),
+        false => serde_json::from_slice(question),
+    };
+    match query {
+        Ok(query) => request.answer(&state.series(&query)).await,
+        Err(error) => {
+            let why = format!("the question cannot be read: {error}");
+            request.refuse(why).await;
         }
     }
 }

@@ -1,20 +1,29 @@
 //! What stats knows, as a pure fold over the event log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use flotilla_common::broker::{EventLog, StoredEvent};
 use flotilla_common::model::{
-    Breaker, BreakerTransition, Dependency, Event, EventBody, Instance, Probes, Report,
-    SeenInstance, Snapshot, Tally, WorkerState,
+    Breaker, BreakerTransition, Category, Dependency, Event, EventBody, Instance, LaneState,
+    Probes, Range, Report, SeenInstance, Series, SeriesQuery, Snapshot, Tally, WorkerState,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::queues::Queue;
+use crate::series::{History, Slots};
 
 /// A process that fell silent without a goodbye is shown as missing for so long.
 const SHOWN_FOR: Duration = Duration::from_secs(30);
 /// Its last number is kept for longer: a report may be repeated after an outage.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
+/// A worker that was heard of so lately has its slots.
+const PRESENT_FOR: Duration = Duration::from_secs(3);
+/// Transitions of the breakers that are remembered; older ones go first.
+const TRANSITIONS_MAX: usize = 200;
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -27,6 +36,18 @@ pub(crate) struct State {
     tally: Tally,
     instances: BTreeMap<String, Seen>,
     breakers: BTreeMap<Dependency, BreakerTransition>,
+    /// Of all of them, oldest first.
+    #[serde(default)]
+    transitions: VecDeque<BreakerTransition>,
+    #[serde(default = "histories")]
+    histories: [History; 2],
+    /// As last looked at.
+    #[serde(skip)]
+    queues: Vec<Queue>,
+}
+
+fn histories() -> [History; 2] {
+    Range::ALL.map(History::new)
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +70,9 @@ impl Default for State {
             tally: Tally::default(),
             instances: BTreeMap::new(),
             breakers: BTreeMap::new(),
+            transitions: VecDeque::new(),
+            histories: histories(),
+            queues: Vec::new(),
         }
     }
 }
@@ -77,6 +101,9 @@ impl State {
         }
         self.applied = stored.sequence;
         self.now = self.now.max(stored.at);
+        for history in &mut self.histories {
+            history.reach(self.now);
+        }
         match stored.event {
             Some(Event {
                 from,
@@ -86,6 +113,10 @@ impl State {
                 body: EventBody::Breaker(transition),
                 ..
             }) => {
+                self.transitions.push_back(transition.clone());
+                if self.transitions.len() > TRANSITIONS_MAX {
+                    self.transitions.pop_front();
+                }
                 self.breakers.insert(transition.dependency, transition);
             }
             None => tracing::warn!(
@@ -120,10 +151,83 @@ impl State {
         seen.probes = report.probes.or(seen.probes.take());
         seen.has_stopped = report.stopping;
         self.tally.merge(&report.tally);
+        for history in &mut self.histories {
+            history.add(&report.tally);
+        }
+        if let Some(worker) = report.worker {
+            self.see_slots(worker.category);
+        }
     }
 
-    /// What is told to others.
-    pub(crate) fn snapshot(&self, alive_within: Duration) -> Snapshot {
+    fn see_slots(&mut self, category: Category) {
+        let mut slots = Slots::default();
+        for seen in self.instances.values() {
+            let is_present = !seen.has_stopped && age(self.now, seen.last_seen) <= PRESENT_FOR;
+            let worker = seen.worker.filter(|worker| worker.category == category);
+            if let Some(worker) = worker.filter(|_| is_present) {
+                slots.slots += worker.slots as u64;
+                slots.busy += worker.busy as u64;
+            }
+        }
+        for history in &mut self.histories {
+            history.saw_slots(category, slots);
+        }
+    }
+
+    /// Takes down how much waits, as the broker has just said.
+    pub(crate) fn saw_queues(&mut self, queues: Vec<Queue>) {
+        for history in &mut self.histories {
+            let waiting = queues.iter().map(|queue| (queue.lane, queue.waiting));
+            history.saw_waiting(waiting.collect());
+        }
+        self.queues = queues;
+    }
+
+    pub(crate) fn histories(&mut self) -> &mut [History; 2] {
+        &mut self.histories
+    }
+
+    pub(crate) fn series(&self, query: &SeriesQuery) -> Series {
+        let [hour, day] = &self.histories;
+        let history = match query.range {
+            Range::Hour => hour,
+            Range::Day => day,
+        };
+        let (from, until) = history.span(self.now);
+        let transitions = self.transitions.iter();
+        Series {
+            range: query.range,
+            step_seconds: query.range.step().as_secs(),
+            from,
+            until,
+            lines: history.lines(query, self.now),
+            breakers: transitions.filter(|t| t.at >= from).cloned().collect(),
+        }
+    }
+
+    fn lanes(&self) -> Vec<LaneState> {
+        let [hour, _] = &self.histories;
+        let ended = |ago| {
+            let since = self.now.checked_sub(ago).unwrap_or(self.now);
+            hour.ended_since(since)
+        };
+        let (last_minute, last_hour) = (ended(MINUTE), ended(HOUR));
+        let state = |queue: &Queue| LaneState {
+            lane: queue.lane,
+            waiting: queue.waiting,
+            in_flight: queue.in_flight,
+            oldest_at: queue.oldest_at,
+            ended_last_minute: last_minute.get(&queue.lane).copied().unwrap_or(0),
+            ended_last_hour: last_hour.get(&queue.lane).copied().unwrap_or(0),
+        };
+        self.queues.iter().map(state).collect()
+    }
+
+    /// What is told to others; `outcomes` are those that are stored, which a process that was
+    /// killed may not have reported.
+    pub(crate) fn snapshot(&self, alive_within: Duration, outcomes: &Tally) -> Snapshot {
+        let mut tally = self.tally.clone();
+        tally.raise_to(outcomes);
         let seen = |seen: &Seen| SeenInstance {
             instance: seen.instance.clone(),
             last_seen: seen.last_seen,
@@ -135,12 +239,14 @@ impl State {
             |seen: &&Seen| !seen.has_stopped && age(self.now, seen.last_seen) <= SHOWN_FOR;
         Snapshot {
             since: self.since,
-            tally: self.tally.clone(),
+            tally,
             instances: self.instances.values().filter(is_shown).map(seen).collect(),
             breakers: Dependency::ALL
                 .iter()
                 .map(|dependency| self.breaker(*dependency))
                 .collect(),
+            breaker_history: self.transitions.iter().cloned().collect(),
+            lanes: self.lanes(),
         }
     }
 
@@ -161,189 +267,4 @@ fn age(now: Timestamp, then: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use flotilla_common::model::{BreakerState, Category, Ended, Lane, Priority};
-
-    use super::*;
-
-    const LANE: Lane = Lane {
-        category: Category::Scraping,
-        priority: Priority::Normal,
-    };
-
-    fn second(n: i64) -> Timestamp {
-        Timestamp::from_second(1_000_000 + n).unwrap()
-    }
-
-    fn instance(id: &str) -> Instance {
-        Instance {
-            id: id.to_owned(),
-            service: "scraping".to_owned(),
-            version: "0".to_owned(),
-        }
-    }
-
-    fn report(sequence: u64, id: &str, number: u64, stopping: bool) -> StoredEvent {
-        let mut tally = Tally::default();
-        tally.ended(LANE, Ended::Completed, Duration::from_millis(5));
-        let worker = Some(WorkerState {
-            category: Category::Scraping,
-            slots: 6,
-            busy: 0,
-            is_receiving: true,
-        });
-        let body = EventBody::Report(Report {
-            number,
-            worker,
-            probes: None,
-            tally,
-            stopping,
-        });
-        let at = second(i64::try_from(sequence).unwrap());
-        StoredEvent {
-            sequence,
-            at,
-            event: Some(Event {
-                from: instance(id),
-                body,
-            }),
-        }
-    }
-
-    fn completed(state: &State) -> u64 {
-        state
-            .tally
-            .lanes()
-            .map(|(_, counts)| counts.completed)
-            .sum()
-    }
-
-    #[test]
-    fn a_report_counts_once_however_often_it_comes() {
-        let mut state = State::default();
-        state.apply(report(1, "a", 1, false));
-        state.apply(report(2, "a", 1, false));
-        state.apply(report(3, "a", 2, false));
-        state.apply(report(3, "a", 2, false));
-        state.apply(report(4, "b", 1, false));
-        assert_eq!(completed(&state), 3);
-    }
-
-    #[test]
-    fn a_restart_from_the_snapshot_counts_the_same_as_no_restart() {
-        let events: Vec<u64> = (1..=20).collect();
-        let mut whole = State::default();
-        events
-            .iter()
-            .for_each(|n| whole.apply(report(*n, "a", *n, false)));
-        for cut in 0..events.len() {
-            let mut first = State {
-                since: whole.since,
-                ..State::default()
-            };
-            events[..cut]
-                .iter()
-                .for_each(|n| first.apply(report(*n, "a", *n, false)));
-            let saved = serde_json::to_string(&first).unwrap();
-            let mut second: State = serde_json::from_str(&saved).unwrap();
-            // The log is followed from the snapshot on, and then some of it comes again.
-            events[cut.saturating_sub(3)..]
-                .iter()
-                .for_each(|n| second.apply(report(*n, "a", *n, false)));
-            assert_eq!(second.snapshot(SHOWN_FOR).tally.lanes().count(), 1);
-            assert_eq!(completed(&second), completed(&whole), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn who_falls_silent_is_missing_and_who_says_goodbye_is_gone() {
-        let mut state = State::default();
-        state.apply(report(1, "silent", 1, false));
-        state.apply(report(2, "leaving", 1, true));
-        state.apply(report(20, "alive", 1, false));
-        let snapshot = state.snapshot(Duration::from_secs(5));
-        let alive: Vec<_> = snapshot
-            .instances
-            .iter()
-            .map(|i| (i.instance.id.as_str(), i.is_alive))
-            .collect();
-        assert_eq!(alive, [("alive", true), ("silent", false)]);
-        state.apply(report(90, "alive", 2, false));
-        assert_eq!(state.snapshot(Duration::from_secs(5)).instances.len(), 1);
-    }
-
-    #[test]
-    fn what_was_found_of_dependencies_stands_until_they_are_asked_again() {
-        let mut state = State::default();
-        let probes = Probes {
-            checked_at: second(1),
-            answers: vec![],
-        };
-        let mut first = report(1, "a", 1, false);
-        if let Some(Event {
-            body: EventBody::Report(report),
-            ..
-        }) = &mut first.event
-        {
-            report.probes = Some(probes.clone());
-        }
-        state.apply(first);
-        state.apply(report(2, "a", 2, false));
-        let snapshot = state.snapshot(SHOWN_FOR);
-        assert_eq!(snapshot.instances[0].probes, Some(probes));
-    }
-
-    #[test]
-    fn a_log_made_anew_is_read_from_its_start() {
-        let mut state = State {
-            applied: 500,
-            ..State::default()
-        };
-        assert_eq!(state.resume(EventLog { first: 1, last: 10 }), None);
-        assert_eq!(state.applied(), 0);
-        let mut state = State {
-            applied: 500,
-            ..State::default()
-        };
-        assert_eq!(
-            state.resume(EventLog {
-                first: 511,
-                last: 600
-            }),
-            Some(10)
-        );
-    }
-
-    #[test]
-    fn breakers_are_closed_until_told_otherwise() {
-        let mut state = State::default();
-        assert!(
-            state
-                .snapshot(SHOWN_FOR)
-                .breakers
-                .iter()
-                .all(|b| b.state == BreakerState::Closed)
-        );
-        let transition = BreakerTransition {
-            dependency: Dependency::OpenAi,
-            to: BreakerState::Open,
-            failures: 5,
-            at: second(1),
-            cause: "5 failures in a row".to_owned(),
-        };
-        let event = Event {
-            from: instance("a"),
-            body: EventBody::Breaker(transition),
-        };
-        state.apply(StoredEvent {
-            sequence: 1,
-            at: second(1),
-            event: Some(event),
-        });
-        let open = &state.snapshot(SHOWN_FOR).breakers[0];
-        assert_eq!(
-            (open.dependency, open.state, open.failures),
-            (Dependency::OpenAi, BreakerState::Open, 5)
-        );
-    }
-}
+mod tests;

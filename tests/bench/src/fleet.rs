@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use flotilla_common::broker::{Broker, Config, StreamLimits};
 use flotilla_common::model::{Category, NewTask, Options, Outcome, Priority, TaskId};
+use flotilla_common::service::{Context, Settings};
 use flotilla_common::worker::{self, Attempt, Handler};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,31 @@ impl Worker {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         Ok(self.task.await?)
+    }
+}
+
+/// The stats service, as a process of its own would run it.
+pub(crate) struct Stats {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Stats {
+    pub(crate) async fn start(url: &str) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let set = [format!("nats.url={url}")];
+        let settings = Settings::load(None, std::iter::empty(), &set)?;
+        let context = Context::new(settings, stop.clone());
+        let readiness = context.readiness.clone();
+        let config = flotilla_stats::Config::default();
+        let task = tokio::spawn(flotilla_stats::run(context, config));
+        readiness.wait(1).await;
+        Ok(Self { stop, task })
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await?
     }
 }
 

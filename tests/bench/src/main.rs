@@ -2,6 +2,7 @@
 //! server in the same run. ARCHITECTURE.md says how it is measured.
 
 mod embeddings;
+mod find;
 mod fleet;
 mod latency;
 mod query;
@@ -34,6 +35,8 @@ struct Options {
 enum What {
     /// The local embedding model: at full load, and questions meanwhile
     Embeddings,
+    /// Tasks found among a million finished ones
+    Find,
     /// Answers out of 100,000 chunks while documents are embedded at full load
     Query,
 }
@@ -73,6 +76,7 @@ async fn main() -> anyhow::Result<()> {
             query::measure(options.quick, &mut report).await?;
             return print(&report, options.json);
         }
+        Some(What::Find) => return find::measure(options.quick).await,
         None => {}
     }
     let (_server, url) = match options.url {

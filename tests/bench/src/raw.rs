@@ -169,5 +169,6 @@ fn sample() -> Record {
         progress: None,
         checkpoint: None,
         origin: None,
+        brand: Some("acme".to_owned()),
     }
 }

@@ -15,16 +15,27 @@ static PAYLOAD: Bytes = Bytes::from_static(
 
 pub(crate) async fn measure(url: &str, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     for slots in [256, 10] {
-        let (mut fleet, mut raw) = (Vec::new(), Vec::new());
+        let (mut fleet, mut raw, mut followed) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..scale.rounds {
             raw.push(raw_round(url, scale.tasks, slots).await?);
             fleet.push(fleet_round(url, scale.tasks, slots).await?);
+            // Statistics and the index of tasks follow what is measured.
+            let stats = fleet::Stats::start(url).await?;
+            followed.push(fleet_round(url, scale.tasks, slots).await?);
+            stats.stop().await?;
         }
+        let raw = median(raw);
         report.add(
             format!("throughput, {slots} slots"),
             "tasks/s",
             median(fleet),
-            median(raw),
+            raw,
+        );
+        report.add(
+            format!("the same, with stats, {slots} slots"),
+            "tasks/s",
+            median(followed),
+            raw,
         );
     }
     Ok(())

@@ -5,7 +5,9 @@ pub(crate) mod breakers;
 mod dependencies;
 mod figures;
 mod health;
+mod lanes;
 mod queues;
+pub(crate) mod series;
 mod snapshot;
 mod stats;
 mod workers;
@@ -22,6 +24,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use flotilla_common::model::{Category, Dependency};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 
 use self::breakers::Breakers;
 pub(crate) use self::figures::Figures;
@@ -86,7 +89,10 @@ pub(crate) async fn queues(State(gateway): State<Arc<Gateway>>) -> Result<Json<Q
     responses((status = 200, description = "Done.", body = Stats)),
 )]
 pub(crate) async fn stats(State(gateway): State<Arc<Gateway>>) -> Result<Json<Stats>, Problem> {
-    Ok(Json(Stats::of(&gateway.snapshot().await?)))
+    Ok(Json(Stats::of(
+        &gateway.snapshot().await?,
+        Timestamp::now(),
+    )))
 }
 
 /// How the circuit breakers are

@@ -18,6 +18,8 @@ pub(super) fn snapshot(instances: Vec<SeenInstance>) -> Snapshot {
         tally: Tally::default(),
         instances,
         breakers: vec![],
+        breaker_history: vec![],
+        lanes: vec![],
     }
 }
 

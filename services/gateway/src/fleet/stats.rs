@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_common::model::{Category, Counts, Lane, Priority, Snapshot, Tally};
+use flotilla_common::model::{
+    BreakerTransition, Category, Counts, Lane, Priority, Snapshot, Tally,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::figures::Figures;
+use super::lanes::{LaneFigures, SlotsUsed, lanes, slots};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Stats {
@@ -15,10 +18,16 @@ pub(crate) struct Stats {
     totals: Figures,
     by_category: BTreeMap<&'static str, Figures>,
     by_priority: BTreeMap<&'static str, Figures>,
+    /// Each queue by itself: `by_queue.scraping.NORMAL`.
+    by_queue: BTreeMap<&'static str, BTreeMap<&'static str, LaneFigures>>,
+    /// Of the live workers, by category.
+    slots: BTreeMap<&'static str, SlotsUsed>,
+    /// The latest transitions of the circuit breakers, oldest first.
+    breaker_history: Vec<BreakerTransition>,
 }
 
 impl Stats {
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
+    pub(super) fn of(snapshot: &Snapshot, now: Timestamp) -> Self {
         let figures = |of: &dyn Fn(Lane) -> bool| Figures::of(&sum(&snapshot.tally, of));
         let category = |c: Category| (c.name(), figures(&|lane| lane.category == c));
         let priority = |p: Priority| (p.api_name(), figures(&|lane| lane.priority == p));
@@ -27,6 +36,9 @@ impl Stats {
             totals: figures(&|_| true),
             by_category: Category::ALL.map(category).into(),
             by_priority: Priority::ALL.map(priority).into(),
+            by_queue: lanes(snapshot, now),
+            slots: slots(snapshot),
+            breaker_history: snapshot.breaker_history.clone(),
         }
     }
 }
@@ -61,10 +73,13 @@ mod tests {
                 .tally
                 .ended(Lane { category, priority }, ended, second);
         }
-        let json = serde_json::to_value(Stats::of(&snapshot)).unwrap();
+        let json = serde_json::to_value(Stats::of(&snapshot, Timestamp::UNIX_EPOCH)).unwrap();
         assert_eq!(json["totals"]["total_tasks"], 2);
         assert_eq!(json["by_category"]["scraping"]["completed"], 1);
         assert_eq!(json["by_category"]["scraping"]["success_rate"], 0.5);
+        assert_eq!(json["by_queue"]["scraping"]["LOW"]["failed"], 1);
+        assert_eq!(json["by_queue"]["query"]["HIGH"]["retries"], 1);
+        assert!(json["by_queue"]["batch"]["BULK"]["oldest_age_seconds"].is_null());
         assert_eq!(json["by_priority"]["HIGH"]["retries"], 1);
         assert_eq!(json["by_priority"]["BULK"]["completed"], 0);
         assert_eq!(json["by_category"].as_object().unwrap().len(), 5);

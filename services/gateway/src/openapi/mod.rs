@@ -4,6 +4,7 @@
 pub(crate) mod bodies;
 mod complete;
 pub(crate) mod event;
+pub(crate) mod finding;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 mod page;

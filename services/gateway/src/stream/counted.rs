@@ -174,6 +174,7 @@ mod tests {
             progress: None,
             checkpoint: None,
             origin: None,
+            brand: None,
         }
     }
 

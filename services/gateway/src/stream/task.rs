@@ -215,6 +215,7 @@ mod tests {
             }),
             checkpoint: None,
             origin: None,
+            brand: None,
         }
     }
 

@@ -1,0 +1,101 @@
+//! What finds tasks and tells figures over time, for the API's description alone.
+
+#![expect(dead_code, reason = "described, and never made")]
+
+use flotilla_common::model::{Category, Range, SplitBy, TaskId, TaskKey, TaskState};
+use jiff::Timestamp;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::bodies::PriorityName;
+
+/// Which tasks, and which page. Where one name is described, several may be given, with commas
+/// between.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Listing {
+    category: Option<Category>,
+    priority: Option<PriorityName>,
+    state: Option<TaskState>,
+    /// The code of what went wrong last, like http_404.
+    error_class: Option<String>,
+    /// In the message of what went wrong, in any case.
+    #[param(min_length = 1, max_length = 200)]
+    text: Option<String>,
+    #[param(min_length = 1, max_length = 200)]
+    brand: Option<String>,
+    /// Changed then or later: a finished one ended then. How long ago will do: 15m.
+    since: Option<Timestamp>,
+    /// Changed before that.
+    until: Option<Timestamp>,
+    /// The most that a page has.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+    /// What `next` of the page before says.
+    cursor: Option<TaskKey>,
+    /// Whether to count all that match.
+    count: Option<bool>,
+}
+
+/// Tasks by a filter, by name, or all of them.
+#[derive(Deserialize, ToSchema)]
+struct Many {
+    category: Option<Vec<Category>>,
+    priority: Option<Vec<String>>,
+    state: Option<Vec<TaskState>>,
+    error_class: Option<Vec<String>>,
+    #[schema(min_length = 1, max_length = 200)]
+    text: Option<String>,
+    #[schema(min_length = 1, max_length = 200)]
+    brand: Option<String>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    /// These, and no filter.
+    #[schema(min_items = 1, max_items = 10_000)]
+    task_ids: Option<Vec<TaskId>>,
+    /// All tasks are meant only where this is true.
+    all: Option<bool>,
+    /// Changes nothing, and tells what would be.
+    dry_run: Option<bool>,
+    /// The most that this call works on.
+    #[schema(minimum = 1, maximum = 10_000)]
+    limit: Option<usize>,
+    /// What `next` of the report before says.
+    cursor: Option<TaskKey>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"category": ["scraping"], "brand": "acme", "dry_run": true}))]
+pub(crate) struct CancelMany {
+    #[serde(flatten)]
+    many: Many,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"error_class": ["http_503"], "dry_run": true}))]
+pub(crate) struct RetryMany {
+    #[serde(flatten)]
+    many: Many,
+    /// Of the second life.
+    #[schema(maximum = 20)]
+    max_retries: Option<u32>,
+}
+
+/// How the second life is to run.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retry {
+    priority: Option<PriorityName>,
+    #[schema(maximum = 20)]
+    max_retries: Option<u32>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SeriesOf {
+    range: Option<Range>,
+    category: Option<Category>,
+    priority: Option<PriorityName>,
+    /// A line for each, or one for all.
+    by: Option<SplitBy>,
+}

@@ -1,0 +1,132 @@
+//! Tasks found among a million finished ones: how long the index takes to be made from the
+//! stored records, what it takes in memory, and how long a search takes for a client of NATS.
+
+use std::time::{Duration, Instant};
+
+use flotilla_common::broker::Broker;
+use flotilla_common::model::{
+    Category, Failure, Priority, Record, Status, TaskFilter, TaskId, TaskQuery,
+};
+use flotilla_tests::Nats;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::fleet;
+
+const IN_FLIGHT: usize = 512;
+const SEARCHES: usize = 20;
+
+pub(crate) async fn measure(is_quick: bool) -> anyhow::Result<()> {
+    let records = if is_quick { 20_000 } else { 1_000_000 };
+    let server = Nats::start().await;
+    let broker = fleet::connect(&server.url()).await?;
+    store(&broker, records).await?;
+    let before = resident_bytes();
+    let began = Instant::now();
+    let stats = fleet::Stats::start(&server.url()).await?;
+    let everything = query(json!({}), false)?;
+    while broker.find_tasks(&everything).await?.index.indexed < records {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!(
+        "{records} records indexed in {:.1} s; {} bytes of memory each",
+        began.elapsed().as_secs_f64(),
+        resident_bytes().saturating_sub(before) / records
+    );
+    println!("{:<72} {:>8} {:>8}", "search (ms)", "p50", "max");
+    for (filter, count) in [
+        (json!({}), false),
+        (json!({"state": "failed"}), false),
+        (json!({"state": "failed", "error_class": "http_503"}), true),
+        (json!({"text": "page/500 "}), true),
+        (json!({"text": "what none of them says"}), false),
+        (
+            json!({"brand": "acme", "state": "failed", "since": "2026-01-01T00:00:00Z"}),
+            true,
+        ),
+        (json!({"state": "completed"}), true),
+    ] {
+        let query = query(filter.clone(), count)?;
+        let mut took = Vec::new();
+        for _ in 0..SEARCHES {
+            let began = Instant::now();
+            broker.find_tasks(&query).await?;
+            took.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        took.sort_unstable_by(f64::total_cmp);
+        let what = format!("{filter}{}", if count { ", counted" } else { "" });
+        println!(
+            "{what:<72} {:>8.2} {:>8.2}",
+            took[SEARCHES / 2],
+            took[SEARCHES - 1]
+        );
+    }
+    stats.stop().await
+}
+
+fn query(filter: serde_json::Value, count: bool) -> anyhow::Result<TaskQuery> {
+    let filter: TaskFilter = serde_json::from_value(filter)?;
+    Ok(TaskQuery {
+        filter,
+        count,
+        ..TaskQuery::default()
+    })
+}
+
+async fn store(broker: &Broker, records: u64) -> anyhow::Result<()> {
+    let writes = (0..records).map(|n| async move {
+        broker.write_record(&record(n), 0).await?;
+        anyhow::Ok(())
+    });
+    stream::iter(writes)
+        .buffer_unordered(IN_FLIGHT)
+        .try_collect::<()>()
+        .await
+}
+
+/// One in a hundred failed, each with words of its own.
+fn record(n: u64) -> Record {
+    let now = Timestamp::now();
+    let status = if n % 100 == 0 {
+        Status::Failed {
+            started_at: now,
+            failed_at: now,
+            error: Failure::new(
+                format!("http_{}", 500 + n / 100 % 4),
+                format!("GET https://example.com/page/{n} answered with an error of the server"),
+            ),
+        }
+    } else {
+        Status::Completed {
+            started_at: now,
+            completed_at: now,
+            result: json!({"title": "A page", "content": "x".repeat(100)}),
+            result_object: None,
+        }
+    };
+    Record {
+        task_id: TaskId::generate(Category::Scraping),
+        category: Category::Scraping,
+        priority: Priority::ALL[(n % 5) as usize],
+        status,
+        submitted_at: now,
+        sequence: n,
+        worker: "scraping-01kaz0000000000000000000000".to_owned(),
+        attempt: 1,
+        first_started_at: Some(now),
+        failed_attempts: Vec::new(),
+        progress: None,
+        checkpoint: None,
+        origin: None,
+        brand: (n % 3 == 0).then(|| "acme".to_owned()),
+    }
+}
+
+/// Of this process, on Linux.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}
