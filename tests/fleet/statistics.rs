@@ -126,15 +126,15 @@ fn workers_and_breakers_are_shown_as_they_report() {
         });
         let client = Client::connect(nats).await;
         client.publish("fleet.events", event.to_string()).await;
-        eventually("the open breaker is shown", async || {
-            let breaker =
-                &fleet.get("/circuit-breakers").await.body["circuit_breakers"]["chromadb"];
-            breaker["state"] == "open" && breaker["failures"] == 3
+        eventually("the open breaker is told", async || {
+            fleet.get("/health").await.body["circuit_breakers"]["chromadb"] == "open"
         })
         .await;
+        let history = fleet.get("/stats").await.body["breaker_history"].clone();
+        let last = history.as_array().unwrap().last().unwrap();
         assert_eq!(
-            fleet.get("/health").await.body["circuit_breakers"]["chromadb"],
-            "open"
+            (&last["to"], &last["failures"], &last["cause"]),
+            (&json!("open"), &json!(3), &json!("3 failures in a row"))
         );
         fleet.stop().await;
     });

@@ -220,7 +220,9 @@ impl<'a> Ledger<'a> {
         };
         let is_ours = record.worker == ours.worker
             && record.attempt == ours.attempt
-            && record.status.name() == ours.status.name();
+            && record.status.name() == ours.status.name()
+            // Another message of the same id, that runs here as well, is not ours.
+            && record.sequence == ours.sequence;
         if is_ours {
             return Ok(true);
         }
