@@ -58,7 +58,7 @@ check: (tool "cargo-deny")
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
     cargo-deny --locked check licenses bans sources
 
-# Measure throughput and latency, or with `embeddings` the local model, with `query` answers; --quick for a short run
+# Measure throughput and latency, or with `embeddings` the local model, with `query` answers, with `find` searches among a million tasks; --quick for a short run
 [no-exit-message]
 bench *args: (tool "nats-server")
     @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(case " $* " in *" embeddings "* | *" query "*) scripts/model.sh ;; esac)}" exec cargo run --release -p flotilla-bench -- "$@"

@@ -159,6 +159,7 @@ fn sample() -> Record {
             started_at: now,
             completed_at: now,
             result: serde_json::Value::Null,
+            result_object: None,
         },
         submitted_at: now,
         sequence: 1_764_000_000_000_000,
