@@ -65,6 +65,11 @@ fn questions_documents_and_figures() {
             .ends_with(0)
             .says("embedding")
             .says("all");
+        at.run(&["stats", "--last", "hour"])
+            .await
+            .ends_with(0)
+            .says("maintenance")
+            .says("breakers changed");
         assert_eq!(
             at.json(&["workers"]).await["total"]["slots"],
             fleet.get("/workers").await.body["total"]["slots"]
