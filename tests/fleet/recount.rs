@@ -18,8 +18,8 @@ const LEASE: Duration = Duration::from_secs(1);
 fn script(n: usize) -> Script {
     Script {
         sleep_ms: fastrand::u64(0..15),
-        failures: u32::from(n % 10 == 0),
-        retry_after_ms: (n % 10 == 0).then_some(20),
+        failures: u32::from(n.is_multiple_of(10)),
+        retry_after_ms: n.is_multiple_of(10).then_some(20),
         end: if n % 10 == 1 { End::Reject } else { End::Done },
         ..Script::default()
     }

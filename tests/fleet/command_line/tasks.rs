@@ -156,3 +156,76 @@ fn a_stop_in_the_middle_says_how_far_it_came() {
         fleet.stop().await;
     });
 }
+
+#[test]
+fn tasks_are_found_and_changed_by_filter() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &fleet::ALL).await;
+        let at = At {
+            server: &fleet.address,
+        };
+        let site = Site::start().await;
+        let (first, second) = (failed(&at, &site).await, failed(&at, &site).await);
+        let done = scraped(&at, &site.page(1)).await;
+        eventually("all are found", async || {
+            let all = at.json(&["tasks", "list"]).await;
+            all["tasks"].as_array().unwrap().len() == 3
+        })
+        .await;
+        let found = at.run(&["tasks", "list", "--state", "failed"]).await;
+        let found = found.ends_with(0).says(&first).says(&second);
+        assert!(!found.out.contains(&done), "{found:?}");
+        let api = fleet.get("/tasks?state=failed&limit=25").await.body;
+        let cli = at.json(&["tasks", "list", "--state", "failed"]).await;
+        assert_eq!(cli["tasks"], api["tasks"]);
+        let page = at.run(&["tasks", "list", "-n", "1"]).await.ends_with(0);
+        let cursor = page
+            .out
+            .split("--cursor ")
+            .nth(1)
+            .unwrap()
+            .trim()
+            .to_owned();
+        let rest = at.run(&["tasks", "list", "--cursor", &cursor]).await;
+        rest.ends_with(0).says(&first);
+        at.run(&["tasks", "list", "--since", "1h", "--brand", "nobody"])
+            .await
+            .ends_with(0);
+
+        at.run(&["tasks", "retry"])
+            .await
+            .ends_with(2)
+            .complains("--state");
+        at.run(&["tasks", "retry", &done]).await.ends_with(4);
+        at.run(&["tasks", "retry", &first])
+            .await
+            .ends_with(0)
+            .says("runs again as");
+        let would = at
+            .run(&["tasks", "retry", "--state", "failed", "--dry-run"])
+            .await;
+        would.ends_with(0).says(&second);
+        at.run(&["tasks", "retry", "--state", "failed"])
+            .await
+            .ends_with(2)
+            .complains("--yes");
+        let again = at
+            .run(&["tasks", "retry", "--state", "failed", "--yes"])
+            .await;
+        again.ends_with(0).says(&second).says("retried as");
+
+        for n in 0..3 {
+            let (id, url) = (format!("later-{n}"), format!("url={}", site.page(n)));
+            let args = ["submit", "scraping", &url, "--delay", "1h", "--id", &id];
+            at.run(&args).await.ends_with(0);
+        }
+        let cancelled = at
+            .run(&["tasks", "cancel", "--state", "scheduled", "--yes"])
+            .await;
+        let cancelled = cancelled.ends_with(0);
+        assert_eq!(cancelled.out.lines().count(), 3, "{cancelled:?}");
+        let again = at.run(&["tasks", "cancel", "later-0", "none-such"]).await;
+        again.ends_with(3).says("later-0  cancelled");
+        fleet.stop().await;
+    });
+}
