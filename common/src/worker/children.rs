@@ -10,6 +10,7 @@
 //! Children::new(attempt, 16).run(&mut family, |n| pages[n].task()).await?;
 //! ```
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -83,6 +84,24 @@ pub struct Child {
 pub struct Children<'a> {
     attempt: &'a Attempt,
     in_flight_max: usize,
+}
+
+/// Where a child is looked for.
+#[derive(Debug, Clone)]
+struct Place {
+    id: TaskId,
+    category: Category,
+    priority: Priority,
+}
+
+impl Child {
+    fn place(&self) -> Place {
+        Place {
+            id: self.id.clone(),
+            category: self.category,
+            priority: self.priority,
+        }
+    }
 }
 
 impl Family {
@@ -160,9 +179,11 @@ impl<'a> Children<'a> {
     ) -> Result<(), Outcome> {
         let gives_back_at = Instant::now() + HOLD;
         let mut look_after = LOOK_MIN;
+        let mut places = HashMap::new();
         loop {
-            let ended = self.look(family, &child).await.map_err(trouble)?;
-            let submitted = self.fill(family, &child).await;
+            let ended = self.look(family, &mut places, &child).await;
+            let ended = ended.map_err(trouble)?;
+            let submitted = self.fill(family, &mut places, &child).await;
             self.tell(family, checkpoint(family));
             submitted.map_err(trouble)?;
             if family.ended() == family.total {
@@ -216,17 +237,23 @@ impl<'a> Children<'a> {
         })
     }
 
-    /// Closes those that have their outcome; answers how many.
+    /// Closes those that have their outcome; answers how many. A child with all that it carries
+    /// is made once in an attempt, however often it is looked at.
     async fn look(
         &self,
         family: &mut Family,
+        places: &mut HashMap<usize, Place>,
         child: &impl Fn(usize) -> Child,
     ) -> Result<usize, BrokerError> {
         let before = family.open.len();
+        let mut place = |n: usize| {
+            let place = places.entry(n).or_insert_with(|| child(n).place());
+            place.clone()
+        };
         let looks: Vec<_> = family
             .open
             .iter()
-            .map(|&n| self.is_open(n, child(n)))
+            .map(|&n| self.is_open(n, place(n)))
             .collect();
         let looks = stream::iter(looks).buffered(READS_MAX).collect::<Vec<_>>();
         let still: Result<Vec<_>, _> = looks.await.into_iter().collect();
@@ -234,13 +261,12 @@ impl<'a> Children<'a> {
         Ok(before - family.open.len())
     }
 
-    async fn is_open(&self, n: usize, child: Child) -> Result<Option<usize>, BrokerError> {
-        let Child {
+    async fn is_open(&self, n: usize, place: Place) -> Result<Option<usize>, BrokerError> {
+        let Place {
             id,
             category,
             priority,
-            ..
-        } = child;
+        } = place;
         let broker = self.attempt.broker();
         let ended = |record: &Record| record.status.is_final();
         if let Some(stored) = broker.record_in(category, &id).await? {
@@ -262,16 +288,19 @@ impl<'a> Children<'a> {
     async fn fill(
         &self,
         family: &mut Family,
+        places: &mut HashMap<usize, Place>,
         child: &impl Fn(usize) -> Child,
     ) -> Result<(), BrokerError> {
         while family.next < family.total && family.open.len() < self.in_flight_max {
             let n = family.next;
+            let child = child(n);
+            places.insert(n, child.place());
             let Child {
                 id,
                 category,
                 priority,
                 payload,
-            } = child(n);
+            } = child;
             let task = NewTask {
                 id,
                 category,
