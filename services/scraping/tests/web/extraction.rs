@@ -1,7 +1,8 @@
 //! How well the content of pages is found and written down, against what a careful person would
 //! write: saved pages that differ in kind, each with a Markdown to compare with and a list of
-//! what must be there. `cargo test -p flotilla-scraping --test web extraction -- --nocapture`
-//! prints the figures.
+//! what must be there. `./just eval extraction` prints the figures. Three of the pages are as
+//! Sphinx (furo), Material for MkDocs and rustdoc made them from texts of ours; the others are
+//! written by hand.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
