@@ -16,7 +16,7 @@ pub(super) struct Line {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cell {
     pub(super) x: f64,
-    end: f64,
+    pub(super) end: f64,
     pub(super) text: String,
 }
 
@@ -28,6 +28,8 @@ const CELL_GAP: f64 = 1.3;
 const SAME_LINE: f64 = 0.4;
 /// Of characters in fonts where all are as wide.
 const MONO_WIDTH: f64 = 0.6;
+/// Fewer are an ellipsis.
+const LEADERS_MIN: usize = 4;
 /// More characters side by side than a page has room for.
 const COLUMNS_MAX: f64 = 200.0;
 
@@ -39,8 +41,13 @@ pub(super) fn of_page(pieces: Vec<Piece>) -> Vec<Line> {
             None => lines.push(Line::start(piece)),
         }
     }
-    for cell in lines.iter_mut().flat_map(|line| &mut line.cells) {
-        cell.text = clean(&cell.text);
+    for line in &mut lines {
+        for cell in &mut line.cells {
+            cell.text = clean(&cell.text);
+            if !line.is_mono {
+                cell.text = without_leaders(&cell.text);
+            }
+        }
     }
     lines.retain_mut(|line| {
         line.cells.retain(|cell| !cell.text.trim().is_empty());
@@ -136,6 +143,28 @@ fn clean(text: &str) -> String {
     cleaned
 }
 
+/// The dots that lead from a chapter's name to its page say nothing more than one sign.
+fn without_leaders(text: &str) -> String {
+    let is_sign = |letter: char| matches!(letter, '.' | ':' | '·' | '…');
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_sign) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|letter| !is_sign(letter) && letter != ' ');
+        let (run, after) = from.split_at(end.unwrap_or(from.len()));
+        kept.push_str(before);
+        if run.chars().filter(|&letter| is_sign(letter)).count() >= LEADERS_MIN {
+            kept.truncate(kept.trim_end().len());
+            kept.push_str(" … ");
+        } else {
+            kept.push_str(run);
+        }
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +198,17 @@ mod tests {
         };
         let found: Vec<_> = lines.iter().map(cells).collect();
         assert_eq!(found, ["Pressure of|8 bar2", "next first"]);
+    }
+
+    #[test]
+    fn leaders_are_one_sign() {
+        let table = [
+            ("2.1 Syntax : : : : : : 2", "2.1 Syntax … 2"),
+            ("Start.......... 7", "Start … 7"),
+            ("and so on... 1.2.3: a::b.", "and so on... 1.2.3: a::b."),
+        ];
+        for (text, expected) in table {
+            assert_eq!(without_leaders(text), expected);
+        }
     }
 }

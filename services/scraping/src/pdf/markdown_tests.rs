@@ -76,3 +76,31 @@ fn running_heads_go_and_pages_without_headings_are_numbered() {
     assert!(!text.contains("ACME") && !text.contains("/ 4"), "{text}");
     assert_eq!(title, None);
 }
+
+#[test]
+fn columns_are_found_however_they_are_aligned() {
+    let row = |cells: [(&str, f64); 3], y: f64| {
+        cells.map(|(text, x)| Piece {
+            text: text.to_owned(),
+            x,
+            end: x + 5.0 * f64::from(u32::try_from(text.len()).unwrap()),
+            y,
+            size: 10.0,
+            is_bold: false,
+            is_mono: false,
+        })
+    };
+    // To the right, centred, to the left.
+    let pieces = [
+        row([("Cone", 80.0), ("Heat", 190.0), ("Ware", 300.0)], 700.0),
+        row([("04", 90.0), ("1,060 C", 182.0), ("bisque", 300.0)], 688.0),
+        row(
+            [("10", 90.0), ("1,285 C", 182.0), ("porcelain", 300.0)],
+            676.0,
+        ),
+    ];
+    let (text, _) = write(vec![lines::of_page(pieces.concat())]);
+    let expected = "| Cone | Heat | Ware |\n| - | - | - |\n| 04 | 1,060 C | bisque |\n\
+        | 10 | 1,285 C | porcelain |";
+    assert_eq!(text, expected);
+}

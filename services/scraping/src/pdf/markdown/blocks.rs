@@ -5,8 +5,6 @@ use crate::pdf::lines::{Line, columns};
 
 /// Lines further apart than this times the usual are of two paragraphs.
 const APART: f64 = 1.3;
-/// The cells of two rows that stand below each other may be out of line by so many points.
-const COLUMN: f64 = 4.0;
 const ROWS_MIN: usize = 2;
 /// Longer cells are the lines of two columns of text.
 const CELL_CHARS_MAX: usize = 60;
@@ -153,7 +151,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// How many of the lines are the rows of a table: as many cells each, below each other.
+/// How many of the lines are the rows of a table: as many cells each, below each other however
+/// their columns are aligned.
 fn table_rows(lines: &[Line]) -> Option<usize> {
     let columns = lines.first()?.cells.len();
     if columns < 2 {
@@ -166,7 +165,7 @@ fn table_rows(lines: &[Line]) -> Option<usize> {
     let is_below = |above: &Line, below: &Line| {
         let mut pairs = above.cells.iter().zip(&below.cells);
         above.cells.len() == below.cells.len()
-            && pairs.all(|(above, below)| (above.x - below.x).abs() <= COLUMN)
+            && pairs.all(|(above, below)| above.x < below.end && below.x < above.end)
     };
     let rows = lines
         .iter()

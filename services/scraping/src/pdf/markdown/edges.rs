@@ -8,6 +8,8 @@ use crate::pdf::lines::Line;
 
 /// On fewer pages a repetition means nothing.
 const PAGES_MIN: usize = 3;
+/// With a number in it, so many will do: a chapter's head runs over its own pages.
+const NUMBERED_MIN: usize = 5;
 /// So many lines from each edge are looked at.
 const EDGE: usize = 2;
 
@@ -27,7 +29,9 @@ pub(super) fn remove(pages: &mut Pages) {
     let pages_with_text = pages.iter().filter(|lines| !lines.is_empty()).count();
     let is_running = |line: &Line| {
         let times = seen.get(&name(line)).copied().unwrap_or_default();
-        times >= PAGES_MIN && times * 2 > pages_with_text
+        let is_numbered = name(line).contains('#');
+        (times >= PAGES_MIN && times * 2 > pages_with_text)
+            || (times >= NUMBERED_MIN && is_numbered)
     };
     for lines in pages {
         let running: Vec<_> = edges(lines).filter(|&at| is_running(&lines[at])).collect();
