@@ -126,7 +126,10 @@ impl Broker {
     ) -> Result<u64, BrokerError> {
         let Some(below) = below else { return Ok(end) };
         // A key tells the microsecond.
-        let after = below.submitted_at() + MICROSECOND;
+        // A cursor may be anybody's: one at the end of time has everything before it.
+        let Ok(after) = below.submitted_at().checked_add(MICROSECOND) else {
+            return Ok(end);
+        };
         let first = self
             .first_since(&place.stream, &place.subject, after)
             .await?;

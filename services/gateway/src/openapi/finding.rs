@@ -93,9 +93,11 @@ pub(crate) struct Retry {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SeriesOf {
+    #[param(inline)]
     range: Option<Range>,
     category: Option<Category>,
     priority: Option<PriorityName>,
     /// A line for each, or one for all.
+    #[param(inline)]
     by: Option<SplitBy>,
 }

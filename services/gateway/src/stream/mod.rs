@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Gateway;
+use crate::paging;
 use crate::problem::{Kind, Problem};
 
 pub(crate) use answer::Following;
@@ -63,6 +64,7 @@ pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem>
         return Ok(None);
     };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
+    let id = id.filter(|id| *id <= paging::SEQUENCE_MAX);
     id.map(Some).ok_or_else(|| {
         Problem::invalid(
             "Last-Event-ID",
