@@ -41,6 +41,10 @@ test-dependencies *args: (tool "nats-server") (tool "chromadb")
 test-api *args: (tool "nats-server") (tool "schemathesis")
     scripts/test-api.sh "$@"
 
+# Run the dashboard's tests in a real Chromium; FLOTILLA_SCREENSHOTS=dir keeps a picture of each
+test-dashboard *args: (tool "nats-server") (tool "playwright")
+    scripts/test-dashboard.sh "$@"
+
 # Fetch the embedding model and print where it is; from FLOTILLA_MODEL_HUB where that is set
 model:
     @scripts/model.sh

