@@ -26,6 +26,7 @@ export function queues() {
 function board({ sizes, workers, stats }) {
   const rows = CATEGORIES.map((name) => ({
     name, queue: sizes.queues[`${name}_queue`], workers: workers.workers[name], stats: stats.by_category[name],
+    oldest: oldest(stats.by_queue[name]),
   })).filter((row) => row.queue);
   const longest = Math.max(...rows.map((row) => row.queue.size));
   return table([
@@ -33,13 +34,19 @@ function board({ sizes, workers, stats }) {
     { title: "Slots", cell: slots },
     { title: "Waiting", number: true, cell: (row) => count(row.queue.size) },
     { title: "By priority", cell: (row) => backlog(row.queue.by_priority, longest) },
-    { title: "Oldest", number: true, cell: (row) => duration(row.queue.oldest_age_seconds) },
+    { title: "Oldest", number: true, cell: (row) => duration(row.oldest) },
     { title: "Runs, p95", number: true, cell: (row) => duration(row.stats?.duration_seconds.p95) },
     { title: "Waits, p95", number: true, cell: (row) => duration(row.stats?.wait_seconds.p95) },
     { title: "Done", number: true, cell: (row) => count(row.stats?.completed) },
     { title: "Failed", number: true, cell: (row) => count(row.stats?.failed) },
     { title: "", class: "nowrap right", cell: controls },
   ], rows, "This gateway knows of no category.");
+}
+
+/** Among all priorities; null where nothing waits or runs. */
+function oldest(lanes) {
+  const ages = Object.values(lanes).map((lane) => lane.oldest_age_seconds).filter((age) => age !== null);
+  return ages.length > 0 ? Math.max(...ages) : null;
 }
 
 function slots({ name, workers }) {

@@ -82,8 +82,8 @@ function rows(tasks, picked) {
     { title: "Ran for", number: true, cell: (task) => duration(task.duration_seconds) },
     { title: "Retries", number: true, cell: (task) => count(task.retries) },
     { title: "Error", cell: (task) => task.error ? [h("div", {}, task.error.code), h("div", { class: "sub" }, task.error.message)] : "" },
-    { title: "Changed", class: "nowrap", cell: (task) => when(task.updated_at ?? task.submitted_at) },
-  ], tasks, "No task is like that. A filter may be too narrow, or its record may be gone: finished ones are kept for as long as streams.results_age_max says.");
+    { title: "Changed", class: "nowrap", cell: (task) => when(task.updated_at) },
+  ], tasks, "No task is like that. A filter may be too narrow, or the record is gone: finished tasks are kept for as long as streams.results_age_max says.");
 }
 
 /** On what is ticked, or on all that the filters find: a dry run says what would be done. */
@@ -96,7 +96,7 @@ function bulk(verb, picked, chosen) {
     const dry = await act(event.target, () => api.post(`/tasks/${verb}`, { ...body, dry_run: true }));
     if (!dry) return;
     if (dry.count === 0) return note(`There is no task that could be ${verb === "cancel" ? "cancelled" : "run again"}`);
-    const many = `${count(dry.count)}${dry.next ? " or more" : ""} task${dry.count === 1 ? "" : "s"}`;
+    const many = `${count(dry.count)}${dry.at_least ? " or more" : ""} task${dry.count === 1 ? "" : "s"}`;
     const sure = await ask({
       title: `${word(verb)} ${many}?`, action: `${word(verb)} ${many}`, danger: verb === "cancel",
       body: [h("p", {}, only.length > 0 ? "Those that are ticked." : "All that the filters find, on every page."),
