@@ -33,6 +33,7 @@ export async function overview(page, _parameters, signal) {
     options: [["hour", "the last hour"], ["day", "the last day"]], value: range,
     onchange: (event) => { range = event.target.value; refreshSeries().catch((error) => note(error.message, true)); },
   });
+  ranges.classList.add("inline");
   const refreshSeries = async () => {
     seriesAt = performance.now();
     const wanted = range;

@@ -97,8 +97,9 @@ function bulk(verb, picked, chosen) {
     if (!dry) return;
     if (dry.count === 0) return note(`There is no task that could be ${verb === "cancel" ? "cancelled" : "run again"}`);
     const many = `${count(dry.count)}${dry.at_least ? " or more" : ""} task${dry.count === 1 ? "" : "s"}`;
+    const what = verb === "cancel" ? `Cancel ${many}` : `Run ${many} again`;
     const sure = await ask({
-      title: `${word(verb)} ${many}?`, action: `${word(verb)} ${many}`, danger: verb === "cancel",
+      title: `${what}?`, action: what, danger: verb === "cancel",
       body: [h("p", {}, only.length > 0 ? "Those that are ticked." : "All that the filters find, on every page."),
         h("p", { class: "muted small" }, verb === "cancel" ? "What runs is stopped; a recorded outcome stays." : "Each runs again as a task of its own, linked to the first.")],
     });
