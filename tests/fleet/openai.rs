@@ -101,6 +101,51 @@ fn without_the_model_answers_are_extractive_and_say_so() {
     });
 }
 
+/// A model that is reached, and keeps its reader waiting: at its first word, or in the middle.
+#[test]
+fn a_model_that_falls_silent_is_not_waited_for() {
+    test(async |nats| {
+        let api = FakeOpenAi::start().await.unwrap();
+        let more = [
+            "openai.chat_model=fake",
+            "openai.first_token_timeout=700ms",
+            "openai.idle_timeout=300ms",
+        ];
+        let fleet = fleet(nats, &api, &more).await;
+        let sequence = embed(&fleet).await["sequence"].clone();
+        for (mood, silence) in [
+            (Mood::Speechless, "to begin its answer"),
+            (Mood::Stalling, "to go on with its answer"),
+        ] {
+            api.set(mood);
+            let calls = api.calls();
+            let answer = ask(&fleet, "auto", &sequence).await;
+            assert_eq!(
+                (&answer["mode"], &answer["degraded"], &answer["found"]),
+                (&json!("extractive"), &json!(true), &json!(true)),
+                "{answer}"
+            );
+            let reason = answer["degraded_reason"].as_str().unwrap();
+            assert!(reason.contains(silence), "{mood:?}: {reason}");
+            // What has begun is not begun anew.
+            assert_eq!(api.calls(), calls + 1, "{mood:?}");
+        }
+        // Silence is a failure of the API's, as its breaker sees it.
+        let breakers = fleet.get("/circuit-breakers").await.body;
+        let openai = &breakers["circuit_breakers"]["openai"];
+        assert_eq!(openai["state"], "closed", "{openai}");
+        for _ in 0..3 {
+            ask(&fleet, "auto", &sequence).await;
+        }
+        let calls = api.calls();
+        let answer = ask(&fleet, "auto", &sequence).await;
+        let reason = answer["degraded_reason"].as_str().unwrap();
+        assert!(reason.contains("the breaker of openai"), "{reason}");
+        assert_eq!(api.calls(), calls);
+        fleet.stop().await;
+    });
+}
+
 #[test]
 fn embeddings_wait_for_a_busy_api_and_end_with_an_empty_purse() {
     test(async |nats| {

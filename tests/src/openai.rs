@@ -26,6 +26,10 @@ pub enum Mood {
     Broken,
     /// The stream ends in the middle.
     CutOff,
+    /// Its answer begins, and then no word comes.
+    Speechless,
+    /// Some words come, and then no more; the stream stays open.
+    Stalling,
     Malformed,
     WrongDimensions,
     /// Its answers go beyond the passages, and cite passages that there are not.
@@ -151,26 +155,40 @@ async fn chat(State(fake): State<FakeOpenAi>, Json(body): Json<Value>) -> Respon
         Mood::NotFound => "NOT_FOUND".clone_into(&mut answer),
         _ => {}
     }
+    let pieces = futures::stream::iter(events(&answer, mood));
+    let pieces = pieces.map(Ok::<_, std::convert::Infallible>);
+    let body = match mood {
+        Mood::Speechless | Mood::Stalling => {
+            Body::from_stream(pieces.chain(futures::stream::pending()))
+        }
+        _ => Body::from_stream(pieces),
+    };
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+fn events(answer: &str, mood: Mood) -> Vec<String> {
     let mut events: Vec<String> = answer
         .split_inclusive(' ')
         .map(|word| json!({"model": "fake-1", "choices": [{"delta": {"content": word}}]}))
         .map(|chunk| format!("data: {chunk}\r\n\r\n"))
         .collect();
-    if mood == Mood::CutOff {
-        events.truncate(2);
-    } else {
-        let finish = json!({"choices": [{"delta": {}, "finish_reason": "stop"}]});
-        let usage = json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}});
-        events.push(format!(
-            ": a comment\ndata: {finish}\n\ndata: {usage}\n\ndata: [DONE]\n\n"
-        ));
+    match mood {
+        // What is no word keeps a connection alive, and is no answer.
+        Mood::Speechless => {
+            let role = json!({"choices": [{"delta": {"role": "assistant", "content": ""}}]});
+            return vec![format!(": waiting\n\ndata: {role}\n\n")];
+        }
+        Mood::CutOff | Mood::Stalling => events.truncate(2),
+        _ => {
+            let finish = json!({"choices": [{"delta": {}, "finish_reason": "stop"}]});
+            let usage =
+                json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}});
+            events.push(format!(
+                ": a comment\ndata: {finish}\n\ndata: {usage}\n\ndata: [DONE]\n\n"
+            ));
+        }
     }
-    let pieces = futures::stream::iter(events).map(Ok::<_, std::convert::Infallible>);
-    (
-        [("content-type", "text/event-stream")],
-        Body::from_stream(pieces),
-    )
-        .into_response()
+    events
 }
 
 fn answer(prompt: &str) -> String {
