@@ -2,6 +2,8 @@
 //! document on the broker stays the truth; [`Store::sync`] makes the store follow it, whatever
 //! had come between.
 
+mod audit;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use flotilla_remote::CallError;
 use flotilla_remote::chroma::{Client, Collection, Config, ConfigError, Error, Match, Row};
 
 use crate::{ChunkId, Document, Vector, Vectors};
+
+pub use self::audit::{Audit, Difference, Expected};
 
 /// Chunks that a question gets from the store.
 const CANDIDATES: usize = 50;

@@ -20,7 +20,7 @@ const TOPICS: [&[&str]; 3] = [
 ];
 
 /// A model that knows its topics, behind the API that embedders have.
-async fn model() -> String {
+pub(super) async fn model() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let router = Router::new().route("/v1/embeddings", post(embeddings));
@@ -57,31 +57,36 @@ async fn fleet(nats: &Nats, model: &str, chroma: Option<&Chroma>) -> Fleet {
     Fleet::start_with(nats, &SERVICES, &settings).await
 }
 
-async fn embed(fleet: &Fleet, id: &str, brand: &str, text: &str) -> Value {
+pub(super) async fn embed(fleet: &Fleet, id: &str, brand: &str, text: &str) -> Value {
     let body = json!({"document": {"id": id, "title": id, "text": text}, "brand": brand});
     let answer = fleet.post("/embed?wait=30s", &body.to_string()).await;
     assert_eq!(answer.body["status"], "completed", "{}", answer.body);
     answer.body["result"].clone()
 }
 
-async fn ask(fleet: &Fleet, question: &str, brand: Option<&str>, at_least: &Value) -> Value {
+pub(super) async fn ask(
+    fleet: &Fleet,
+    question: &str,
+    brand: Option<&str>,
+    at_least: &Value,
+) -> Value {
     let body = json!({"query": question, "brand": brand, "at_least": at_least});
     let answer = fleet.post("/query?wait=30s", &body.to_string()).await;
     assert_eq!(answer.body["status"], "completed", "{}", answer.body);
     answer.body["result"].clone()
 }
 
-fn passages(answer: &Value) -> Vec<&str> {
+pub(super) fn passages(answer: &Value) -> Vec<&str> {
     let passages = answer["passages"].as_array().unwrap().iter();
     passages.map(|p| p["text"].as_str().unwrap()).collect()
 }
 
-fn is_hybrid(answer: &Value) -> bool {
+pub(super) fn is_hybrid(answer: &Value) -> bool {
     answer["retrieval"] == "hybrid" && answer["degraded"] == false
 }
 
 /// Not a word of the question is in the text: only its meaning is.
-const QUESTION: &str = "How is hygiene ensured?";
+pub(super) const QUESTION: &str = "How is hygiene ensured?";
 
 #[test]
 fn documents_go_to_chroma_and_questions_find_them_by_meaning() {

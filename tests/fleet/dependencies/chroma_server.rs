@@ -106,14 +106,28 @@ impl Chroma {
 
     /// A chunk that nobody knows, as a crash between two steps leaves it.
     pub(super) async fn leave_over(&self, document: &str, vector: &[f32]) {
+        let metadata = json!({"document": document, "brand": "-"});
+        self.put("00000000000000000000000000000000", &metadata, vector)
+            .await;
+    }
+
+    /// A row in the first collection.
+    pub(super) async fn put(&self, id: &str, metadata: &Value, vector: &[f32]) {
+        let body = json!({"ids": [id], "embeddings": [vector], "metadatas": [metadata]});
+        let path = format!("/{}/upsert", self.first().await);
+        self.ask("POST", &path, &body).await;
+    }
+
+    /// As nothing in the fleet does.
+    pub(super) async fn delete_rows_of(&self, document: &str) {
+        let path = format!("/{}/delete", self.first().await);
+        let body = json!({"where": {"document": document}});
+        self.ask("POST", &path, &body).await;
+    }
+
+    async fn first(&self) -> String {
         let collections = self.ask("GET", "", &Value::Null).await;
-        let id = collections[0]["id"].as_str().unwrap();
-        let body = json!({
-            "ids": ["00000000000000000000000000000000"],
-            "embeddings": [vector],
-            "metadatas": [{"document": document, "brand": "-"}],
-        });
-        self.ask("POST", &format!("/{id}/upsert"), &body).await;
+        collections[0]["id"].as_str().unwrap().to_owned()
     }
 
     async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {

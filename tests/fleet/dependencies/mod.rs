@@ -4,5 +4,6 @@
 mod browser;
 mod chroma;
 mod chroma_fleet;
+mod chroma_maintenance;
 mod chroma_server;
 mod local_model;

@@ -43,6 +43,14 @@ pub struct Match {
     pub cosine: f32,
 }
 
+/// A chunk that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub id: String,
+    /// The key of its document, as its row says; of a row that is not ours `None`.
+    pub document: Option<String>,
+}
+
 /// The collection of an embedder. Paths take its id, which is remembered, and asked for again
 /// when the server does not know it any more.
 #[derive(Debug)]
@@ -185,6 +193,27 @@ impl Collection {
                 return Ok(ids);
             }
         }
+    }
+
+    /// Some of all chunks, from this place on; none at the end, or without a collection. The order
+    /// is the server's, and what changes meanwhile may be missed or come twice.
+    pub async fn listing(&self, from: usize) -> Result<Vec<Listed>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            ids: Vec<String>,
+            metadatas: Option<Vec<Option<Value>>>,
+        }
+        let body = json!({"include": ["metadatas"], "limit": PAGE, "offset": from});
+        let Some(page) = self.ask::<Answer>("get", &body).await? else {
+            return Ok(Vec::new());
+        };
+        let mut metadatas = page.metadatas.unwrap_or_default().into_iter();
+        let listed = page.ids.into_iter().map(|id| {
+            let metadata = metadatas.next().flatten().unwrap_or_default();
+            let document = metadata["document"].as_str().map(str::to_owned);
+            Listed { id, document }
+        });
+        Ok(listed.collect())
     }
 
     /// Ids that are not there are none of its concern.

@@ -11,6 +11,6 @@ mod error;
 mod tests;
 
 pub use client::Client;
-pub use collection::{Collection, Match, Row};
+pub use collection::{Collection, Listed, Match, Row};
 pub use config::{Config, ConfigError};
 pub use error::Error;

@@ -5,6 +5,7 @@ pub(crate) mod probe;
 pub(crate) mod reindex;
 pub(crate) mod retire;
 pub(crate) mod verify;
+mod verify_vectors;
 
 /// A report names so many at most; the counts tell of all.
 const NAMED_MAX: usize = 100;

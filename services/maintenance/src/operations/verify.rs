@@ -13,6 +13,7 @@ use flotilla_knowledge::Document;
 use serde::Serialize;
 use serde_json::{Map, json};
 
+use super::verify_vectors;
 use crate::handler::{Findings, Work, broker_failed};
 
 /// Looks at parts that change while they are compared.
@@ -102,6 +103,7 @@ pub(crate) async fn run(work: &Work<'_>, repair: bool) -> Result<Findings, Outco
     ] {
         counts.insert(name.to_owned(), count.into());
     }
+    let vectors = verify_vectors::run(work, repairs, &mut counts).await?;
     let still = repairs.then_some(&verdict.differences);
     let indexes = verdict.indexes.iter().map(|index| {
         json!({
@@ -114,7 +116,7 @@ pub(crate) async fn run(work: &Work<'_>, repair: bool) -> Result<Findings, Outco
         counts,
         report: json!({
             "indexes": indexes, "differences": found, "rebuilt": rebuilt,
-            "differences_after_repair": still,
+            "differences_after_repair": still, "vectors": vectors,
         }),
     })
 }
@@ -168,7 +170,10 @@ async fn look(work: &Work<'_>, prefix: usize) -> Result<Look, Outcome> {
 }
 
 /// One that was stored without a summary has to be read.
-async fn read(work: &Work<'_>, key: &DocumentKey) -> Result<Option<DocumentSummary>, Outcome> {
+pub(super) async fn read(
+    work: &Work<'_>,
+    key: &DocumentKey,
+) -> Result<Option<DocumentSummary>, Outcome> {
     let body = work.attempt.broker().document(key).await;
     let body = body.map_err(broker_failed)?;
     let document = body.and_then(|body| serde_json::from_slice::<Document>(&body).ok());
