@@ -40,6 +40,7 @@ mod recount;
 mod retries;
 mod schedules;
 mod secured;
+mod snapshots;
 mod statistics;
 mod streams;
 mod sweep;

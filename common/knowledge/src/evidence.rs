@@ -1,13 +1,13 @@
 //! How well a statement of the documents answers a question, judged by the question's terms.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::index::{Entry, Found, Hit};
 use crate::question::Asks;
 use crate::sentences::{Statement, statements_of};
-use crate::terms::{is_exact, terms};
+use crate::terms::{is_exact, terms, words};
 
 /// What a term is worth where it stands in the headings above a statement, or beside it in the
 /// same chunk, against one in the statement itself.
@@ -61,7 +61,10 @@ pub struct Evidence {
 }
 
 /// How many numbers an [`Evidence`] is.
-pub const FEATURES: usize = 6;
+pub const FEATURES: usize = 7;
+/// From this cosine on a chunk speaks of what is asked, be it in other words: what is beyond counts
+/// once more.
+const NEAR: f32 = 0.5;
 
 impl Evidence {
     pub(crate) fn of(best: &Candidate<'_>, found: &Found) -> Self {
@@ -80,13 +83,15 @@ impl Evidence {
     }
 
     pub fn features(&self) -> [f32; FEATURES] {
+        let cosine = self.cosine.unwrap_or(0.0);
         [
             self.coverage,
             self.within,
             self.missing,
             self.exact,
             f32::from(u8::from(self.lacks_exact)),
-            self.cosine.unwrap_or(0.0),
+            cosine,
+            (cosine - NEAR).max(0.0) * 10.0,
         ]
     }
 }
@@ -105,12 +110,12 @@ pub(crate) fn candidates(found: &Found) -> Vec<Candidate<'_>> {
 
 /// The question's terms, with their share of it.
 struct Question<'a> {
-    shares: HashMap<&'a str, f32>,
+    shares: BTreeMap<&'a str, f32>,
     asks: Asks,
 }
 
 /// Where a term was met, by the worth that it has there.
-type Met<'a> = HashSet<&'a str>;
+type Met<'a> = BTreeSet<&'a str>;
 
 impl<'a> Question<'a> {
     fn of(found: &'a Found) -> Self {
@@ -148,11 +153,21 @@ impl<'a> Question<'a> {
     fn fits(&self, statement: &str) -> bool {
         let is_step = || statement.starts_with(|c: char| c.is_ascii_digit());
         match self.asks {
-            Asks::Amount => statement.contains(|c: char| c.is_ascii_digit()),
+            Asks::Amount => has_number(statement),
             Asks::Manner => is_step() && statement.contains('\n'),
             Asks::Other => false,
         }
     }
+}
+
+/// "One" is left out: it mostly is no amount.
+fn has_number(statement: &str) -> bool {
+    const NUMBERS: &[&str] = &[
+        "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "fifteen", "twenty", "thirty", "forty", "fifty", "sixty", "ninety", "hundred", "thousand",
+        "half", "dozen", "twice",
+    ];
+    words(statement).any(|word| is_exact(&word) || NUMBERS.contains(&word.as_str()))
 }
 
 fn candidates_of<'a>(hit: &'a Hit, question: &Question<'_>) -> Vec<Candidate<'a>> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::polarity::contradicts;
 use crate::sentences::sentences;
 use crate::terms::terms;
 
@@ -15,12 +16,14 @@ pub struct Support<'a> {
 }
 
 /// Compares a statement with a passage under these headings. A number or name with a digit that
-/// the passage does not have is no support at all, whatever else there is.
+/// the passage does not have is no support at all, whatever else there is, and neither is a passage
+/// that says the opposite.
 pub fn support<'a>(statement: &str, passage: &'a str, headings: &str) -> Option<Support<'a>> {
     let said: HashSet<String> = terms(statement).collect();
     let known: HashSet<String> = terms(passage).chain(terms(headings)).collect();
     let is_number = |term: &String| term.contains(|c: char| c.is_ascii_digit());
-    if said.is_empty() || said.difference(&known).any(is_number) {
+    let has_other_numbers = said.difference(&known).any(is_number);
+    if said.is_empty() || has_other_numbers || contradicts(statement, passage) {
         return None;
     }
     let has = |text: &str| -> usize {
@@ -63,6 +66,11 @@ mod tests {
     fn what_does_not_is_not() {
         assert_eq!(support("The tank holds 7 litres.", PASSAGE, ""), None);
         assert_eq!(support("It is.", PASSAGE, ""), None);
+        assert_eq!(support("Use bleach.", PASSAGE, ""), None);
+        assert_eq!(
+            support("The tank doesn't hold 5 litres.", PASSAGE, ""),
+            None
+        );
         let found = support("Lisbon designed our cafeteria.", PASSAGE, "").unwrap();
         assert!(found.share < 0.1);
     }

@@ -1,6 +1,7 @@
 //! Finds chunks by their words (BM25) and by their meaning (cosine of embeddings), and joins the
 //! two rankings. Partitioned by brand, so that a brand's questions cost what the brand has.
 
+mod held;
 mod partition;
 mod top;
 mod words;
@@ -9,7 +10,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use flotilla_common::model::{DocumentKey, Holding};
+use serde::{Deserialize, Serialize};
 
+pub(crate) use self::held::{Held, Terms};
+pub use self::held::{Kind, Prepared};
 use self::partition::{Corpus, Partition};
 use self::top::{Place, Top};
 use crate::question::Asks;
@@ -65,7 +69,8 @@ pub enum Dense<'a> {
 }
 
 /// Where the vectors of the chunks are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Vectors {
     /// In the index itself.
     Here,
@@ -84,24 +89,23 @@ pub struct Hit {
 pub struct Found {
     /// The best first.
     pub hits: Vec<Hit>,
-    /// How telling each of the question's terms is among these documents.
-    pub weights: HashMap<String, f32>,
+    /// How telling each of the question's terms is among these documents. In order, as sums of
+    /// floats depend on it.
+    pub weights: BTreeMap<String, f32>,
     pub asks: Asks,
 }
 
 /// All chunks of all documents.
 #[derive(Debug)]
 pub struct Index {
-    /// Vectors of another embedder are left out: they cannot be compared.
-    embedder: Option<String>,
-    vectors: Vectors,
+    kind: Kind,
     partitions: HashMap<Option<String>, Partition>,
     documents: HashMap<DocumentKey, Placed>,
 }
 
 #[derive(Debug)]
 struct Placed {
-    brand: Option<String>,
+    source: Arc<Source>,
     slots: Vec<u32>,
     /// Of the chunks whose vectors are elsewhere.
     ids: Vec<ChunkId>,
@@ -112,9 +116,12 @@ struct Placed {
 
 impl Index {
     pub fn new(embedder: Option<String>, vectors: Vectors) -> Self {
+        Self::of(Kind { embedder, vectors })
+    }
+
+    pub fn of(kind: Kind) -> Self {
         Self {
-            embedder,
-            vectors,
+            kind,
             partitions: HashMap::new(),
             documents: HashMap::new(),
         }
@@ -122,60 +129,74 @@ impl Index {
 
     /// Takes a version of a document in, in place of the one before.
     pub fn put(&mut self, document: Document) {
-        let key = document.key();
-        self.remove(&key);
-        let fingerprint = document.summary().fingerprint(&key);
-        let has_vectors = self.embedder.is_some() && document.embedder == self.embedder;
-        let (is_here, ids) = match self.vectors {
-            Vectors::Elsewhere if has_vectors => (false, document.chunk_ids().collect()),
-            vectors => (vectors == Vectors::Here && has_vectors, Vec::new()),
-        };
-        let source = Arc::new(Source {
-            id: document.id,
-            brand: document.brand.clone(),
-            title: document.title,
-            url: document.url,
-        });
-        let partition = self.partitions.entry(document.brand.clone()).or_default();
-        let chunks = document.chunks.into_iter().enumerate();
-        let slots = chunks.map(|(ordinal, chunk)| {
-            let entry = Entry {
-                document: Arc::clone(&source),
-                ordinal,
-                headings: chunk.headings,
-                text: chunk.text,
-            };
-            partition.insert(entry, chunk.vector.filter(|_| is_here))
-        });
-        let slots: Vec<u32> = slots.collect();
-        for (id, slot) in ids.iter().zip(&slots) {
+        let prepared = Prepared::of(document, &self.kind);
+        let leaving = Terms::of(&self.entries(&prepared.key));
+        self.exchange(prepared, leaving);
+    }
+
+    pub fn remove(&mut self, key: &DocumentKey) {
+        let leaving = Terms::of(&self.entries(key));
+        self.leave(key, leaving);
+    }
+
+    /// Takes a version in that is of this index's kind; `leaving` is of the version before.
+    pub(crate) fn exchange(&mut self, prepared: Prepared, leaving: Terms) {
+        self.leave(&prepared.key, leaving);
+        let brand = prepared.source.brand.clone();
+        let partition = self.partitions.entry(brand).or_default();
+        let slots = partition.insert(prepared.entries, prepared.vectors, prepared.terms);
+        for (id, slot) in prepared.ids.iter().zip(&slots) {
             partition.name(*id, *slot);
         }
         let placed = Placed {
             slots,
-            ids,
-            brand: document.brand,
-            has_vectors,
-            fingerprint,
+            source: prepared.source,
+            ids: prepared.ids,
+            has_vectors: prepared.has_vectors,
+            fingerprint: prepared.fingerprint,
         };
-        self.documents.insert(key, placed);
+        self.documents.insert(prepared.key, placed);
     }
 
-    pub fn remove(&mut self, key: &DocumentKey) {
+    /// `leaving` is of the document that goes.
+    pub(crate) fn leave(&mut self, key: &DocumentKey, leaving: Terms) {
         let Some(placed) = self.documents.remove(key) else {
             return;
         };
-        if let Some(partition) = self.partitions.get_mut(&placed.brand) {
-            for slot in &placed.slots {
-                partition.remove(*slot);
-            }
+        if let Some(partition) = self.partitions.get_mut(&placed.source.brand) {
+            partition.remove(&placed.slots, leaving);
             for id in &placed.ids {
                 partition.forget(id);
             }
             if partition.len() == 0 {
-                self.partitions.remove(&placed.brand);
+                self.partitions.remove(&placed.source.brand);
             }
         }
+    }
+
+    /// The chunks of a document, in their order.
+    pub(crate) fn entries(&self, key: &DocumentKey) -> Vec<Arc<Entry>> {
+        let placed = self.documents.get(key);
+        let partition = placed.and_then(|placed| self.partitions.get(&placed.source.brand));
+        let Some((placed, partition)) = placed.zip(partition) else {
+            return Vec::new();
+        };
+        let slots = placed.slots.iter();
+        slots.filter_map(|slot| partition.entry(*slot)).collect()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<DocumentKey> {
+        self.documents.keys().cloned().collect()
+    }
+
+    /// All that is known of a document; `None` where it is none.
+    pub(crate) fn held(&self, key: &DocumentKey) -> Option<Held> {
+        let placed = self.documents.get(key)?;
+        // None where no document of the brand has any chunks.
+        let partition = self.partitions.get(&placed.source.brand);
+        let chunk = |slot: &u32| Some((partition?.entry(*slot)?, partition?.vector(*slot)));
+        let chunks = placed.slots.iter().filter_map(chunk).collect();
+        Some(Held::again(placed, chunks))
     }
 
     pub fn documents(&self) -> usize {
@@ -204,12 +225,16 @@ impl Index {
     }
 
     pub fn embedder(&self) -> Option<&str> {
-        self.embedder.as_deref()
+        self.kind.embedder.as_deref()
+    }
+
+    pub fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// An index of the same kind, with nothing in it.
     pub fn emptied(&self) -> Self {
-        Self::new(self.embedder.clone(), self.vectors)
+        Self::of(self.kind.clone())
     }
 
     pub fn search(&self, search: &Search<'_>) -> Found {
@@ -257,7 +282,7 @@ impl Index {
         Found {
             hits,
             asks: Asks::of(search.question),
-            weights: corpus.into_weights(),
+            weights: corpus.into_telling(),
         }
     }
 }

@@ -6,7 +6,7 @@ mod stems;
 mod words;
 
 use self::stems::stem;
-use self::words::words;
+pub(crate) use self::words::words;
 
 /// Words that say nothing about what a question is about.
 const STOP_WORDS: &[&str] = &[
@@ -23,9 +23,13 @@ const STOP_WORDS: &[&str] = &[
 
 /// The stems of a text's words, in their order, those of stop words left out.
 pub(crate) fn terms(text: &str) -> impl Iterator<Item = String> {
-    words(text)
-        .filter(|word| STOP_WORDS.binary_search(&word.as_str()).is_err())
-        .map(stem)
+    words(text).filter_map(term)
+}
+
+/// The stem of a word; `None` for a stop word.
+pub(crate) fn term(word: String) -> Option<String> {
+    let is_stop = STOP_WORDS.binary_search(&word.as_str()).is_ok();
+    (!is_stop).then(|| stem(word))
 }
 
 /// Whether a term names something exactly: a code, a model, a number.

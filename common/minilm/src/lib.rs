@@ -12,6 +12,6 @@ mod multiply;
 mod tokenizer;
 mod weights;
 
-pub use local::{Failed, Local};
+pub use local::{Failed, Local, give_way};
 pub use model::{DIMENSIONS, Embedding, Model, Scratch, TOKENS_MAX};
 pub use weights::LoadError;

@@ -134,12 +134,13 @@ fn embed_documents(model: &Model, waiting: &Mutex<mpsc::Receiver<Work>>) {
     }
 }
 
+/// From now on this thread leaves the cores to others, where they want them.
 #[cfg(target_os = "linux")]
-fn give_way() {
+pub fn give_way() {
     // On Linux a priority is a thread's. Where it may not be lowered, all are alike.
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 /// Elsewhere a priority is the process's, questions included.
 #[cfg(not(target_os = "linux"))]
-fn give_way() {}
+pub fn give_way() {}

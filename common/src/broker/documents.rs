@@ -6,7 +6,9 @@ use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 
+use super::delivery::timestamp;
 use super::publish::json;
 use super::subjects::{DOCUMENTS_STREAM, OBJECT_HEADER, SUMMARY_HEADER, document, parse_document};
 use super::{Broker, BrokerError, ObjectError, WriteError, follow};
@@ -32,6 +34,8 @@ pub struct DocumentChange {
 /// The end of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct LastDocument {
+    /// When the log was created: one that was made anew counts its changes anew.
+    pub created: Timestamp,
     /// Of the latest change ever; 0 where there was none.
     pub sequence: u64,
     pub is_empty: bool,
@@ -146,8 +150,10 @@ impl Broker {
             |error: async_nats::Error| BrokerError::other("looking at the documents", error);
         let stream = self.jetstream.get_stream(DOCUMENTS_STREAM).await;
         let stream = stream.map_err(|e| failed(e.into()))?;
-        let state = &stream.cached_info().state;
+        let info = stream.cached_info();
+        let (state, created) = (&info.state, timestamp(info.created));
         Ok(LastDocument {
+            created,
             sequence: state.last_sequence,
             is_empty: state.messages == 0,
             // Of this log: another one may have been here before.
@@ -266,6 +272,7 @@ mod tests {
     #[test]
     fn who_missed_a_tombstone_begins_anew() {
         let last = LastDocument {
+            created: Timestamp::UNIX_EPOCH,
             sequence: 9,
             is_empty: false,
             compacted: 5,

@@ -78,7 +78,8 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.section::<flotilla_stats::Config>("stats")?;
     settings.section::<flotilla_scraping::Config>("scraping")?;
     settings.section::<flotilla_scraping::BrowserConfig>("browser")?;
-    settings.section::<flotilla_knowledge::Config>("knowledge")?;
+    let knowledge: flotilla_knowledge::Config = settings.section("knowledge")?;
+    knowledge.validate().map_err(anyhow::Error::msg)?;
     let openai: flotilla_remote::openai::Config = settings.section("openai")?;
     openai.validate().map_err(anyhow::Error::msg)?;
     settings

@@ -33,6 +33,10 @@ async fn own_server(settings: &mut Settings) -> anyhow::Result<Option<NatsServer
     }
     let server = NatsServer::start(config).await?;
     settings.set("nats", "url", server.url());
+    if !settings.has("knowledge", "snapshot_dir") {
+        let directory = server.data_dir().join("index");
+        settings.set("knowledge", "snapshot_dir", directory.display().to_string());
+    }
     Ok(Some(server))
 }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, serve};
-use flotilla_knowledge::{Config, Embedder, Live, dense};
+use flotilla_common::service::{Context, StartError, serve};
+use flotilla_knowledge::{Config, Embedder, Kind, Live, dense};
 use flotilla_remote::openai;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,6 +26,7 @@ pub use payload::{Mode, Payload};
 
 /// Runs until the context's stop, then drains. Takes no task before it knows all documents.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    config.validate().map_err(StartError::Invalid)?;
     let openai: openai::Config = context.settings.section("openai")?;
     check_time(&openai, context.worker()?.timeout(Category::Query))?;
     let client = openai::Client::new(&openai).context("section [openai]")?;
@@ -35,18 +36,21 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let vectors = dense::Store::new(&chroma, embedder.id().as_deref());
     let vectors = vectors.context("section [chromadb]")?;
     let broker = context.broker("query-index").await?;
-    let index = Arc::new(Live::start(
-        broker.clone(),
-        embedder.id(),
-        vectors.vectors(),
-    ));
+    let kind = Kind {
+        embedder: embedder.id(),
+        vectors: vectors.vectors(),
+    };
+    let index = Arc::new(Live::start(broker.clone(), kind, config.snapshots()));
     tokio::select! {
         () = index.current() => {}
         () = context.stop.cancelled() => return Ok(()),
     }
     let calls = index_calls::answer(&broker, Arc::clone(&index)).await?;
     let _answering = AbortOnDropHandle::new(tokio::spawn(calls));
-    serve(context, QueryHandler::new(embedder, vectors, index, writer)).await
+    let handler = QueryHandler::new(embedder, vectors, Arc::clone(&index), writer);
+    let served = serve(context, handler).await;
+    index.save().await;
+    served
 }
 
 /// An answer without the model has to be possible after the model's time is up.

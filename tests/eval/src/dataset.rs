@@ -28,7 +28,7 @@ pub struct Metadata {
     pub brand: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Question {
     pub id: String,
     pub text: String,

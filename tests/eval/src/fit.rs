@@ -20,9 +20,8 @@ pub struct Fitted {
 
 impl Fitted {
     /// Gradient descent on the mean log loss: slow, and too simple to be wrong.
-    pub fn to(asked: &[Asked<'_>]) -> Self {
+    pub fn to<'a>(asked: impl Iterator<Item = &'a Asked<'a>>) -> Self {
         let examples: Vec<([f64; FEATURES], f64)> = asked
-            .iter()
             .filter_map(|a| {
                 let features = a.proposed.evidence?.features().map(f64::from);
                 Some((features, f64::from(a.is_right(&a.proposed))))

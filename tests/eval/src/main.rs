@@ -6,7 +6,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Parser;
-use flotilla_eval::{Asked, Dataset, Figures, Fitted, Half, Report, Retrieval, ask_all, index};
+use flotilla_eval::{
+    Asked, Dataset, Figures, Fitted, Half, Report, Retrieval, ask_all, ask_small, collections,
+    documents, index_of,
+};
 use flotilla_minilm::Model;
 
 #[derive(Debug, Parser)]
@@ -15,6 +18,9 @@ struct Options {
     /// Prints JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Reads documents and questions from this directory instead of the project's own
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<std::path::PathBuf>,
     /// Prints the constants of the confidence, fitted to the tuning half
     #[arg(long)]
     fit: bool,
@@ -25,7 +31,10 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let dataset = Dataset::ours()?;
+    let dataset = match &options.data {
+        Some(directory) => Dataset::read(directory)?,
+        None => Dataset::ours()?,
+    };
     let directory = std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
     let model = directory.map(|dir| Model::load(Path::new(&dir)));
     let model = model.transpose().context("FLOTILLA_MODEL_DIR")?;
@@ -54,7 +63,8 @@ fn evaluate(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let is_lexical = matches!(retrieval, Retrieval::Lexical);
-    let index = index(dataset, model.filter(|_| !is_lexical))?;
+    let documents = documents(dataset, model.filter(|_| !is_lexical))?;
+    let index = index_of(documents.iter().cloned());
     let tune = ask_all(&index, retrieval, dataset.half(Half::Tune));
     let test = ask_all(&index, retrieval, dataset.half(Half::Test));
     // Sentences are chosen by words: by meaning alone there are no answers to judge.
@@ -73,8 +83,14 @@ fn evaluate(
     if matches!(retrieval, Retrieval::Dense(_)) {
         return Ok(());
     }
+    let small = [Half::Tune, Half::Test].map(|half| collections(dataset, half));
+    let small = small.each_ref();
+    let [small_tune, small_test] = small.map(|small| ask_small(&documents, retrieval, small));
+    report.add(retrieval.name(), "small, tuning half", figures(&small_tune));
+    report.add(retrieval.name(), "small, test half", figures(&small_test));
     if options.fit {
-        eprintln!("{} {}", retrieval.name(), Fitted::to(&tune));
+        let fitted = Fitted::to(tune.iter().chain(&small_tune));
+        eprintln!("{} {fitted}", retrieval.name());
     }
     if options.wrong {
         tune.iter().filter(|asked| is_wrong(asked)).for_each(show);

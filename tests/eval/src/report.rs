@@ -15,7 +15,8 @@ pub struct Report {
 pub struct Row {
     /// How chunks were found: `lexical`, `dense` or `hybrid`.
     pub mode: &'static str,
-    /// Which questions: a half, or a kind within the half that is not tuned to.
+    /// Which questions: a half, asked of the whole or of small collections, or a kind within the
+    /// half that is not tuned to.
     pub questions: String,
     #[serde(flatten)]
     pub figures: Figures,

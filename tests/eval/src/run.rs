@@ -5,7 +5,7 @@ use flotilla_knowledge::{
 };
 use flotilla_minilm::{Local, Model, Scratch};
 
-use crate::dataset::{Dataset, Question};
+use crate::dataset::{Dataset, Question, Text};
 
 /// What the query service looks at where a question does not say.
 const PASSAGES: usize = 5;
@@ -53,11 +53,10 @@ impl<'a> Retrieval<'a> {
     }
 }
 
-/// An index over the documents, cut and embedded as the embedding service does it.
-pub fn index(dataset: &Dataset, model: Option<&Model>) -> anyhow::Result<Index> {
+/// The documents, cut and embedded as the embedding service does it.
+pub fn documents(dataset: &Dataset, model: Option<&Model>) -> anyhow::Result<Vec<Document>> {
     let embedder = model.map(|_| Local::ID.to_owned());
-    let mut index = Index::new(embedder.clone(), Vectors::Here);
-    for text in &dataset.documents {
+    let document = |text: &Text| {
         let mut document = Document {
             id: text.id.clone(),
             brand: text.metadata.brand.clone(),
@@ -71,9 +70,23 @@ pub fn index(dataset: &Dataset, model: Option<&Model>) -> anyhow::Result<Index> 
         if let Some(model) = model {
             embed(&mut document, model);
         }
-        index.put(document);
-    }
-    Ok(index)
+        Ok(document)
+    };
+    dataset.documents.iter().map(document).collect()
+}
+
+/// An index over documents that are all of one embedder, or of none.
+pub fn index_of(documents: impl IntoIterator<Item = Document>) -> Index {
+    let mut documents = documents.into_iter().peekable();
+    let embedder = documents.peek().and_then(|first| first.embedder.clone());
+    let mut index = Index::new(embedder, Vectors::Here);
+    documents.for_each(|document| index.put(document));
+    index
+}
+
+/// An index over the whole dataset.
+pub fn index(dataset: &Dataset, model: Option<&Model>) -> anyhow::Result<Index> {
+    Ok(index_of(documents(dataset, model)?))
 }
 
 fn embed(document: &mut Document, model: &Model) {
@@ -96,7 +109,11 @@ pub fn ask_all<'a>(
         .collect()
 }
 
-fn ask<'a>(index: &Index, retrieval: Retrieval<'_>, question: &'a Question) -> Asked<'a> {
+pub(crate) fn ask<'a>(
+    index: &Index,
+    retrieval: Retrieval<'_>,
+    question: &'a Question,
+) -> Asked<'a> {
     let vector = retrieval.vector(&question.text);
     let mut search = Search {
         question: match retrieval {

@@ -1,23 +1,30 @@
 //! The chunks of one brand.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Entry;
+use super::held::Terms;
 use super::top::Top;
-use crate::terms::terms;
 use crate::{ChunkId, Vector};
 
 /// BM25 with the usual values (Robertson and Zaragoza 2009): how soon repetition stops to
 /// count, and how much a long text is held against it.
 const SATURATION: f32 = 1.2;
 const LENGTH_NORM: f32 = 0.75;
+/// What is believed of words before any chunk was seen, where it is judged how telling they are:
+/// as if there were so many chunks more, of which this share has the word. Among a few chunks a
+/// count says next to nothing, and a word that they all have, a product's name, would be worth as
+/// little as one that every text has. For a ranking it makes no difference that helps.
+const PRIOR_CHUNKS: f32 = 2.0;
+const PRIOR_SHARE: f32 = 0.05;
+
 /// Chunks in slots; a slot that was left stays empty until another chunk takes it.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     entries: Vec<Option<Arc<Entry>>>,
-    lengths: Vec<f32>,
-    total_length: f32,
+    lengths: Vec<u32>,
+    total_length: u64,
     /// The slots that have a term, in order, with how often.
     postings: HashMap<Box<str>, Vec<(u32, u16)>>,
     /// Of all slots one after the other; zeros where there is no vector.
@@ -32,7 +39,9 @@ pub(super) struct Partition {
 /// What a question's words are worth among the chunks of some partitions.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    weights: HashMap<String, f32>,
+    /// In an order of their own: sums of floats depend on it.
+    weights: Vec<(String, f32)>,
+    telling: BTreeMap<String, f32>,
     mean_length: f32,
 }
 
@@ -40,21 +49,30 @@ impl Corpus {
     #[allow(clippy::cast_precision_loss, reason = "far below 2^24 chunks")]
     pub(super) fn of(partitions: &[&Partition], words: BTreeSet<String>) -> Self {
         let chunks = partitions.iter().map(|p| p.len()).sum::<usize>() as f32;
-        let length: f32 = partitions.iter().map(|p| p.total_length).sum();
-        let weigh = |word: String| {
-            let having = partitions.iter().map(|p| p.having(&word)).sum::<usize>() as f32;
-            let weight = (1.0 + (chunks - having + 0.5) / (having + 0.5)).ln();
-            (word, weight)
-        };
-        Self {
-            weights: words.into_iter().map(weigh).collect(),
+        let length = partitions.iter().map(|p| p.total_length).sum::<u64>() as f32;
+        let mut corpus = Self {
+            weights: Vec::new(),
+            telling: BTreeMap::new(),
             mean_length: (length / chunks.max(1.0)).max(1.0),
+        };
+        for word in words {
+            let having = partitions.iter().map(|p| p.having(&word)).sum::<usize>() as f32;
+            let believed = weight(chunks + PRIOR_CHUNKS, having + PRIOR_CHUNKS * PRIOR_SHARE);
+            corpus.telling.insert(word.clone(), believed);
+            corpus.weights.push((word, weight(chunks, having)));
         }
+        corpus
     }
 
-    pub(super) fn into_weights(self) -> HashMap<String, f32> {
-        self.weights
+    /// How telling the words are.
+    pub(super) fn into_telling(self) -> BTreeMap<String, f32> {
+        self.telling
     }
+}
+
+/// As BM25 has it.
+fn weight(chunks: f32, having: f32) -> f32 {
+    (1.0 + (chunks - having + 0.5) / (having + 0.5)).ln()
 }
 
 impl Partition {
@@ -66,22 +84,42 @@ impl Partition {
         self.entries.get(slot as usize)?.clone()
     }
 
-    pub(super) fn insert(&mut self, entry: Entry, vector: Option<Vector>) -> u32 {
-        let slot = self.empty.pop().unwrap_or_else(|| self.add_slot());
-        let mut length = 0.0;
-        for (word, count) in counts(&entry) {
-            length += f32::from(count);
+    /// Answers the slots of the chunks, in order; they ascend, as the chunks of a posting do.
+    pub(super) fn insert(
+        &mut self,
+        entries: Vec<Arc<Entry>>,
+        vectors: Vec<Option<Vector>>,
+        terms: Terms,
+    ) -> Vec<u32> {
+        let mut slots: Vec<u32> = entries
+            .iter()
+            .map(|_| self.empty.pop().unwrap_or_else(|| self.add_slot()))
+            .collect();
+        slots.sort_unstable();
+        for (word, places) in terms.postings {
             let postings = self.postings.entry(word.into()).or_default();
-            let at = postings.partition_point(|(other, _)| *other < slot);
-            postings.insert(at, (slot, count));
+            let last = postings.last().map(|(slot, _)| *slot);
+            postings.extend(
+                places
+                    .iter()
+                    .map(|(place, count)| (slots[*place as usize], *count)),
+            );
+            let first = places.first().map(|(place, _)| slots[*place as usize]);
+            // Two ascending runs, which this sort joins in one pass.
+            if first < last {
+                postings.sort_by_key(|(slot, _)| *slot);
+            }
         }
-        self.lengths[slot as usize] = length;
-        self.total_length += length;
-        self.entries[slot as usize] = Some(Arc::new(entry));
-        if let Some(vector) = vector {
-            self.set_vector(slot, &vector);
+        let chunks = entries.into_iter().zip(vectors).zip(terms.lengths);
+        for (slot, ((entry, vector), length)) in slots.iter().zip(chunks) {
+            self.lengths[*slot as usize] = length;
+            self.total_length += u64::from(length);
+            self.entries[*slot as usize] = Some(entry);
+            if let Some(vector) = vector {
+                self.set_vector(*slot, &vector);
+            }
         }
-        slot
+        slots
     }
 
     /// The chunk in this slot is known to a store by this id.
@@ -96,7 +134,7 @@ impl Partition {
     fn add_slot(&mut self) -> u32 {
         let slot = self.entries.len();
         self.entries.push(None);
-        self.lengths.push(0.0);
+        self.lengths.push(0);
         self.scales.push(0.0);
         self.vectors.resize(self.entries.len() * self.dimensions, 0);
         u32::try_from(slot).unwrap_or(u32::MAX)
@@ -116,26 +154,34 @@ impl Partition {
         }
     }
 
-    pub(super) fn remove(&mut self, slot: u32) {
-        let at = slot as usize;
-        let Some(entry) = self.entries.get_mut(at).and_then(Option::take) else {
-            return;
-        };
-        for word in counts(&entry).into_keys() {
-            if let Some(postings) = self.postings.get_mut(word.as_str()) {
-                if let Ok(at) = postings.binary_search_by_key(&slot, |(slot, _)| *slot) {
-                    postings.remove(at);
-                }
-                if postings.is_empty() {
-                    self.postings.remove(word.as_str());
-                }
+    /// Empties slots, which ascend, of chunks with these terms.
+    pub(super) fn remove(&mut self, slots: &[u32], terms: Terms) {
+        for (word, places) in terms.postings {
+            let Some(postings) = self.postings.get_mut(word.as_str()) else {
+                continue;
+            };
+            let mut leaving = places
+                .iter()
+                .filter_map(|(place, _)| slots.get(*place as usize))
+                .peekable();
+            // Both ascend, so that one look at each is enough.
+            postings.retain(|(slot, _)| {
+                while leaving.next_if(|next| **next < *slot).is_some() {}
+                leaving.next_if_eq(&slot).is_none()
+            });
+            if postings.is_empty() {
+                self.postings.remove(word.as_str());
             }
         }
-        self.total_length -= std::mem::take(&mut self.lengths[at]);
-        self.scales[at] = 0.0;
-        let from = at * self.dimensions;
-        self.vectors[from..from + self.dimensions].fill(0);
-        self.empty.push(slot);
+        for slot in slots {
+            let at = *slot as usize;
+            self.entries[at] = None;
+            self.total_length -= u64::from(std::mem::take(&mut self.lengths[at]));
+            self.scales[at] = 0.0;
+            let from = at * self.dimensions;
+            self.vectors[from..from + self.dimensions].fill(0);
+            self.empty.push(*slot);
+        }
     }
 
     /// How many chunks have a term.
@@ -148,12 +194,13 @@ impl Partition {
     }
 
     /// The chunks that have any of the words, with their BM25 scores.
+    #[allow(clippy::cast_precision_loss, reason = "the terms of one chunk")]
     pub(super) fn rank_words(&self, corpus: &Corpus, top: &mut Top) {
         // A place for every chunk: cheaper than a map as soon as one word is common.
         let mut scores = vec![0.0_f32; self.entries.len()];
         for (word, weight) in &corpus.weights {
             for (slot, count) in self.postings.get(word.as_str()).into_iter().flatten() {
-                let length = self.lengths[*slot as usize] / corpus.mean_length;
+                let length = self.lengths[*slot as usize] as f32 / corpus.mean_length;
                 let norm = SATURATION * (1.0 - LENGTH_NORM + LENGTH_NORM * length);
                 let count = f32::from(*count);
                 scores[*slot as usize] += weight * count * (SATURATION + 1.0) / (count + norm);
@@ -188,6 +235,16 @@ impl Partition {
         }
     }
 
+    pub(super) fn vector(&self, slot: u32) -> Option<Vector> {
+        let scale = *self.scales.get(slot as usize)?;
+        let from = slot as usize * self.dimensions;
+        let values = self.vectors.get(from..from + self.dimensions)?;
+        (scale > 0.0).then(|| Vector {
+            values: values.to_vec(),
+            scale,
+        })
+    }
+
     pub(super) fn cosine(&self, slot: u32, vector: &Vector) -> Option<f32> {
         if self.dimensions != vector.dimensions() || self.dimensions == 0 {
             return None;
@@ -197,16 +254,4 @@ impl Partition {
         let scale = *self.scales.get(slot as usize)?;
         (scale > 0.0).then(|| vector.cosine(values, scale))
     }
-}
-
-/// The terms by which a chunk is found, with how often they occur.
-fn counts(entry: &Entry) -> HashMap<String, u16> {
-    let mut counts: HashMap<String, u16> = HashMap::new();
-    let headings = entry.headings.iter().map(String::as_str);
-    let texts = [entry.document.title.as_str(), entry.text.as_str()];
-    for word in texts.into_iter().chain(headings).flat_map(terms) {
-        let count = counts.entry(word).or_default();
-        *count = count.saturating_add(1);
-    }
-    counts
 }

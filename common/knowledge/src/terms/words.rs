@@ -12,7 +12,7 @@ const CODE_LETTERS_MAX: usize = 5;
 /// The words of a text in lower case. Kept whole are decimal numbers and versions ("2.5",
 /// "4.2.1") and codes with hyphens, which lose these ("E-04", "AX-200-B"). Thousands lose their
 /// comma, and a number loses its unit.
-pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
     let mut rest = text;
     let mut unit: Option<String> = None;
     std::iter::from_fn(move || {
