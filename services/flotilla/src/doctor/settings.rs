@@ -134,6 +134,7 @@ mod tests {
         let knowledge = |embedder, model_dir: &str| Knowledge {
             embedder,
             model_dir: Some(model_dir.into()),
+            ..Knowledge::default()
         };
         let here = knowledge(Choice::Auto, "/nowhere");
         assert_eq!(model(&here, None).severity, Severity::Error);
