@@ -91,7 +91,7 @@ impl Evidence {
             self.exact,
             f32::from(u8::from(self.lacks_exact)),
             cosine,
-            (cosine - NEAR).max(0.0) * 10.0,
+            (cosine - NEAR).max(0.0) * 20.0,
         ]
     }
 }

@@ -282,7 +282,7 @@ impl Index {
         Found {
             hits,
             asks: Asks::of(search.question),
-            weights: corpus.into_telling(),
+            weights: corpus.into_weights(),
         }
     }
 }

@@ -89,7 +89,8 @@ fn evaluate(
     report.add(retrieval.name(), "small, tuning half", figures(&small_tune));
     report.add(retrieval.name(), "small, test half", figures(&small_test));
     if options.fit {
-        let fitted = Fitted::to(tune.iter().chain(&small_tune));
+        let small = small_tune.iter().filter(|_| !is_lexical);
+        let fitted = Fitted::to(tune.iter().chain(small));
         eprintln!("{} {fitted}", retrieval.name());
     }
     if options.wrong {

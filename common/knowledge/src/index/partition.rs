@@ -12,13 +12,6 @@ use crate::{ChunkId, Vector};
 /// count, and how much a long text is held against it.
 const SATURATION: f32 = 1.2;
 const LENGTH_NORM: f32 = 0.75;
-/// What is believed of words before any chunk was seen, where it is judged how telling they are:
-/// as if there were so many chunks more, of which this share has the word. Among a few chunks a
-/// count says next to nothing, and a word that they all have, a product's name, would be worth as
-/// little as one that every text has. For a ranking it makes no difference that helps.
-const PRIOR_CHUNKS: f32 = 2.0;
-const PRIOR_SHARE: f32 = 0.05;
-
 /// Chunks in slots; a slot that was left stays empty until another chunk takes it.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
@@ -39,9 +32,8 @@ pub(super) struct Partition {
 /// What a question's words are worth among the chunks of some partitions.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// In an order of their own: sums of floats depend on it.
-    weights: Vec<(String, f32)>,
-    telling: BTreeMap<String, f32>,
+    /// In order: sums of floats depend on it.
+    weights: BTreeMap<String, f32>,
     mean_length: f32,
 }
 
@@ -50,29 +42,20 @@ impl Corpus {
     pub(super) fn of(partitions: &[&Partition], words: BTreeSet<String>) -> Self {
         let chunks = partitions.iter().map(|p| p.len()).sum::<usize>() as f32;
         let length = partitions.iter().map(|p| p.total_length).sum::<u64>() as f32;
-        let mut corpus = Self {
-            weights: Vec::new(),
-            telling: BTreeMap::new(),
-            mean_length: (length / chunks.max(1.0)).max(1.0),
-        };
-        for word in words {
+        let weigh = |word: String| {
             let having = partitions.iter().map(|p| p.having(&word)).sum::<usize>() as f32;
-            let believed = weight(chunks + PRIOR_CHUNKS, having + PRIOR_CHUNKS * PRIOR_SHARE);
-            corpus.telling.insert(word.clone(), believed);
-            corpus.weights.push((word, weight(chunks, having)));
+            let weight = (1.0 + (chunks - having + 0.5) / (having + 0.5)).ln();
+            (word, weight)
+        };
+        Self {
+            weights: words.into_iter().map(weigh).collect(),
+            mean_length: (length / chunks.max(1.0)).max(1.0),
         }
-        corpus
     }
 
-    /// How telling the words are.
-    pub(super) fn into_telling(self) -> BTreeMap<String, f32> {
-        self.telling
+    pub(super) fn into_weights(self) -> BTreeMap<String, f32> {
+        self.weights
     }
-}
-
-/// As BM25 has it.
-fn weight(chunks: f32, having: f32) -> f32 {
-    (1.0 + (chunks - having + 0.5) / (having + 0.5)).ln()
 }
 
 impl Partition {
