@@ -88,7 +88,7 @@ async fn store(broker: &Broker, records: u64) -> anyhow::Result<()> {
 /// One in a hundred failed, each with words of its own.
 fn record(n: u64) -> Record {
     let now = Timestamp::now();
-    let status = if n % 100 == 0 {
+    let status = if n.is_multiple_of(100) {
         Status::Failed {
             started_at: now,
             failed_at: now,
@@ -119,7 +119,7 @@ fn record(n: u64) -> Record {
         progress: None,
         checkpoint: None,
         origin: None,
-        brand: (n % 3 == 0).then(|| "acme".to_owned()),
+        brand: n.is_multiple_of(3).then(|| "acme".to_owned()),
     }
 }
 
