@@ -38,7 +38,7 @@ fn head(n: u64, revision: u64, state: TaskState) -> RecordHead {
             duration_seconds: None,
             attempt: 1,
             retries: 0,
-            brand: (n % 3 == 0).then(|| "acme".to_owned()),
+            brand: n.is_multiple_of(3).then(|| "acme".to_owned()),
             error_class: is_failed.then(|| format!("http_{}", 500 + n % 4).into()),
             error: is_failed.then(|| format!("GET /page/{n}: Service Unavailable")),
         },
