@@ -205,6 +205,7 @@ class Dashboard(unittest.TestCase):
         task = self.fleet.post("/batch", body)["task_id"]
         self.go(f"/tasks/{task}")
         expect(self.page.get_by_text("Waiting: paused")).to_be_visible()
+        expect(self.page.locator("pre.code")).to_contain_text("probe")
         self.page.get_by_role("button", name="Cancel…").click()
         self.page.get_by_role("button", name="Cancel the task").click()
         expect(self.page.locator(".state[data-state=cancelled]")).to_be_visible(timeout=10_000)

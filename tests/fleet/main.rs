@@ -43,6 +43,7 @@ mod secured;
 mod snapshots;
 mod statistics;
 mod streams;
+mod submitted;
 mod sweep;
 mod throughput;
 mod time_limits;

@@ -149,7 +149,7 @@ impl Broker {
         Ok(())
     }
 
-    async fn ended_task(&self, id: &TaskId) -> Result<Option<Ended>, BrokerError> {
+    pub(super) async fn ended_task(&self, id: &TaskId) -> Result<Option<Ended>, BrokerError> {
         let doing = || format!("looking for what was kept of task {id}");
         for category in Category::ALL {
             let stored = self.last(ENDED_STREAM, ended(category, id)).await;
@@ -168,7 +168,16 @@ impl Broker {
     }
 }
 
-enum Ended {
+pub(super) enum Ended {
     Kept(StoredLetter),
     RunAgainAs(TaskId),
+}
+
+impl Ended {
+    pub(super) fn kept(self) -> Option<StoredLetter> {
+        match self {
+            Self::Kept(letter) => Some(letter),
+            Self::RunAgainAs(_) => None,
+        }
+    }
 }

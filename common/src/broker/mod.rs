@@ -40,6 +40,7 @@ mod snapshot;
 mod streams;
 mod subjects;
 mod submit;
+mod submitted;
 mod sweep;
 mod task_scan;
 mod tokens;

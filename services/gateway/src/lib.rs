@@ -15,6 +15,7 @@ mod find;
 mod fleet;
 mod openapi;
 mod paging;
+mod payload;
 mod problem;
 mod refusal;
 mod retry;

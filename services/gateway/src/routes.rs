@@ -15,8 +15,8 @@ use crate::openapi::{self, Description};
 use crate::problem::{Kind, Problem};
 use crate::submit::{batch, single};
 use crate::{
-    Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet, retry,
-    schedules, stream, tasks,
+    Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet,
+    payload, retry, schedules, stream, tasks,
 };
 
 /// Where the API has always been.
@@ -63,6 +63,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(stream::task::events))
         .routes(routes!(cancel::cancel))
         .routes(routes!(retry::retry))
+        .routes(routes!(payload::show))
         .routes(routes!(fleet::health))
         .routes(routes!(fleet::stats))
         .routes(routes!(fleet::series::series))

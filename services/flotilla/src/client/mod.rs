@@ -34,7 +34,7 @@ pub(crate) struct Target {
     )]
     pub(crate) server: String,
     /// Talk to this broker instead, past any gateway: all commands work, with the rights of the
-    /// NATS user, and the limits of [gateway] in --config
+    /// NATS user, and the limits of section gateway in --config
     #[arg(
         long,
         value_name = "URL",

@@ -134,13 +134,11 @@ function steps(found) {
   return h("ol", { class: "events" }, rows.map(({ at, text }) => h("li", {}, h("time", { datetime: at, title: at }, clock(at)), h("div", {}, text))));
 }
 
-/** Kept while the task waits, and with a dead letter; a finished task's payload is gone. */
+/** Kept until the task is completed, and with its dead letter. */
 function payload(found) {
   const place = h("div");
-  if (found.payload !== undefined) return json(found.payload);
-  if (found.status !== "failed") return h("p", { class: "muted" }, "The payload is kept only until a task is done; that of a failed one stays with its dead letter.");
-  api.get(`/dead-letters/${encodeURIComponent(found.task_id)}`)
-    .then((letter) => show(place, json(letter.payload ?? letter.payload_base64)))
-    .catch((error) => show(place, h("p", { class: "muted" }, error.status === 404 ? "Its dead letter is gone: run again, thrown away, or too old." : error.message)));
+  api.get(`/tasks/${encodeURIComponent(found.task_id)}/payload`)
+    .then((kept) => show(place, json(kept.payload ?? kept.payload_base64)))
+    .catch((error) => show(place, h("p", { class: "muted" }, error.status === 410 ? "It is kept no more: a payload stays until its task is completed, and with a dead letter." : error.message)));
   return place;
 }

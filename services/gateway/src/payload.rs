@@ -1,0 +1,65 @@
+//! `GET /tasks/{task_id}/payload`: what a task was submitted with, for as long as that is kept.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flotilla_common::model::TaskId;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::Gateway;
+use crate::problem::{Kind, Problem};
+use crate::tasks::{parse_id, unknown};
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Payload {
+    task_id: TaskId,
+    /// As JSON, where it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Value>,
+    /// Where it is not: its bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
+}
+
+/// What a task was submitted with
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/payload", operation_id = "show_payload", tag = "tasks",
+    params(("task_id" = TaskId, Path, description = "The task.")),
+    responses((status = 200, description = "Done.", body = Payload)),
+)]
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Payload>, Problem> {
+    let task_id = parse_id(id)?;
+    let body = gateway
+        .broker
+        .submitted(&task_id, gateway.object_bytes_max)
+        .await?;
+    let Some(body) = body else {
+        return Err(match gateway.find(&task_id).await? {
+            Some(_) => gone(&task_id),
+            None => unknown(&task_id),
+        });
+    };
+    let payload = serde_json::from_slice(&body).ok();
+    let undecoded = payload.is_none().then(|| BASE64_STANDARD.encode(&body));
+    Ok(Json(Payload {
+        task_id,
+        payload,
+        payload_base64: undecoded,
+    }))
+}
+
+fn gone(id: &TaskId) -> Problem {
+    let detail = format!("what task {id} was submitted with is kept no more");
+    Problem::new(Kind::Gone, detail).remedy(
+        "a payload is kept until its task is completed, and with a dead letter until that is thrown away or too old",
+    )
+}
