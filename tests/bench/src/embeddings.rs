@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::report::{Report, quantile};
 
 /// 132 tokens.
-const CHUNK: &str = "Before you clean the filter, switch the pump off at the mains and close both \
+pub(crate) const CHUNK: &str = "Before you clean the filter, switch the pump off at the mains and close both \
     valves. Unscrew the lid anticlockwise, lift the basket out and rinse it under running water; \
     never use solvents. Check the seal for cracks, grease it thinly, and close the lid \
     hand-tight. Before you clean the filter, switch the pump off at the mains and close both \

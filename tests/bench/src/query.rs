@@ -1,11 +1,15 @@
 //! The extractive path over 100,000 chunks: the question's embedding, the search by words and by
 //! meaning, and the choice of sentences; idle, and while documents are embedded on every core.
+//! First within one process, then through a whole fleet (`served`).
 //!
 //! Measures: the idle figure of the same run, and for the scan of vectors the plain loop over
 //! floats that it replaces.
 
+mod http;
+mod served;
 mod texts;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,9 +39,19 @@ struct Times {
 pub(crate) async fn measure(is_quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let directory = std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
     let directory = directory.context("set FLOTILLA_MODEL_DIR to the model's directory")?;
-    let local = Local::load(directory.as_ref())?;
-    let dataset = Dataset::ours()?;
     let (documents, rounds) = if is_quick { (250, 1) } else { (5_000, 3) };
+    in_process(directory.as_ref(), documents, rounds, report).await?;
+    served::measure(directory.as_ref(), documents, rounds, report).await
+}
+
+async fn in_process(
+    directory: &Path,
+    documents: usize,
+    rounds: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let local = Local::load(directory)?;
+    let dataset = Dataset::ours()?;
     let mut texts = Texts::of(&dataset);
     let before = memory();
     let began = Instant::now();
