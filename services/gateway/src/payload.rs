@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::Gateway;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Document, Kind, Problem};
 use crate::tasks::{parse_id, unknown};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,7 +31,11 @@ pub(crate) struct Payload {
 #[utoipa::path(
     get, path = "/tasks/{task_id}/payload", operation_id = "show_payload", tag = "tasks",
     params(("task_id" = TaskId, Path, description = "The task.")),
-    responses((status = 200, description = "Done.", body = Payload)),
+    responses(
+        (status = 200, description = "Done.", body = Payload),
+        (status = 410, description = "It is kept no more.",
+            body = Document, content_type = "application/problem+json"),
+    ),
 )]
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,

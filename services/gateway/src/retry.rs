@@ -15,7 +15,7 @@ use crate::Gateway;
 use crate::body::MaybeFields;
 use crate::dead_letters::take_how;
 use crate::openapi::finding;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Document, Kind, Problem};
 use crate::routes::BASE;
 use crate::task_view::TaskView;
 use crate::tasks::{Found, parse_id, unknown};
@@ -36,7 +36,11 @@ pub(crate) struct Retried {
     post, path = "/tasks/{task_id}/retry", operation_id = "retry_task", tag = "tasks",
     params(("task_id" = TaskId, Path, description = "The task.")),
     request_body = Option<finding::Retry>,
-    responses((status = 200, description = "Done.", body = Retried)),
+    responses(
+        (status = 200, description = "Done.", body = Retried),
+        (status = 410, description = "It is kept no more.",
+            body = Document, content_type = "application/problem+json"),
+    ),
 )]
 pub(crate) async fn retry(
     State(gateway): State<Arc<Gateway>>,
