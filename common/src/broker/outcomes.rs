@@ -1,42 +1,25 @@
 //! Waiting for a task's outcome. The server pushes it to whoever subscribed to that one task,
 //! so that any number of gateways costs no more messages than there are waiters.
 
-use std::time::Duration;
-
 use async_nats::Subscriber;
 use futures::StreamExt;
-use tokio::sync::watch;
 
+use super::record_feed::RecordFeed;
+use super::records::StoredRecord;
 use super::subjects::outcome;
 use super::{Broker, BrokerError};
 use crate::model::{Record, TaskId};
 
-/// A push can be lost with a connection, ours or one between servers: look again after so long.
-const LOOK_AGAIN_FIRST: Duration = Duration::from_secs(1);
-const LOOK_AGAIN_MAX: Duration = Duration::from_secs(15);
-
 /// A subscription to one task's outcome, made before the task is submitted or looked up.
 #[derive(Debug)]
 pub struct Outcomes {
-    broker: Broker,
-    id: TaskId,
-    pushed: Subscriber,
-    connections: watch::Receiver<u64>,
+    records: RecordFeed,
 }
 
 impl Broker {
     pub async fn watch_outcome(&self, id: &TaskId) -> Result<Outcomes, BrokerError> {
-        let pushed = self.client.subscribe(outcome("*", id.as_str())).await;
-        let pushed =
-            pushed.map_err(|error| BrokerError::other(format!("watching task {id}"), error))?;
-        let mut connections = self.connections();
-        connections.mark_unchanged();
-        Ok(Outcomes {
-            broker: self.clone(),
-            id: id.clone(),
-            pushed,
-            connections,
-        })
+        let records = self.watch_record(id).await?;
+        Ok(Outcomes { records })
     }
 }
 
@@ -75,34 +58,12 @@ impl Outcomes {
     /// The task's outcome, once it is recorded. One that was recorded before this subscription
     /// was made is not pushed: look for it first.
     pub async fn wait(&mut self) -> Result<Record, BrokerError> {
-        let mut look_again = LOOK_AGAIN_FIRST;
         loop {
-            tokio::select! {
-                Some(message) = self.pushed.next() => match final_record(&message.payload) {
-                    Some(record) => return Ok(record),
-                    None => continue,
-                },
-                _ = self.connections.changed() => {}
-                () = tokio::time::sleep(look_again) => look_again = LOOK_AGAIN_MAX,
-            }
-            match self.look().await {
-                Ok(Some(record)) => return Ok(record),
-                Ok(None) => {}
-                Err(error @ BrokerError::Unreadable { .. }) => return Err(error),
-                // A broker that is away comes back, and so does the answer.
-                Err(error) => {
-                    tracing::debug!(task_id = %self.id, %error, "could not look for an outcome");
-                    look_again = LOOK_AGAIN_FIRST;
-                }
+            let StoredRecord { record, .. } = self.records.next().await?;
+            if record.status.is_final() {
+                return Ok(record);
             }
         }
-    }
-
-    async fn look(&self) -> Result<Option<Record>, BrokerError> {
-        let stored = self.broker.record(&self.id).await?;
-        Ok(stored
-            .map(|stored| stored.record)
-            .filter(|record| record.status.is_final()))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::records::StoredRecord;
 use super::subjects::outcome;
 use super::{Broker, BrokerError};
-use crate::model::{Record, TaskId};
+use crate::model::TaskId;
 
 /// A push can be lost with a connection, ours or one between servers: look again after so long.
 const LOOK_AGAIN_FIRST: Duration = Duration::from_secs(1);
@@ -82,8 +82,8 @@ impl RecordFeed {
     }
 }
 
-/// A pushed record that is no outcome. An outcome is read from where it is stored: what it
-/// brings may be too large for a push.
+/// `None` for a push that does not say which revision it is of, or cannot be read: then what is
+/// stored has to be looked at.
 fn pushed(message: &Message) -> Option<StoredRecord> {
     let headers = message.headers.as_ref()?;
     let revision = headers
@@ -91,6 +91,6 @@ fn pushed(message: &Message) -> Option<StoredRecord> {
         .as_str()
         .parse()
         .ok()?;
-    let record: Record = serde_json::from_slice(&message.payload).ok()?;
-    (!record.status.is_final()).then_some(StoredRecord { record, revision })
+    let record = serde_json::from_slice(&message.payload).ok()?;
+    Some(StoredRecord { record, revision })
 }
