@@ -2,20 +2,18 @@
 //! begins anew, and in the end `result`, or `error`. What counts is the result; the tokens are
 //! the model's words before anybody has checked them.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse::Event;
 use flotilla_common::broker::{Outcomes, Token, TokenFeed};
 use flotilla_common::model::Record;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, stream};
 use serde::Serialize;
 use tokio::time::Sleep;
 
-use super::{Seat, draining, event, failed};
+use super::{Queue, Seat, Source, draining, event, failed};
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
 use crate::submit::Accepted;
@@ -30,9 +28,7 @@ pub(crate) struct Following {
     outcome: BoxFuture<'static, Record>,
     time_is_up: Pin<Box<Sleep>>,
     said: Said,
-    /// Made already, and not sent yet.
-    ready: VecDeque<Event>,
-    has_ended: bool,
+    queue: Queue,
     _seat: Seat,
 }
 
@@ -60,6 +56,8 @@ impl Following {
         mut outcomes: Outcomes,
         wait: Duration,
     ) -> Self {
+        let mut queue = Queue::default();
+        queue.push(event("task", task));
         Self {
             gateway,
             check_url: task.check_url.clone(),
@@ -67,8 +65,7 @@ impl Following {
             outcome: async move { settled(&mut outcomes).await }.boxed(),
             time_is_up: Box::pin(tokio::time::sleep(wait)),
             said: Said::default(),
-            ready: VecDeque::from([event("task", task)]),
-            has_ended: false,
+            queue,
             _seat: seat,
         }
     }
@@ -79,33 +76,7 @@ impl Following {
             Ok(view) => event("result", &view),
             Err(problem) => failed(&problem),
         };
-        self.end(last);
-    }
-
-    pub(crate) fn events(self) -> impl Stream<Item = Event> + Send + 'static {
-        stream::unfold(self, |mut following| async move {
-            let event = following.next().await?;
-            Some((event, following))
-        })
-    }
-
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.has_ended {
-                return None;
-            }
-            tokio::select! {
-                // What was said before the outcome comes before it.
-                biased;
-                token = next_token(&mut self.tokens) => self.hear(token),
-                record = &mut self.outcome => self.finish(Found::Recorded(record)).await,
-                () = &mut self.time_is_up => self.end(failed(&unfinished(&self.check_url))),
-                () = self.gateway.stop.cancelled() => self.end(failed(&draining(&self.check_url))),
-            }
-        }
+        self.queue.end(last);
     }
 
     fn hear(&mut self, token: Option<Token>) {
@@ -114,14 +85,29 @@ impl Following {
             return;
         };
         let (restart, piece) = self.said.hear(token);
-        let restart = restart.map(|restart| event("restart", &restart));
-        let piece = piece.map(|piece| event("token", &piece));
-        self.ready.extend(restart.into_iter().chain(piece));
+        if let Some(restart) = restart {
+            self.queue.push(event("restart", &restart));
+        }
+        if let Some(piece) = piece {
+            self.queue.push(event("token", &piece));
+        }
+    }
+}
+
+impl Source for Following {
+    fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
     }
 
-    fn end(&mut self, last: Event) {
-        self.ready.push_back(last);
-        self.has_ended = true;
+    async fn step(&mut self) {
+        tokio::select! {
+            // What was said before the outcome comes before it.
+            biased;
+            token = next_token(&mut self.tokens) => self.hear(token),
+            record = &mut self.outcome => self.finish(Found::Recorded(record)).await,
+            () = &mut self.time_is_up => self.queue.end(failed(&unfinished(&self.check_url))),
+            () = self.gateway.stop.cancelled() => self.queue.end(failed(&draining(&self.check_url))),
+        }
     }
 }
 

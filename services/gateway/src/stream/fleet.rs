@@ -3,7 +3,6 @@
 //! a place in the event log: whoever comes back with `Last-Event-ID` misses no count, or is told
 //! of a `gap`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +12,11 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use flotilla_common::broker::{BrokerError, EventFeed, EventLog, OutcomeSample, StoredEvent};
 use flotilla_common::model::{self, BreakerTransition, EventBody, Record};
-use futures::{Stream, stream};
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::counted::Second;
-use super::{Seat, draining, event, failed, last_event_id, respond};
+use super::{Queue, Seat, Source, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
 use crate::openapi::event::Event as ServerSentEvent;
 use crate::openapi::parameters::Returns;
@@ -50,6 +48,10 @@ pub(crate) async fn events(
     let seat = gateway.seat()?;
     let sample = gateway.broker.sample_outcomes(OUTCOMES_MAX).await?;
     let (after, gap) = resume(seen, gateway.broker.event_log().await?);
+    let mut queue = Queue::default();
+    if let Some(gap) = gap {
+        queue.push(event("gap", &gap));
+    }
     let mut ticks = interval(TELL_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watched = Watched {
@@ -60,11 +62,10 @@ pub(crate) async fn events(
         at_rest: 0,
         second: Second::default(),
         applied: after,
-        ready: gap.map(|gap| event("gap", &gap)).into_iter().collect(),
-        has_ended: false,
+        queue,
         _seat: seat,
     };
-    Ok(respond(watched.events()))
+    Ok(respond(watched))
 }
 
 /// What was counted meanwhile is not told: `GET /stats` has it.
@@ -101,8 +102,7 @@ struct Watched {
     second: Second,
     /// The last event of the log that is in `second`.
     applied: u64,
-    ready: VecDeque<Event>,
-    has_ended: bool,
+    queue: Queue,
     _seat: Seat,
 }
 
@@ -118,41 +118,6 @@ struct Transition {
 }
 
 impl Watched {
-    fn events(self) -> impl Stream<Item = Event> + Send + 'static {
-        stream::unfold(self, |mut watched| async move {
-            let event = watched.next().await?;
-            Some((event, watched))
-        })
-    }
-
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.has_ended {
-                return None;
-            }
-            tokio::select! {
-                stored = self.feed.next() => self.hear(stored),
-                outcome = next_outcome(&mut self.sample) => match outcome {
-                    Some(record) => self.second.show(record),
-                    None => self.sample = None,
-                },
-                _ = self.ticks.tick() => {
-                    self.tell();
-                    if let Err(error) = self.sample_on().await {
-                        tracing::debug!(%error, "outcomes are not shown for now");
-                    }
-                }
-                () = self.gateway.stop.cancelled() => {
-                    self.has_ended = true;
-                    self.ready.push_back(failed(&draining(&format!("{BASE}/events"))));
-                }
-            }
-        }
-    }
-
     fn hear(&mut self, stored: StoredEvent) {
         let StoredEvent {
             sequence,
@@ -168,7 +133,7 @@ impl Watched {
             Some(model::Event {
                 from,
                 body: EventBody::Breaker(transition),
-            }) => self.ready.push_back(event(
+            }) => self.queue.push(event(
                 "breaker",
                 &Transition {
                     transition,
@@ -186,13 +151,14 @@ impl Watched {
         let outcomes = self.second.take_outcomes();
         let delta = self.second.take_delta();
         self.at_rest = if delta.is_some() { 0 } else { self.at_rest + 1 };
-        self.ready
-            .extend(outcomes.map(|told| event("outcomes", &told)));
+        if let Some(outcomes) = outcomes {
+            self.queue.push(event("outcomes", &outcomes));
+        }
         match delta {
-            Some(delta) => self.ready.push_back(event("stats", &delta).id(place)),
+            Some(delta) => self.queue.push(event("stats", &delta).id(place)),
             // An id without data is no event, and moves the client's place on.
             None if self.at_rest.is_multiple_of(PLACE_EVERY) => {
-                self.ready.push_back(Event::default().id(place));
+                self.queue.push(Event::default().id(place));
             }
             None => {}
         }
@@ -203,6 +169,31 @@ impl Watched {
             self.sample = Some(self.gateway.broker.sample_outcomes(OUTCOMES_MAX).await?);
         }
         Ok(())
+    }
+}
+
+impl Source for Watched {
+    fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    async fn step(&mut self) {
+        tokio::select! {
+            stored = self.feed.next() => self.hear(stored),
+            outcome = next_outcome(&mut self.sample) => match outcome {
+                Some(record) => self.second.show(record),
+                None => self.sample = None,
+            },
+            _ = self.ticks.tick() => {
+                self.tell();
+                if let Err(error) = self.sample_on().await {
+                    tracing::debug!(%error, "outcomes are not shown for now");
+                }
+            }
+            () = self.gateway.stop.cancelled() => {
+                self.queue.end(failed(&draining(&format!("{BASE}/events"))));
+            }
+        }
     }
 }
 

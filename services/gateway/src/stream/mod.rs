@@ -8,6 +8,7 @@ pub(crate) mod fleet;
 pub(crate) mod task;
 mod wanted;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::Stream;
+use futures::stream;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -74,9 +75,46 @@ pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem>
     })
 }
 
-pub(crate) fn respond(events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    use futures::StreamExt as _;
-    let events = events.map(Ok::<_, Infallible>);
+/// What makes the events of one stream.
+pub(crate) trait Source: Send + 'static {
+    fn queue(&mut self) -> &mut Queue;
+
+    /// Waits for the next thing to happen, and queues what there is to tell of it.
+    fn step(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Events that are made and not sent yet.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    ready: VecDeque<Event>,
+    has_ended: bool,
+}
+
+impl Queue {
+    fn push(&mut self, event: Event) {
+        self.ready.push_back(event);
+    }
+
+    /// Nothing comes after it.
+    fn end(&mut self, last: Event) {
+        self.push(last);
+        self.has_ended = true;
+    }
+}
+
+pub(crate) fn respond(source: impl Source) -> Response {
+    let events = stream::unfold(source, |mut source| async move {
+        loop {
+            let queue = source.queue();
+            if let Some(event) = queue.ready.pop_front() {
+                return Some((Ok::<_, Infallible>(event), source));
+            }
+            if queue.has_ended {
+                return None;
+            }
+            source.step().await;
+        }
+    });
     let mut response = Sse::new(events)
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response();

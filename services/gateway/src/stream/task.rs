@@ -7,14 +7,12 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use flotilla_common::broker::{BrokerError, RecordFeed, StoredRecord};
 use flotilla_common::model::{Progress, Record, Status, TaskId};
-use futures::{Stream, stream};
 use serde::Serialize;
 
-use super::{Seat, draining, event, failed, last_event_id, respond};
+use super::{Queue, Seat, Source, draining, event, failed, last_event_id, respond};
 use crate::Gateway;
 use crate::openapi::event::Event as ServerSentEvent;
 use crate::openapi::parameters::Returns;
@@ -55,16 +53,18 @@ pub(crate) async fn events(
     if let Found::Recorded(record) = &found {
         told.news(record);
     }
-    let watched = Watched {
+    let mut watched = Watched {
         check_url: format!("{BASE}/tasks/{id}"),
         gateway,
         feed,
-        first: is_news.then_some((revision, found)),
         told,
-        has_ended: false,
+        queue: Queue::default(),
         _seat: seat,
     };
-    Ok(respond(watched.events()))
+    if is_news {
+        watched.tell_state(revision, found).await;
+    }
+    Ok(respond(watched))
 }
 
 impl Gateway {
@@ -84,10 +84,8 @@ struct Watched {
     gateway: Arc<Gateway>,
     check_url: String,
     feed: RecordFeed,
-    /// How the task was found, where the client does not know it.
-    first: Option<(u64, Found)>,
     told: Told,
-    has_ended: bool,
+    queue: Queue,
     _seat: Seat,
 }
 
@@ -100,58 +98,51 @@ struct Step<'a> {
 }
 
 impl Watched {
-    fn events(self) -> impl Stream<Item = Event> + Send + 'static {
-        stream::unfold(self, |mut watched| async move {
-            let event = watched.next().await?;
-            Some((event, watched))
-        })
+    fn tell_progress(&mut self, revision: u64, record: &Record) {
+        let attempt = record.attempt;
+        let step = record.progress.as_ref();
+        let step = step.map(|progress| Step { attempt, progress });
+        let told = event("progress", &step).id(revision.to_string());
+        self.queue.push(told);
     }
 
-    async fn next(&mut self) -> Option<Event> {
-        if self.has_ended {
-            return None;
-        }
-        if let Some((revision, found)) = self.first.take() {
-            return Some(self.state(revision, found).await);
-        }
-        loop {
-            let stored = tokio::select! {
-                stored = self.feed.next() => stored,
-                () = self.gateway.stop.cancelled() => {
-                    self.has_ended = true;
-                    return Some(failed(&draining(&self.check_url)));
-                }
-            };
-            let StoredRecord { record, revision } = match stored {
-                Ok(stored) => stored,
-                Err(error) => {
-                    self.has_ended = true;
-                    return Some(failed(&error.into()));
-                }
-            };
-            match self.told.news(&record) {
-                News::None => {}
-                News::State => return Some(self.state(revision, Found::Recorded(record)).await),
-                News::Progress => {
-                    let attempt = record.attempt;
-                    let step = record.progress.as_ref();
-                    let step = step.map(|progress| Step { attempt, progress });
-                    return Some(event("progress", &step).id(revision.to_string()));
-                }
-            }
-        }
-    }
-
-    async fn state(&mut self, revision: u64, found: Found) -> Event {
-        self.has_ended = found.is_final();
-        let name = if self.has_ended { "result" } else { "state" };
+    async fn tell_state(&mut self, revision: u64, found: Found) {
+        let is_final = found.is_final();
+        let name = if is_final { "result" } else { "state" };
         let waiting = self.gateway.why_it_waits(&found).await;
         match self.gateway.view(found).await {
-            Ok(view) => event(name, &view.with_waiting(waiting)).id(revision.to_string()),
-            Err(problem) => {
-                self.has_ended = true;
-                failed(&problem)
+            Ok(view) => {
+                let told = event(name, &view.with_waiting(waiting)).id(revision.to_string());
+                match is_final {
+                    true => self.queue.end(told),
+                    false => self.queue.push(told),
+                }
             }
+            Err(problem) => self.queue.end(failed(&problem)),
+        }
+    }
+}
+
+impl Source for Watched {
+    fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    async fn step(&mut self) {
+        let stored = tokio::select! {
+            stored = self.feed.next() => stored,
+            () = self.gateway.stop.cancelled() => {
+                return self.queue.end(failed(&draining(&self.check_url)));
+            }
+        };
+        let StoredRecord { record, revision } = match stored {
+            Ok(stored) => stored,
+            Err(error) => return self.queue.end(failed(&error.into())),
+        };
+        match self.told.news(&record) {
+            News::None => {}
+            News::State => self.tell_state(revision, Found::Recorded(record)).await,
+            News::Progress => self.tell_progress(revision, &record),
         }
     }
 }

@@ -119,7 +119,7 @@ impl Gateway {
         if let Some(outcome) = placed.found.filter(Found::is_final) {
             following.finish(outcome).await;
         }
-        Ok(respond(following.events()))
+        Ok(respond(following))
     }
 
     async fn submit(
