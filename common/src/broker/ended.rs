@@ -172,12 +172,3 @@ pub(super) enum Ended {
     Kept(StoredLetter),
     RunAgainAs(TaskId),
 }
-
-impl Ended {
-    pub(super) fn kept(self) -> Option<StoredLetter> {
-        match self {
-            Self::Kept(letter) => Some(letter),
-            Self::RunAgainAs(_) => None,
-        }
-    }
-}

@@ -18,20 +18,40 @@ impl Broker {
         id: &TaskId,
         bytes_max: usize,
     ) -> Result<Option<Bytes>, ObjectError> {
-        if let Some(message) = self.queued_message(id).await? {
+        let body = if let Some(message) = self.queued_message(id).await? {
             let object = header(Some(&message.headers), OBJECT_HEADER);
-            let object = object.map(str::to_owned);
-            return self.body_at(message.payload, object, bytes_max).await;
-        }
-        let kept = match self.letter(id).await? {
-            Some(letter) => Some(letter),
-            None => self.kept_task(id).await?,
-        };
-        let Some(kept) = kept else {
+            self.body_at(&message.payload, object, bytes_max).await
+        } else if let Some(kept) = self.kept(id).await? {
+            self.letter_body(&kept, bytes_max).await
+        } else {
             return Ok(None);
         };
-        let object = kept.object().map(str::to_owned);
-        self.body_at(kept.payload, object, bytes_max).await
+        match body {
+            Err(ObjectError::Missing { .. }) => Ok(None),
+            body => body.map(Some),
+        }
+    }
+
+    /// What the task of a letter was submitted with, wherever that is.
+    pub async fn letter_body(
+        &self,
+        letter: &StoredLetter,
+        bytes_max: usize,
+    ) -> Result<Bytes, ObjectError> {
+        self.body_at(&letter.payload, letter.object(), bytes_max)
+            .await
+    }
+
+    async fn body_at(
+        &self,
+        payload: &Bytes,
+        object: Option<&str>,
+        bytes_max: usize,
+    ) -> Result<Bytes, ObjectError> {
+        match object {
+            Some(name) => self.object(name, bytes_max).await,
+            None => Ok(payload.clone()),
+        }
     }
 
     async fn queued_message(&self, id: &TaskId) -> Result<Option<StreamMessage>, BrokerError> {
@@ -50,22 +70,14 @@ impl Broker {
         }
     }
 
-    async fn body_at(
-        &self,
-        payload: Bytes,
-        object: Option<String>,
-        bytes_max: usize,
-    ) -> Result<Option<Bytes>, ObjectError> {
-        match object {
-            None => Ok(Some(payload)),
-            Some(name) => match self.object(&name, bytes_max).await {
-                Err(ObjectError::Missing { .. }) => Ok(None),
-                body => body.map(Some),
-            },
+    /// What may run again: a dead letter, or what ended without having run.
+    async fn kept(&self, id: &TaskId) -> Result<Option<StoredLetter>, BrokerError> {
+        if let Some(letter) = self.letter(id).await? {
+            return Ok(Some(letter));
         }
-    }
-
-    async fn kept_task(&self, id: &TaskId) -> Result<Option<StoredLetter>, BrokerError> {
-        Ok(self.ended_task(id).await?.and_then(Ended::kept))
+        Ok(match self.ended_task(id).await? {
+            Some(Ended::Kept(kept)) => Some(kept),
+            Some(Ended::RunAgainAs(_)) | None => None,
+        })
     }
 }

@@ -7,8 +7,6 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use flotilla_common::broker::{LetterFilter, ObjectError, Requeue, StoredLetter};
 use flotilla_common::model::{Category, DeadLetter, Options, Priority, TaskId};
@@ -21,6 +19,7 @@ use crate::Gateway;
 use crate::body::{Fields, MaybeFields};
 use crate::openapi::orders;
 use crate::paging;
+use crate::payload::Readable;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
 use crate::tasks::parse_id;
@@ -68,11 +67,8 @@ pub(crate) struct Shown {
     #[serde(flatten)]
     letter: DeadLetter,
     headers: Vec<(String, String)>,
-    /// As JSON, where it is that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_base64: Option<String>,
+    #[serde(flatten)]
+    body: Readable,
     /// The object that holds the payload, where a message was too small; without a payload
     /// beside this, it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,20 +133,16 @@ pub(crate) async fn show(
     id: IdPath,
 ) -> Result<Json<Shown>, Problem> {
     let stored = gateway.letter(&parse_id(id)?).await?;
-    let body = match gateway.body_of(&stored).await {
-        Ok(body) => Some(body),
+    let max = gateway.object_bytes_max;
+    let body = match gateway.broker.letter_body(&stored, max).await {
+        Ok(body) => Readable::of(&body),
         // A letter that waits for its body is shown all the same.
         Err(ObjectError::Broker(error)) => return Err(error.into()),
-        Err(_) => None,
+        Err(_) => Readable::default(),
     };
-    let payload = body
-        .as_ref()
-        .and_then(|body| serde_json::from_slice(body).ok());
-    let undecoded = body.filter(|_| payload.is_none());
     Ok(Json(Shown {
-        payload_base64: undecoded.map(|body| BASE64_STANDARD.encode(body)),
+        body,
         payload_object: stored.object().map(str::to_owned),
-        payload,
         letter: stored.letter,
         headers: stored.headers,
     }))
@@ -189,7 +181,10 @@ pub(crate) async fn requeue(
     let mut how = take_how(&mut fields, gateway.schedules_max)?;
     let patch = fields.take::<Map<String, Value>>("patch")?;
     let body = match &patch {
-        Some(_) => gateway.body_of(&stored).await?,
+        Some(_) => {
+            let max = gateway.object_bytes_max;
+            gateway.broker.letter_body(&stored, max).await?
+        }
         None => Bytes::new(),
     };
     how.payload = new_payload(fields.take("payload")?, patch, &body)?;
@@ -241,14 +236,6 @@ pub(crate) async fn requeue_many(
 }
 
 impl Gateway {
-    /// What the task died with, wherever it is.
-    async fn body_of(&self, stored: &StoredLetter) -> Result<Bytes, ObjectError> {
-        match stored.object() {
-            Some(name) => self.broker.object(name, self.object_bytes_max).await,
-            None => Ok(stored.payload.clone()),
-        }
-    }
-
     async fn letter(&self, id: &TaskId) -> Result<StoredLetter, Problem> {
         let found = self.broker.letter(id).await?;
         found.ok_or_else(|| {

@@ -19,12 +19,29 @@ use crate::tasks::{parse_id, unknown};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Payload {
     task_id: TaskId,
+    #[serde(flatten)]
+    body: Readable,
+}
+
+/// A body that may be anything.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Readable {
     /// As JSON, where it is that.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Value>,
     /// Where it is not: its bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
+}
+
+impl Readable {
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let payload = serde_json::from_slice(body).ok();
+        Self {
+            payload_base64: payload.is_none().then(|| BASE64_STANDARD.encode(body)),
+            payload,
+        }
+    }
 }
 
 /// What a task was submitted with
@@ -52,13 +69,8 @@ pub(crate) async fn show(
             None => unknown(&task_id),
         });
     };
-    let payload = serde_json::from_slice(&body).ok();
-    let undecoded = payload.is_none().then(|| BASE64_STANDARD.encode(&body));
-    Ok(Json(Payload {
-        task_id,
-        payload,
-        payload_base64: undecoded,
-    }))
+    let body = Readable::of(&body);
+    Ok(Json(Payload { task_id, body }))
 }
 
 fn gone(id: &TaskId) -> Problem {
