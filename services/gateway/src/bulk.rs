@@ -13,9 +13,7 @@ use flotilla_common::model::{
 };
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use serde::Serialize;
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 use crate::Gateway;
 use crate::body::Fields;
@@ -24,7 +22,12 @@ use crate::find::Listed;
 use crate::openapi::finding;
 use crate::paging;
 use crate::problem::Problem;
-use crate::task_filter::{self, FIELDS};
+
+mod report;
+mod which;
+
+use report::{Item, Outcome, Report};
+use which::Which;
 
 /// Tasks that one call works on.
 const LIMIT_MAX: usize = 10_000;
@@ -36,79 +39,9 @@ const AT_ONCE: usize = 16;
 /// Tasks that a dry run shows.
 const SAMPLE: usize = 20;
 
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BulkReport)]
-pub(crate) struct Report {
-    dry_run: bool,
-    /// Tasks that were cancelled or run again; in a dry run, those that match.
-    count: u64,
-    /// Whether more than `count` may match, in a dry run.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    at_least: bool,
-    /// Tasks of which that could not be said: the items tell why.
-    #[serde(skip_serializing_if = "is_zero")]
-    not_done: u64,
-    /// The first that match, in a dry run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    sample: Vec<Listed>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    items: Vec<Item>,
-    /// What to send as `cursor` to go on; all is done where it is missing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<TaskKey>,
-}
-
-/// What came of one task.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BulkItem)]
-struct Item {
-    task_id: TaskId,
-    outcome: Outcome,
-    /// Its second life.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_task_id: Option<TaskId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = BulkOutcome)]
-enum Outcome {
-    Cancelled,
-    AlreadyCancelled,
-    Retried,
-    AlreadyRetried,
-    /// It had ended otherwise before it could be cancelled.
-    Finished,
-    /// It has not ended, or ended well.
-    NotRetryable,
-    /// What it was submitted with is kept no more.
-    Gone,
-    Unknown,
-    /// The broker did not answer: say it again.
-    Unavailable,
-}
-
-impl Outcome {
-    /// Whether the task is now as it was asked to be.
-    const fn is_done(self) -> bool {
-        matches!(
-            self,
-            Self::Cancelled | Self::AlreadyCancelled | Self::Retried | Self::AlreadyRetried
-        )
-    }
-}
-
 enum Action {
     Cancel,
     Retry(Requeue),
-}
-
-/// Which tasks one call is about.
-enum Which {
-    Named(Vec<TaskId>),
-    Found(TaskFilter, Option<TaskKey>),
 }
 
 /// Cancels the tasks that are named, or that a filter finds
@@ -164,7 +97,7 @@ impl Gateway {
         let dry_run = fields.take("dry_run")?.unwrap_or(false);
         let limit = fields.take("limit")?.unwrap_or(LIMIT_DEFAULT);
         let limit = paging::bounded(limit, LIMIT_MAX)?;
-        let which = take_which(&mut fields, &action)?;
+        let which = Which::take(&mut fields, &action)?;
         match which {
             Which::Named(ids) if dry_run => Ok(Report {
                 count: self.would_act_on(&action, ids).await?,
@@ -299,109 +232,5 @@ fn retried(what: RunAgain) -> (Outcome, Option<TaskId>) {
         RunAgain::NoNeed(_) | RunAgain::Waits => (Outcome::NotRetryable, None),
         RunAgain::Gone(_) => (Outcome::Gone, None),
         RunAgain::Unknown => (Outcome::Unknown, None),
-    }
-}
-
-impl Report {
-    fn new(dry_run: bool) -> Self {
-        Self {
-            dry_run,
-            count: 0,
-            at_least: false,
-            not_done: 0,
-            sample: Vec::new(),
-            items: Vec::new(),
-            next: None,
-        }
-    }
-
-    fn add(&mut self, items: Vec<Item>) {
-        let done = items.iter().filter(|item| item.outcome.is_done()).count();
-        self.count += done as u64;
-        self.not_done += (items.len() - done) as u64;
-        self.items.extend(items);
-    }
-}
-
-/// Tasks by name, or by a filter that says something, or all of them, and that in so many words.
-fn take_which(fields: &mut Fields, action: &Action) -> Result<Which, Problem> {
-    let named = fields.take::<Vec<TaskId>>("task_ids")?;
-    let all = fields.take::<bool>("all")?.unwrap_or(false);
-    let mut filter = task_filter::take(fields)?;
-    let cursor = fields.take::<TaskKey>("cursor")?;
-    fields.nothing_else()?;
-    if let Some(ids) = named {
-        if all || !filter.is_empty() {
-            let why = "task_ids: a filter, or all, is given as well";
-            return Err(Problem::invalid("task_ids", why).remedy("send one of them"));
-        }
-        paging::bounded(ids.len(), LIMIT_MAX).map_err(|_| {
-            Problem::invalid("task_ids", format!("task_ids: name 1 to {LIMIT_MAX} tasks"))
-        })?;
-        return Ok(Which::Named(ids));
-    }
-    if filter.is_empty() && !all {
-        let why = format!("nothing says which tasks are meant: {FIELDS} can, or task_ids");
-        return Err(Problem::invalid("all", why)
-            .remedy("name at least one, or send \"all\": true to mean every task"));
-    }
-    let states = action.states();
-    if filter.state.is_any() {
-        filter.state = states.to_vec().into();
-    }
-    let other = filter
-        .state
-        .named()
-        .iter()
-        .find(|state| !states.contains(state));
-    if let Some(other) = other {
-        let known: Vec<_> = states.iter().map(|state| state.name()).collect();
-        let why = format!(
-            "state: there is nothing to do for tasks that are {}: use {}",
-            other.name(),
-            known.join(", ")
-        );
-        return Err(Problem::invalid("state", why));
-    }
-    Ok(Which::Found(filter, cursor))
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn which(action: &Action, body: &str) -> Result<Which, Problem> {
-        take_which(&mut Fields::parse(body.as_bytes()).unwrap(), action)
-    }
-
-    #[test]
-    fn all_tasks_are_meant_only_where_that_is_said() {
-        for body in ["{}", r#"{"all":false}"#, r#"{"state":[]}"#] {
-            let problem = which(&Action::Cancel, body).err().unwrap();
-            assert!(problem.detail().contains("which tasks are meant"), "{body}");
-        }
-        let all = which(&Action::Cancel, r#"{"all":true}"#).unwrap();
-        let Which::Found(filter, None) = all else {
-            panic!("no filter");
-        };
-        assert_eq!(filter.state.named(), Action::Cancel.states());
-    }
-
-    #[test]
-    fn what_has_ended_cannot_be_cancelled_and_what_has_not_cannot_be_retried() {
-        let retry = Action::Retry(Requeue::default());
-        assert!(which(&retry, r#"{"state":"failed","brand":"acme"}"#).is_ok());
-        assert!(which(&retry, r#"{"state":"failed,completed"}"#).is_err());
-        assert!(which(&Action::Cancel, r#"{"state":"failed"}"#).is_err());
-        assert!(which(&Action::Cancel, r#"{"task_ids":["a"],"all":true}"#).is_err());
-        assert!(which(&Action::Cancel, r#"{"task_ids":[]}"#).is_err());
-        assert!(matches!(
-            which(&Action::Cancel, r#"{"task_ids":["a"]}"#),
-            Ok(Which::Named(ids)) if ids.len() == 1
-        ));
     }
 }
