@@ -3,6 +3,8 @@
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+use crate::markup::without_comments;
+
 /// Browsers look for a declaration in so many bytes.
 const PRESCAN_BYTES: usize = 1_024;
 
@@ -32,17 +34,6 @@ fn declared(body: &[u8]) -> Option<&'static Encoding> {
     // The declaration could be read as ASCII: it cannot be UTF-16.
     let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
     Some(if is_wide { UTF_8 } else { encoding })
-}
-
-fn without_comments(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, comment)) = rest.split_once("<!--") {
-        kept.push_str(before);
-        rest = comment.split_once("-->").map_or("", |(_, after)| after);
-    }
-    kept.push_str(rest);
-    kept
 }
 
 fn xml_declaration(text: &str) -> Option<String> {

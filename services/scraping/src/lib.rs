@@ -19,6 +19,7 @@ mod failure;
 mod fetch;
 mod handler;
 mod index;
+mod markup;
 mod media;
 mod obtain;
 mod pace;

@@ -6,6 +6,8 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
+use crate::markup::without_comments;
+
 /// The most that a sitemap may have by its standard, and that one may become here.
 pub(super) const BYTES_MAX: usize = 50 * 1024 * 1024;
 const ADDRESSES_MAX: usize = 50_000;
@@ -71,17 +73,6 @@ fn unpack(file: &[u8]) -> Result<Vec<u8>, Error> {
         true => Err(Error::TooLarge),
         false => Ok(unpacked),
     }
-}
-
-fn without_comments(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, comment)) = rest.split_once("<!--") {
-        kept.push_str(before);
-        rest = comment.split_once("-->").map_or("", |(_, after)| after);
-    }
-    kept.push_str(rest);
-    kept
 }
 
 /// Pictures and films have tags of other names: `<image:loc>`.
