@@ -4,6 +4,7 @@ use axum::http::Method;
 use flotilla_common::model::{Category, Priority};
 use serde_json::{Map, Value, json};
 
+use super::chosen::{self, Chosen, Filter as _, given};
 use super::{confirm, fields, items, names, text};
 use crate::client::{Answer, Api};
 use crate::exit::{Code, Done, Failed, note};
@@ -77,21 +78,7 @@ pub(crate) struct How {
     max_retries: Option<u32>,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Which {
-    ids: Vec<String>,
-    #[command(flatten)]
-    filter: Filter,
-    /// All there are, where neither ids nor a filter are given
-    #[arg(long)]
-    all: bool,
-    /// Says which would be meant, and does nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask
-    #[arg(long, short)]
-    yes: bool,
-}
+type Which = Chosen<Filter>;
 
 pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
     match command {
@@ -132,22 +119,18 @@ pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
     }
 }
 
-impl Filter {
+impl chosen::Filter for Filter {
     fn members(&self) -> Map<String, Value> {
-        let given = [
-            (
-                "category",
-                self.category.map(|category| json!(category.name())),
-            ),
+        let category = self.category.map(|category| json!(category.name()));
+        given([
+            ("category", category),
             ("code", self.code.as_ref().map(|code| json!(code))),
             ("text", self.text.as_ref().map(|text| json!(text))),
-        ];
-        given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect()
+        ])
     }
+}
 
+impl Filter {
     async fn page(&self, limit: usize, after: Option<u64>, api: &Api) -> Result<Answer, Failed> {
         let mut call = api
             .get(&["dead-letters"])
@@ -162,35 +145,17 @@ impl Filter {
 
 impl How {
     fn members(&self) -> Map<String, Value> {
-        let given = [
-            (
-                "priority",
-                self.priority.map(|priority| json!(priority.api_name())),
-            ),
-            (
-                "max_retries",
-                self.max_retries.map(|retries| json!(retries)),
-            ),
-        ];
-        given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect()
+        let priority = self.priority.map(|priority| json!(priority.api_name()));
+        given([
+            ("priority", priority),
+            ("max_retries", self.max_retries.map(|n| json!(n))),
+        ])
     }
 }
 
-impl Which {
-    /// Whether it is by ids.
-    fn check(&self) -> Result<bool, Failed> {
-        let is_filtered = self.all || !self.filter.members().is_empty();
-        match (self.ids.is_empty(), is_filtered) {
-            (false, false) => Ok(true),
-            (true, true) => Ok(false),
-            (true, false) => Err(Failed::usage("which dead letters are meant?")
-                .remedy("give their ids, or a filter like --code http_error, or --all")),
-            (false, true) => Err(Failed::usage("give either ids or a filter")),
-        }
-    }
+/// Whether it is by ids.
+fn is_by_ids(which: &Which) -> Result<bool, Failed> {
+    which.is_by_ids("which dead letters are meant?", "--code http_error")
 }
 
 fn requeued(answer: &Answer, screen: Screen) -> Done {
@@ -205,7 +170,7 @@ fn requeued(answer: &Answer, screen: Screen) -> Done {
 }
 
 async fn requeue(which: &Which, how: &How, rate: Option<f64>, api: &Api, screen: Screen) -> Done {
-    if which.check()? {
+    if is_by_ids(which)? {
         return each(&which.ids, async |id| {
             if which.dry_run {
                 api.get(&["dead-letters", id]).send().await?;
@@ -250,7 +215,7 @@ async fn requeue(which: &Which, how: &How, rate: Option<f64>, api: &Api, screen:
 }
 
 async fn purge(which: &Which, api: &Api, screen: Screen) -> Done {
-    let ids = match which.check()? {
+    let ids = match is_by_ids(which)? {
         true => which.ids.clone(),
         false => matching(&which.filter, api).await?,
     };

@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod breakers;
+mod chosen;
 pub(crate) mod dlq;
 pub(crate) mod documents;
 mod fields;

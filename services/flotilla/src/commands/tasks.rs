@@ -6,6 +6,7 @@ use flotilla_common::model::{Category, Priority};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::chosen::{self, Filter as _, given};
 use super::follow::{end, follow};
 use super::{items, names, state_cell, task_text, text, watch};
 use crate::client::Api;
@@ -94,13 +95,13 @@ pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
     }
 }
 
-impl Filter {
+impl chosen::Filter for Filter {
     fn members(&self) -> Map<String, Value> {
         let categories: Vec<&str> = self.category.iter().map(|c| c.name()).collect();
         let priorities: Vec<&str> = self.priority.iter().map(|p| p.api_name()).collect();
         let any_of = |names: Vec<&str>| (!names.is_empty()).then(|| json!(names));
         let names = |names: &[String]| (!names.is_empty()).then(|| json!(names));
-        [
+        given([
             ("category", any_of(categories)),
             ("priority", any_of(priorities)),
             ("state", names(&self.state)),
@@ -109,10 +110,7 @@ impl Filter {
             ("brand", self.brand.as_ref().map(|brand| json!(brand))),
             ("since", self.since.map(|at| json!(at))),
             ("until", self.until.map(|at| json!(at))),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+        ])
     }
 }
 

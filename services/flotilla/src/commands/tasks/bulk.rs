@@ -2,27 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::chosen::{Chosen, Filter as _, given};
 use super::super::{confirm, items, text};
 use super::Filter;
 use crate::client::{Answer, Api};
 use crate::exit::{Code, Done, Failed, note};
 use crate::terminal::{Progress, Screen, count};
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    ids: Vec<String>,
-    #[command(flatten)]
-    filter: Filter,
-    /// All that can be, where neither ids nor a filter are given
-    #[arg(long)]
-    all: bool,
-    /// Says which would be meant, and does nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask
-    #[arg(long, short)]
-    yes: bool,
-}
+pub(crate) type Args = Chosen<Filter>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Retry {
@@ -51,26 +38,20 @@ pub(super) async fn cancel(which: &Args, api: &Api, screen: Screen) -> Done {
 }
 
 pub(super) async fn retry(retry: &Retry, api: &Api, screen: Screen) -> Done {
-    let max_retries = retry
-        .max_retries
-        .map(|n| ("max_retries".to_owned(), json!(n)));
     let order = Order {
         verb: "retry",
         which: &retry.which,
-        how: max_retries.into_iter().collect(),
+        how: given([("max_retries", retry.max_retries.map(|n| json!(n)))]),
     };
     order.carry_out(api, screen).await
 }
 
 impl Order<'_> {
     async fn carry_out(&self, api: &Api, screen: Screen) -> Done {
-        let is_filtered = self.which.all || !self.which.filter.members().is_empty();
-        match (self.which.ids.is_empty(), is_filtered) {
-            (false, false) => self.one_by_one(api, screen).await,
-            (true, true) => self.by_filter(api, screen).await,
-            (true, false) => Err(Failed::usage(format!("which tasks are to {}?", self.verb))
-                .remedy("give their ids, or a filter like --state failed, or --all")),
-            (false, true) => Err(Failed::usage("give either ids or a filter")),
+        let which = format!("which tasks are to {}?", self.verb);
+        match self.which.is_by_ids(&which, "--state failed")? {
+            true => self.one_by_one(api, screen).await,
+            false => self.by_filter(api, screen).await,
         }
     }
 
