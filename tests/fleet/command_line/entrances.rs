@@ -74,9 +74,7 @@ async fn fleet_health(nats: &str) -> Value {
 fn ends_that_mean_something() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &["gateway", "stats"]).await;
-        let at = At {
-            server: &fleet.address,
-        };
+        let at = At::of(&fleet);
         at.run(&["tasks", "show", "no-such-task"])
             .await
             .ends_with(3)

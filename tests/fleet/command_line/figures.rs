@@ -10,9 +10,7 @@ use crate::harness::test;
 fn questions_documents_and_figures() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &ALL).await;
-        let at = At {
-            server: &fleet.address,
-        };
+        let at = At::of(&fleet);
         let text = "document.text=To reset the pump, hold the red button for nine seconds.";
         let embed = [
             "submit",

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use crate::harness::Site;
 use crate::harness::command_line::{Ran, finish, flotilla};
+use crate::harness::fleet::Fleet;
 
 const ALL: [&str; 6] = [
     "gateway",
@@ -27,7 +28,13 @@ struct At<'a> {
     server: &'a str,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
+    fn of(fleet: &'a Fleet) -> Self {
+        Self {
+            server: &fleet.address,
+        }
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = flotilla(args);
         command.args(["--server", self.server]);

@@ -11,12 +11,7 @@ use crate::harness::{Site, eventually, test};
 fn dead_letters_are_mended_run_again_and_thrown_away() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &fleet::ALL).await;
-        let (at, site) = (
-            At {
-                server: &fleet.address,
-            },
-            Site::start().await,
-        );
+        let (at, site) = (At::of(&fleet), Site::start().await);
         let id = failed(&at, &site).await;
         at.run(&["dlq", "list", "--category", "scraping"])
             .await
@@ -93,9 +88,7 @@ fn dead_letters_are_mended_run_again_and_thrown_away() {
 fn what_operators_set() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &fleet::ALL).await;
-        let at = At {
-            server: &fleet.address,
-        };
+        let at = At::of(&fleet);
         at.run(&["queues", "pause", "scraping", "--priority", "bulk"])
             .await
             .ends_with(0)

@@ -11,12 +11,7 @@ use crate::harness::{Site, eventually, test};
 fn tasks_from_submission_to_outcome() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &fleet::ALL).await;
-        let (at, site) = (
-            At {
-                server: &fleet.address,
-            },
-            Site::start().await,
-        );
+        let (at, site) = (At::of(&fleet), Site::start().await);
         let id = scraped(&at, &site.page(1)).await;
 
         let shown = at.json(&["tasks", "show", &id]).await;
@@ -73,12 +68,7 @@ fn tasks_from_submission_to_outcome() {
 fn many_from_a_file_and_from_a_pipe() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &fleet::ALL).await;
-        let (at, site) = (
-            At {
-                server: &fleet.address,
-            },
-            Site::start().await,
-        );
+        let (at, site) = (At::of(&fleet), Site::start().await);
         let mut lines: Vec<String> = (0..40)
             .map(|n| json!({"url": site.page(n)}).to_string())
             .collect();
@@ -125,9 +115,7 @@ fn many_from_a_file_and_from_a_pipe() {
 fn a_stop_in_the_middle_says_how_far_it_came() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &["gateway", "stats"]).await;
-        let at = At {
-            server: &fleet.address,
-        };
+        let at = At::of(&fleet);
         let mut command = at.command(&["submit", "scraping", "-f", "-"]);
         command
             .stdin(std::process::Stdio::piped())
@@ -161,9 +149,7 @@ fn a_stop_in_the_middle_says_how_far_it_came() {
 fn tasks_are_found_and_changed_by_filter() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &fleet::ALL).await;
-        let at = At {
-            server: &fleet.address,
-        };
+        let at = At::of(&fleet);
         let site = Site::start().await;
         let (first, second) = (failed(&at, &site).await, failed(&at, &site).await);
         let done = scraped(&at, &site.page(1)).await;

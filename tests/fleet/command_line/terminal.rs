@@ -39,9 +39,7 @@ fn in_a_pipe_that_closes_early() {
 fn on_a_terminal() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &["gateway", "stats"]).await;
-        let at = At {
-            server: &fleet.address,
-        };
+        let at = At::of(&fleet);
         let piped = at.run(&["queues", "list"]).await;
         assert!(!piped.out.contains('\x1b'), "{piped:?}");
         let list = Terminal::run(at.command(&["queues", "list"]));
