@@ -1,13 +1,12 @@
 // One task: its way in time, why it waits, what came out.
 
 import * as api from "../api.js";
-import { act, ask, h, note, s, show } from "../dom.js";
+import { act, ask, h, s, show } from "../dom.js";
 import { clock, duration, word, OUTCOMES, relative, state, when } from "../format.js";
 import { repeat } from "../live.js";
 import { json, outside, taskLink } from "../parts.js";
 
 const EVERY = 1_000;
-const LEISURELY = 15_000;
 
 export async function task(page, id, signal) {
   let shown = "";
@@ -21,8 +20,7 @@ export async function task(page, id, signal) {
     shown = now;
     show(page, ...draw(found, look));
   };
-  await repeat(EVERY, { get aborted() { return signal.aborted; }, addEventListener: signal.addEventListener.bind(signal), removeEventListener: signal.removeEventListener.bind(signal) },
-    async () => { if (!isOver) await look(); });
+  await repeat(EVERY, signal, async () => { if (!isOver) await look(); });
 }
 
 function draw(found, look) {
