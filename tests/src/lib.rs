@@ -1,10 +1,11 @@
 //! What the integration tests, the benchmark and `test-worker` share: a real nats-server of
-//! one's own, and a handler that does what its payload says.
+//! one's own, a handler that does what its payload says, and the rules of traces.
 
 mod cluster;
 mod nats;
 mod openai;
 mod script;
+pub mod traces;
 
 pub use cluster::Cluster;
 pub use nats::{Nats, program};
