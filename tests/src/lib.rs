@@ -1,13 +1,15 @@
-//! What the integration tests, the benchmark and `test-worker` share: a real nats-server of
-//! one's own, a handler that does what its payload says, and the rules of traces.
+//! What the integration tests, the benchmark and `test-worker` share: a real nats-server and a
+//! Jaeger of one's own, a handler that does what its payload says, and the rules of traces.
 
 mod cluster;
+mod jaeger;
 mod nats;
 mod openai;
 mod script;
 pub mod traces;
 
 pub use cluster::Cluster;
+pub use jaeger::Jaeger;
 pub use nats::{Nats, program};
 pub use openai::{FakeOpenAi, Mood};
 pub use script::{End, Script, Scripted, Started};
