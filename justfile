@@ -59,6 +59,11 @@ test-api *args: (tool "nats-server") (tool "schemathesis")
 test-dashboard *args: (tool "nats-server") (tool "playwright")
     scripts/test-dashboard.sh "$@"
 
+# Hold the fleet against tests/clients with the real client libraries: python node go java shell, or those that are named; --without java, --case TEXT
+[no-exit-message]
+test-clients *args: (tool "nats-server")
+    scripts/test-clients.sh "$@"
+
 # Fetch the embedding model and print where it is; from FLOTILLA_MODEL_HUB where that is set
 model:
     @scripts/model.sh

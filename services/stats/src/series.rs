@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use flotilla_common::model::SeriesQuery;
-use flotilla_common::model::category::{known_keys, known_only};
 use flotilla_common::model::{
     Category, Counts, Lane, Line, Point, Priority, Range, SplitBy, Tally,
 };
@@ -18,18 +17,10 @@ pub(crate) struct Stretch {
     begins: i64,
     #[serde(default, skip_serializing_if = "Tally::is_empty")]
     tally: Tally,
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "known_keys"
-    )]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     slots: BTreeMap<Category, Slots>,
     /// As last looked at.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "known_only"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     waiting: Vec<(Lane, u64)>,
 }
 
@@ -165,7 +156,9 @@ impl History {
                 points: self.points(now, &takes, by_priority),
             }
         };
-        let categories = Category::all().filter(|c| query.category.takes(c));
+        let categories = Category::ALL
+            .into_iter()
+            .filter(|c| query.category.takes(c));
         let priorities = Priority::ALL
             .into_iter()
             .filter(|p| query.priority.takes(p));

@@ -13,7 +13,6 @@ use super::bucket::{Rate, Standing};
 use super::keyring::Admitted;
 use super::keys::Scope;
 use crate::Gateway;
-use crate::control::category_of;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
 
@@ -28,18 +27,14 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     match (call, method) {
         ("/health", _) => None,
         (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
-        (call, _) if call == ANY_CATEGORY || category(call, "").is_some() => Some(Scope::Submit),
+        (call, _) if category(call).is_some() => Some(Scope::Submit),
         _ => Some(Scope::Manage),
     }
 }
 
-/// Where tasks of any category are submitted.
-const ANY_CATEGORY: &str = "/categories/{category}/tasks";
-
-/// Of the tasks that a call submits; where the call does not tell, the path of the request does.
-fn category(call: &str, path: &str) -> Option<Category> {
+/// Of the tasks that a call submits.
+fn category(call: &str) -> Option<Category> {
     Some(match call {
-        ANY_CATEGORY => category_of(path.rsplit('/').nth(1)?).ok()?,
         "/scrape" | "/scrape/batch" => Category::Scraping,
         "/query" => Category::Query,
         "/embed" => Category::Embedding,
@@ -66,11 +61,7 @@ pub(crate) async fn guard(
     let Some(admitted) = secret(request.headers()).and_then(|secret| keyring.admit(secret)) else {
         return unauthenticated();
     };
-    let category = category(
-        path.strip_prefix(BASE).unwrap_or_default(),
-        request.uri().path(),
-    );
-    let checked = gateway.check(&admitted, scope, category).await;
+    let checked = gateway.check(&admitted, scope, path).await;
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -80,12 +71,7 @@ pub(crate) async fn guard(
 }
 
 impl Gateway {
-    async fn check(
-        &self,
-        admitted: &Admitted,
-        scope: Scope,
-        submitted_to: Option<Category>,
-    ) -> Result<(), Problem> {
+    async fn check(&self, admitted: &Admitted, scope: Scope, path: &str) -> Result<(), Problem> {
         let key = &admitted.key;
         if let Some(wait) = admitted.standing.wait {
             let why = format!(
@@ -104,7 +90,8 @@ impl Gateway {
             return Err(Problem::new(Kind::Forbidden, why)
                 .remedy("use a key that has it; `flotilla keys new --scope` makes one"));
         }
-        let (Some(max), Some(category)) = (key.backlog_max, submitted_to) else {
+        let call = path.strip_prefix(BASE).unwrap_or_default();
+        let (Some(max), Some(category)) = (key.backlog_max, category(call)) else {
             return Ok(());
         };
         let waiting = self.backlogs.count_one(&self.broker, category).await?;
@@ -169,9 +156,6 @@ mod tests {
         assert_eq!(scope(Method::GET, "/health"), None);
         assert_eq!(scope(Method::GET, "/tasks/{task_id}"), Some(Scope::Read));
         assert_eq!(scope(Method::POST, "/scrape/batch"), Some(Scope::Submit));
-        assert_eq!(scope(Method::POST, ANY_CATEGORY), Some(Scope::Submit));
-        let path = "/api/hp/categories/batch_queue/tasks";
-        assert_eq!(category(ANY_CATEGORY, path), Some(Category::Batch));
         assert_eq!(
             scope(Method::POST, "/tasks/{task_id}/cancel"),
             Some(Scope::Manage)

@@ -1,7 +1,6 @@
 //! How much waits in a category, for keys that may submit only while it is little. The broker is
 //! asked at most once a second; what is submitted here meanwhile is added.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Backlogs {
-    known: Mutex<HashMap<Category, Known>>,
+    known: Mutex<[Option<Known>; Category::ALL.len()]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,20 +36,22 @@ impl Backlogs {
             at,
             waiting: waiting + 1,
         };
-        self.with(|all| all.insert(category, known));
+        self.with(category, |slot| *slot = Some(known));
         Ok(waiting)
     }
 
     fn known(&self, category: Category) -> Option<u64> {
-        self.with(|all| {
-            let known = all.get_mut(&category);
-            let known = known.filter(|known| known.at.elapsed() < KNOWN_FOR)?;
+        self.with(category, |slot| {
+            let known = slot
+                .as_mut()
+                .filter(|known| known.at.elapsed() < KNOWN_FOR)?;
             known.waiting += 1;
             Some(known.waiting - 1)
         })
     }
 
-    fn with<R>(&self, change: impl FnOnce(&mut HashMap<Category, Known>) -> R) -> R {
-        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<R>(&self, category: Category, change: impl FnOnce(&mut Option<Known>) -> R) -> R {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known[category as usize])
     }
 }

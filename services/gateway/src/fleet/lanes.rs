@@ -49,13 +49,13 @@ pub(super) fn lanes(
         };
         (category.name(), Priority::ALL.map(of_priority).into())
     };
-    Category::all().map(of_category).collect()
+    Category::ALL.map(of_category).into()
 }
 
 pub(super) fn slots(snapshot: &Snapshot) -> BTreeMap<&'static str, SlotsUsed> {
-    let mut used: BTreeMap<_, SlotsUsed> = Category::all()
+    let mut used: BTreeMap<_, SlotsUsed> = Category::ALL
         .map(|category| (category.name(), SlotsUsed::default()))
-        .collect();
+        .into();
     let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
     for worker in alive.filter_map(|seen| seen.worker) {
         let used = used.entry(worker.category.name()).or_default();
