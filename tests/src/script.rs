@@ -237,8 +237,11 @@ impl Scripted {
 }
 
 impl Handler for Scripted {
-    const CATEGORY: Category = Category::Query;
     type Payload = Script;
+
+    fn category(&self) -> Category {
+        Category::Query
+    }
 
     fn needs(&self, script: &Script) -> Needs {
         assert!(

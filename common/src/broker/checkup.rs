@@ -127,7 +127,7 @@ impl Broker {
     /// Consumers that are none of ours and take tasks from our queues, as `stream > consumer`.
     pub async fn foreign_consumers(&self) -> Result<Vec<String>, BrokerError> {
         let mut foreign = Vec::new();
-        for category in Category::ALL {
+        for category in Category::all() {
             let name = tasks_stream(category);
             let failed = |error: async_nats::Error| {
                 BrokerError::other(format!("listing the consumers of {name}"), error)

@@ -151,7 +151,7 @@ impl Broker {
 
     pub(super) async fn ended_task(&self, id: &TaskId) -> Result<Option<Ended>, BrokerError> {
         let doing = || format!("looking for what was kept of task {id}");
-        for category in Category::ALL {
+        for category in Category::all() {
             let stored = self.last(ENDED_STREAM, ended(category, id)).await;
             let Some(stored) = stored.map_err(|error| BrokerError::other(doing(), error))? else {
                 continue;

@@ -120,7 +120,7 @@ impl Broker {
 
     pub async fn letter(&self, id: &TaskId) -> Result<Option<StoredLetter>, BrokerError> {
         let doing = || format!("reading the dead letter of task {id}");
-        for category in Category::ALL {
+        for category in Category::all() {
             let stored = self.last(DEAD_STREAM, dead_letter(category, id)).await;
             let stored = stored.map_err(|error| BrokerError::other(doing(), error))?;
             if let Some(letter) = stored.as_ref().and_then(read) {

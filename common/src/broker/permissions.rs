@@ -120,7 +120,7 @@ fn subscriptions() -> Vec<Permission> {
         listen("everybody, for answers", "_INBOX.>".to_owned()),
     ];
     let workers = |category| listen(worker(category), worker_calls(category));
-    wanted.extend(Category::ALL.map(workers));
+    wanted.extend(Category::all().map(workers));
     wanted
 }
 
@@ -132,18 +132,19 @@ fn listen(role: &'static str, subject: String) -> Permission {
     }
 }
 
-const fn worker(category: Category) -> &'static str {
+fn worker(category: Category) -> &'static str {
     match category {
         Category::Scraping => "the scraping workers",
         Category::Query => "the query workers",
         Category::Embedding => "the embedding workers",
         Category::Batch => "the batch workers",
         Category::Maintenance => "the maintenance workers",
+        Category::Custom(custom) => custom.workers(),
     }
 }
 
 fn publications() -> Vec<Try> {
-    let by_category = Category::ALL.into_iter().flat_map(of_category);
+    let by_category = Category::all().flat_map(of_category);
     of_the_fleet().into_iter().chain(by_category).collect()
 }
 

@@ -98,7 +98,7 @@ impl Broker {
         {
             return Ok(Some(found));
         }
-        let reads = Category::ALL.map(|category| self.record_in(category, id));
+        let reads = Category::all().map(|category| self.record_in(category, id));
         first_found(join_all(reads).await)
     }
 

@@ -44,7 +44,7 @@ impl Broker {
 pub(super) fn task_of(object: &str) -> Option<(Category, TaskId)> {
     let mut parts = object.strip_prefix("result/")?.split('/');
     let category = parts.next()?;
-    let category = Category::ALL.into_iter().find(|c| c.name() == category)?;
+    let category = Category::named(category)?;
     let id = parts.next()?.parse().ok()?;
     Some((category, id))
 }

@@ -120,9 +120,8 @@ impl StreamLimits {
 }
 
 pub(super) fn streams(limits: &StreamLimits) -> Vec<Config> {
-    let mut streams: Vec<Config> = Category::ALL
-        .iter()
-        .map(|category| tasks(*category, limits))
+    let mut streams: Vec<Config> = Category::all()
+        .map(|category| tasks(category, limits))
         .collect();
     streams.extend([
         results(limits),

@@ -52,8 +52,11 @@ pub(super) const SUMMARY_HEADER: &str = "Flotilla-Document";
 pub(super) const STATS_SUBJECTS: [&str; 3] =
     ["stats.snapshot", "stats.outcomes", "stats.series.*.*"];
 
+/// How the streams of tasks begin.
+pub(super) const TASKS_STREAMS: &str = "TASKS_";
+
 pub(super) fn tasks_stream(category: Category) -> String {
-    format!("TASKS_{}", category.name().to_uppercase())
+    format!("{TASKS_STREAMS}{}", category.name().to_uppercase())
 }
 
 /// The durable consumer of a priority: `scraping_normal`.
@@ -63,9 +66,7 @@ pub(super) fn consumer(category: Category, priority: Priority) -> String {
 
 /// Every category and priority there is.
 pub(super) fn lanes() -> impl Iterator<Item = (Category, Priority)> {
-    Category::ALL
-        .into_iter()
-        .flat_map(|category| Priority::ALL.map(|priority| (category, priority)))
+    Category::all().flat_map(|category| Priority::ALL.map(|priority| (category, priority)))
 }
 
 /// Where a task without an id in its subject is published.
@@ -133,7 +134,7 @@ pub(super) fn tokens(category: &str, id: &TaskId) -> String {
 /// The category and the task that a record is of.
 pub(super) fn parse_result(subject: &str) -> Option<(Category, TaskId)> {
     let (category, id) = subject.strip_prefix("results.")?.split_once('.')?;
-    let category = Category::ALL.into_iter().find(|c| c.name() == category)?;
+    let category = Category::named(category)?;
     Some((category, id.parse().ok()?))
 }
 
@@ -196,7 +197,7 @@ pub(super) fn parse_task(subject: &str) -> Option<(Category, Priority, Option<&s
 fn parse_lane(rest: &str) -> Option<(Category, Priority, Option<&str>)> {
     let mut tokens = rest.split('.');
     let category = tokens.next()?;
-    let category = Category::ALL.into_iter().find(|c| c.name() == category)?;
+    let category = Category::named(category)?;
     let priority = tokens.next()?;
     let priority = Priority::ALL.into_iter().find(|p| p.name() == priority)?;
     let id = tokens.next();
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn task_subjects_parse_back() {
         let id: TaskId = "a-1".parse().unwrap();
-        for category in Category::ALL {
+        for category in Category::all() {
             for priority in Priority::ALL {
                 let subject = task_subject(category, priority, &id);
                 assert_eq!(

@@ -16,7 +16,7 @@ use super::results::task_of;
 use super::scan::Raw;
 use super::subjects::{
     DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, OBJECT_HEADER, OBJECT_METAS, OBJECT_PIECES,
-    OBJECTS_STREAM, SCHED_STREAM, document, object_pieces, tasks_stream,
+    OBJECTS_STREAM, SCHED_STREAM, TASKS_STREAMS, document, object_pieces,
 };
 use super::{Broker, BrokerError, ObjectError};
 use crate::model::{Category, DocumentKey, Status, TaskId};
@@ -45,6 +45,8 @@ enum Owner {
     Result(Category, TaskId),
     /// Any task, letter or schedule may name it.
     Anybody,
+    /// A task of a category that this process does not know.
+    Unknown,
 }
 
 impl Orphan {
@@ -86,6 +88,7 @@ impl Broker {
                     unclear.push(object);
                     continue;
                 }
+                Owner::Unknown => continue,
             };
             if !is_named {
                 orphans.push(object.into());
@@ -161,7 +164,7 @@ impl Broker {
     /// the sweep then does not remove.
     async fn named_objects(&self) -> Result<HashSet<String>, BrokerError> {
         let mut streams = vec![SCHED_STREAM.to_owned()];
-        streams.extend(Category::ALL.map(tasks_stream));
+        streams.extend(self.tasks_streams().await?);
         streams.extend([DEAD_STREAM, ENDED_STREAM].map(str::to_owned));
         let mut named = HashSet::new();
         for stream in streams {
@@ -174,6 +177,15 @@ impl Broker {
             }
         }
         Ok(named)
+    }
+
+    /// All that hold tasks, those of categories that this process does not know as well.
+    async fn tasks_streams(&self) -> Result<Vec<String>, BrokerError> {
+        let names: Result<Vec<String>, _> = self.jetstream.stream_names().try_collect().await;
+        let mut names =
+            names.map_err(|error| BrokerError::other("listing the streams of tasks", error))?;
+        names.retain(|name| name.starts_with(TASKS_STREAMS));
+        Ok(names)
     }
 
     /// What a batch names whose body is an object itself.
@@ -229,6 +241,12 @@ impl From<Meta> for Orphan {
 fn owner(name: &str) -> Owner {
     if let Some(key) = owner_of(name) {
         return Owner::Document(key);
+    }
+    let mut parts = name.split('/');
+    if let (Some("result" | "request"), Some(category)) = (parts.next(), parts.next())
+        && Category::named(category).is_none()
+    {
+        return Owner::Unknown;
     }
     match task_of(name) {
         Some((category, id)) => Owner::Result(category, id),

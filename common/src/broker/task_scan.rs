@@ -165,10 +165,7 @@ impl Broker {
 fn places(filter: &TaskFilter) -> Vec<Place> {
     let mut places = Vec::new();
     if filter.state.takes(&TaskState::Queued) {
-        for category in Category::ALL
-            .into_iter()
-            .filter(|c| filter.category.takes(c))
-        {
+        for category in Category::all().filter(|c| filter.category.takes(c)) {
             let place = |subject| Place {
                 stream: tasks_stream(category),
                 subject,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::category::known_or_none;
 use super::{BreakerTransition, Category, Probes, Tally};
 
 /// One message on the event subject.
@@ -49,7 +50,11 @@ pub struct Report {
     /// 1, 2, 3, … per instance. A report seen twice has the same number and counts once.
     pub number: u64,
     /// The state of the worker, where the service is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known_or_none"
+    )]
     pub worker: Option<WorkerState>,
     /// How its dependencies are, where that was asked since the last report.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::de::{self, DeserializeOwned, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::category::known_only;
 use super::{Category, FailureCode, Lane, Priority, Status, TaskId, TaskSummary, UnknownName};
 
 /// What a task is doing, as the API calls it.
@@ -302,6 +303,7 @@ impl TaskQuery {
 /// The newest first, by the time of submission.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskPage {
+    #[serde(deserialize_with = "known_only")]
     pub tasks: Vec<FoundTask>,
     /// What to send as `cursor` for what follows; nothing follows where it is missing. A page may
     /// be short, or empty, and still have one: then a part of the search is done.

@@ -1,7 +1,7 @@
 //! The fleet's vocabulary: plain data and pure rules, without I/O.
 
 mod breaker;
-mod category;
+pub mod category;
 mod control;
 mod cron;
 mod discover;

@@ -28,7 +28,7 @@ macro_rules! names {
 }
 
 names! {
-    Category: Self::ALL.map(Self::name), "What kind of work it is.";
+    Category: Self::all().map(Self::name), "What kind of work it is.";
     Priority: Self::ALL.map(Self::name), "How urgent it is.";
     TaskState: Self::ALL.map(Self::name), "What a task is doing, or how it ended.";
     Dependency: Self::ALL.map(Self::name), "What a breaker guards.";

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::category::known_only;
 use super::{AnyOf, BreakerTransition, Category, Counts, Histogram, Priority};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -71,6 +72,7 @@ pub struct Series {
     /// The beginning of the first stretch, and the end of the last one, which is not over.
     pub from: Timestamp,
     pub until: Timestamp,
+    #[serde(deserialize_with = "known_only")]
     pub lines: Vec<Line>,
     /// The transitions of the breakers in that time, oldest first.
     pub breakers: Vec<BreakerTransition>,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::category::{known_only, known_or_none};
 use super::{
     BreakerState, BreakerTransition, Dependency, Instance, Lane, Probes, Tally, WorkerState,
 };
@@ -18,7 +19,7 @@ pub struct Snapshot {
     #[serde(default)]
     pub breaker_history: Vec<BreakerTransition>,
     /// How each queue is, as far as anything waits in it or has happened in it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_only")]
     pub lanes: Vec<LaneState>,
 }
 
@@ -47,7 +48,11 @@ pub struct SeenInstance {
     pub last_seen: Timestamp,
     /// Whether its last report is recent enough to take it for alive.
     pub is_alive: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known_or_none"
+    )]
     pub worker: Option<WorkerState>,
     /// How it last found its dependencies, where its work has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::category::known_only;
 use super::{Category, Histogram, Priority, TaskState};
 
 /// Where a task belongs: its category and priority.
@@ -42,10 +43,15 @@ pub struct Counts {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<(Lane, Counts)>", into = "Vec<(Lane, Counts)>")]
+#[serde(from = "Told", into = "Vec<(Lane, Counts)>")]
 pub struct Tally {
     lanes: BTreeMap<Lane, Counts>,
 }
+
+/// A tally as others tell it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Told(#[serde(deserialize_with = "known_only")] Vec<(Lane, Counts)>);
 
 /// How an attempt ended, for counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +146,8 @@ impl Counts {
     }
 }
 
-impl From<Vec<(Lane, Counts)>> for Tally {
-    fn from(lanes: Vec<(Lane, Counts)>) -> Self {
+impl From<Told> for Tally {
+    fn from(Told(lanes): Told) -> Self {
         Self {
             lanes: lanes.into_iter().collect(),
         }

@@ -25,8 +25,12 @@ impl TaskId {
 
     /// A new id that sorts by time: `scrape_01kaz…`.
     pub fn generate(category: Category) -> Self {
-        let unique = ulid::Ulid::generate().to_string().to_lowercase();
-        Self(format!("{}_{unique}", category.id_prefix()))
+        Self(format!("{}_{}", category.id_prefix(), unique()))
+    }
+
+    /// The same for whoever knows no more than how it is to begin.
+    pub fn generate_as(prefix: &str) -> Result<Self, InvalidTaskId> {
+        format!("{prefix}_{}", unique()).try_into()
     }
 
     /// The id of a task published without one: `<prefix>_<stream sequence>`, which the
@@ -53,19 +57,15 @@ impl TaskId {
     /// The category and stream sequence of an id made by [`TaskId::from_sequence`].
     pub fn sequence(&self) -> Option<(Category, u64)> {
         let (prefix, rest) = self.0.rsplit_once('_')?;
-        let category = Category::ALL
-            .into_iter()
-            .find(|c| c.id_prefix() == prefix)?;
-        Some((category, rest.parse().ok()?))
+        Some((Category::of_prefix(prefix)?, rest.parse().ok()?))
     }
 
     /// Where a task of this id most likely is: ids that we make tell their category. An id
     /// that a submitter chose may look the same, and be anywhere.
     pub fn likely_category(&self) -> Option<Category> {
-        let (prefix, _) = self.0.split_once('_')?;
-        Category::ALL
-            .into_iter()
-            .find(|category| category.id_prefix() == prefix)
+        // A prefix may have the sign in it that ends it: the longest one counts.
+        let ends = self.0.rmatch_indices('_').map(|(end, _)| end);
+        ends.map(|end| &self.0[..end]).find_map(Category::of_prefix)
     }
 
     /// Whether the id has the form of those made of sequences, which nobody else may use:
@@ -90,6 +90,10 @@ impl TaskId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn unique() -> String {
+    ulid::Ulid::generate().to_string().to_lowercase()
 }
 
 impl fmt::Display for TaskId {
@@ -131,7 +135,7 @@ mod tests {
 
     #[test]
     fn made_ids_tell_their_category() {
-        for category in Category::ALL {
+        for category in Category::all() {
             let id = TaskId::generate(category);
             assert_eq!(id.likely_category(), Some(category));
             assert!(!id.is_reserved() && id.is_unique());

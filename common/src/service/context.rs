@@ -41,13 +41,7 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
-            categories: vec![
-                Category::Scraping,
-                Category::Query,
-                Category::Embedding,
-                Category::Batch,
-                Category::Maintenance,
-            ],
+            categories: Category::all().collect(),
         }
     }
 }

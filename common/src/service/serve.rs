@@ -14,13 +14,13 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 /// Serves a category with its handler until the context's stop, then drains.
 pub async fn serve<H: Handler>(context: Context, handler: H) -> anyhow::Result<()> {
     let (worker, streams) = (context.worker()?, context.streams()?);
-    let handler = Arc::new(handler);
+    let (category, handler) = (handler.category(), Arc::new(handler));
     let mut is_first = true;
     loop {
-        let broker = context.broker(H::CATEGORY.name()).await?;
+        let broker = context.broker(category.name()).await?;
         if !is_first {
             // Whatever ended the connection must not end the next one too.
-            broker.quarantine(H::CATEGORY, "quarantine").await?;
+            broker.quarantine(category, "quarantine").await?;
         }
         let mut counted = Counted::new(&context.readiness);
         let ready = |is_ready| counted.set(is_ready);

@@ -1,16 +1,21 @@
 //! Configuration in layers: defaults in code, one TOML file, environment variables, flags.
 //! Each service reads its own section; a section or key that nobody knows is refused by name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::model::category::{self, Custom, InvalidCategory};
+
 /// Every section there is, whichever service reads it: all share one file.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 17] = [
     "nats",
     "streams",
     "fleet",
+    "categories",
+    "bridge",
     "worker",
     "log",
     "embedded",
@@ -48,6 +53,8 @@ pub enum SettingsError {
     UnknownSection { origin: String, name: String },
     #[error("{0}: write it as section.key=value, like gateway.listen=127.0.0.1:8080")]
     Assignment(String),
+    #[error(transparent)]
+    Category(#[from] InvalidCategory),
     #[error("section [{section}]: {reason}")]
     Section {
         section: &'static str,
@@ -96,6 +103,9 @@ impl Settings {
             };
             settings.assign(flag, section, key, value)?;
         }
+        // From here on the process knows them: the other sections may name them.
+        let categories: BTreeMap<String, Custom> = settings.section("categories")?;
+        category::register(categories)?;
         Ok(settings)
     }
 
@@ -218,6 +228,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::model::Category;
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
     #[serde(default, deny_unknown_fields)]
@@ -275,5 +286,22 @@ mod tests {
                 .to_string()
                 .contains("section.key=value")
         );
+    }
+
+    #[test]
+    fn a_category_is_known_once_its_settings_are_read() {
+        let flags = ["categories.testing_settings.slots=7".to_owned()];
+        Settings::load(None, std::iter::empty(), &flags).unwrap();
+        let category: Category = "testing_settings".parse().unwrap();
+        assert_eq!(category.default_slots(), 7);
+        for (flag, named) in [
+            ("categories.a-b.slots=1", "a-b"),
+            ("categories.testing_settings_2.slot=1", "slot"),
+            ("categories.query.slots=1", "[categories.query]"),
+        ] {
+            let wrong = Settings::load(None, std::iter::empty(), &[flag.to_owned()]);
+            let why = wrong.unwrap_err().to_string();
+            assert!(why.contains(named), "{why}");
+        }
     }
 }

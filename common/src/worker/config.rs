@@ -96,7 +96,7 @@ impl Config {
     }
 
     pub fn validate(&self, streams: &StreamLimits) -> Result<(), String> {
-        for category in Category::ALL {
+        for category in Category::all() {
             let slots = self.slots(category);
             if !(1..=Self::SLOTS_MAX).contains(&slots) {
                 return Err(format!(

@@ -14,11 +14,12 @@ use crate::model::{Category, Dependency, Envelope, Needs, Outcome, Priority, Pro
 
 /// The work of one category.
 pub trait Handler: Send + Sync + 'static {
-    const CATEGORY: Category;
-
     /// What a task's body is parsed into. A body that does not parse is rejected before
     /// the handler sees it, with the parser's words as the reason.
     type Payload: DeserializeOwned + Send + 'static;
+
+    /// What it serves, the same for all its life.
+    fn category(&self) -> Category;
 
     /// The dependencies without which this task need not start: while the breaker of one lets
     /// nothing through, it waits, at no cost of an attempt.
@@ -44,8 +45,11 @@ pub trait Handler: Send + Sync + 'static {
 
 /// A handler may outlive the worker that runs it.
 impl<H: Handler> Handler for Arc<H> {
-    const CATEGORY: Category = H::CATEGORY;
     type Payload = H::Payload;
+
+    fn category(&self) -> Category {
+        H::category(self)
+    }
 
     fn needs(&self, payload: &Self::Payload) -> Needs {
         H::needs(self, payload)

@@ -33,7 +33,7 @@ pub async fn run<H: Handler>(
     stop: CancellationToken,
     ready: impl FnMut(bool) + Send,
 ) -> Result<(), BrokerError> {
-    let category = H::CATEGORY;
+    let category = handler.category();
     let instance = Instance::new(category.name());
     let started = Breakers::start(&broker, instance.clone(), |dependency| {
         config.breaker(dependency)
@@ -118,7 +118,8 @@ async fn speak<H: Handler>(
 ) -> Result<Speaking, BrokerError> {
     let prober = Prober::start(Arc::clone(runtime), instance.clone(), probe_every);
     let running = Arc::clone(&runtime.running);
-    let answering = answer_calls(broker, H::CATEGORY, running, prober.asked()).await?;
+    let answering =
+        answer_calls(broker, runtime.handler.category(), running, prober.asked()).await?;
     let mut found = prober.found();
     let state = move || ReportedState {
         worker: Some(*now.borrow()),

@@ -142,8 +142,11 @@ fn invalid(why: impl Into<String>) -> Outcome {
 }
 
 impl Handler for BatchHandler {
-    const CATEGORY: Category = Category::Batch;
     type Payload = Manifest;
+
+    fn category(&self) -> Category {
+        Category::Batch
+    }
 
     async fn handle(&self, manifest: Manifest, attempt: &Attempt) -> Outcome {
         let report = self.run(manifest, attempt).await;

@@ -198,8 +198,11 @@ impl EmbedHandler {
 }
 
 impl Handler for EmbedHandler {
-    const CATEGORY: Category = Category::Embedding;
     type Payload = Payload;
+
+    fn category(&self) -> Category {
+        Category::Embedding
+    }
 
     fn needs(&self, _: &Payload) -> Needs {
         self.vectors.needs()

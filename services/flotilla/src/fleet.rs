@@ -31,7 +31,7 @@ pub(crate) async fn run(
         flotilla_gateway::run(work.clone(), settings.section("gateway")?),
     ));
     for category in &fleet.categories {
-        services.push(worker(*category, &work)?);
+        services.extend(worker(*category, &work)?);
     }
     let expected = services.len() + 1;
     let mut stats = named(
@@ -91,9 +91,10 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
+/// `None` for a category whose workers are none of ours.
+fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Service>> {
     let (context, settings) = (context.clone(), &context.settings);
-    Ok(match category {
+    Ok(Some(match category {
         Category::Scraping => named(
             "scraping",
             flotilla_scraping::run(context, settings.section("scraping")?),
@@ -114,7 +115,8 @@ fn worker(category: Category, context: &Context) -> anyhow::Result<Service> {
             "maintenance",
             flotilla_maintenance::run(context, settings.section("maintenance")?),
         ),
-    })
+        Category::Custom(_) => return Ok(None),
+    }))
 }
 
 fn named(

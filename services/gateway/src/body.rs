@@ -9,7 +9,7 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -45,10 +45,7 @@ impl Fields {
                 Kind::Validation,
                 "the body must be a JSON object",
             )),
-            Err(error) => Err(Problem::new(
-                Kind::Syntax,
-                format!("the body is not valid JSON: {error}"),
-            )),
+            Err(error) => Err(not_json(&error)),
         }
     }
 
@@ -192,6 +189,34 @@ impl FromRequest<Arc<Gateway>> for MaybeFields {
             body => Ok(Self(Fields(Fields::parse(body)?.0, turn))),
         }
     }
+}
+
+/// Any JSON: fields to be taken one by one, or what is no object and so has none.
+#[derive(Debug)]
+pub(crate) enum AnyJson {
+    Fields(Fields),
+    Other(Bytes),
+}
+
+impl FromRequest<Arc<Gateway>> for AnyJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        let (body, turn) = read(request, gateway).await?;
+        let is_object = matches!(body.trim_ascii_start(), [] | [b'{', ..]);
+        if is_object {
+            return Ok(Self::Fields(Fields(Fields::parse(&body)?.0, turn)));
+        }
+        match serde_json::from_slice::<IgnoredAny>(&body) {
+            Ok(IgnoredAny) => Ok(Self::Other(body)),
+            Err(error) => Err(not_json(&error)),
+        }
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    let why = format!("the body is not valid JSON: {error}");
+    Problem::new(Kind::Syntax, why)
 }
 
 /// JSON, or nothing said. What an HTML form can send is refused, so that a web page elsewhere

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use flotilla_common::broker::{BrokerError, WriteError};
-use flotilla_common::model::{Category, Control, Priority};
+use flotilla_common::model::{Category, Control, Priority, UnknownName};
 use flotilla_common::worker;
 use jiff::Timestamp;
 
@@ -19,7 +19,7 @@ use crate::problem::Problem;
 const ATTEMPTS_MAX: usize = 10;
 
 type Answer = Result<Json<Control>, Problem>;
-type CategoryPath = Result<Path<String>, PathRejection>;
+pub(crate) type CategoryPath = Result<Path<String>, PathRejection>;
 
 /// Rests a category, or one priority of it
 #[utoipa::path(
@@ -106,15 +106,12 @@ fn target(
 /// By the category's name, or its queue's.
 pub(crate) fn parse_category(path: CategoryPath) -> Result<Category, Problem> {
     let Path(name) = path.map_err(|error| Problem::invalid("category", error.body_text()))?;
-    let by_queue = Category::ALL
-        .into_iter()
-        .find(|category| category.queue_name() == name);
-    match by_queue {
-        Some(category) => Ok(category),
-        None => name
-            .parse()
-            .map_err(|error| Problem::invalid("category", format!("category: {error}"))),
-    }
+    category_of(&name).map_err(|error| Problem::invalid("category", format!("category: {error}")))
+}
+
+pub(crate) fn category_of(name: &str) -> Result<Category, UnknownName> {
+    let by_queue = Category::all().find(|category| category.queue_name() == name);
+    by_queue.map_or_else(|| name.parse(), Ok)
 }
 
 impl Gateway {

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::openapi::{self, Description};
 use crate::problem::{Kind, Problem};
-use crate::submit::{batch, single};
+use crate::submit::{any, batch, single};
 use crate::{
     Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet,
     payload, retry, schedules, stream, tasks,
@@ -56,6 +56,8 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(single::embed))
         .routes(routes!(single::batch))
         .routes(routes!(single::maintenance))
+        .routes(routes!(any::categories))
+        .routes(routes!(any::submit))
         .routes(routes!(find::list))
         .routes(routes!(bulk::cancel))
         .routes(routes!(bulk::retry))

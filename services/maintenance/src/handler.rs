@@ -117,8 +117,11 @@ impl From<WriteError> for BrokerFailed {
 }
 
 impl Handler for MaintenanceHandler {
-    const CATEGORY: Category = Category::Maintenance;
     type Payload = Order;
+
+    fn category(&self) -> Category {
+        Category::Maintenance
+    }
 
     async fn handle(&self, order: Order, attempt: &Attempt) -> Outcome {
         let answer = self.run(order, attempt).await;

@@ -155,8 +155,11 @@ impl QueryHandler {
 }
 
 impl Handler for QueryHandler {
-    const CATEGORY: Category = Category::Query;
     type Payload = Payload;
+
+    fn category(&self) -> Category {
+        Category::Query
+    }
 
     async fn probe(&self) -> Vec<Probed> {
         let openai = match &self.writer {

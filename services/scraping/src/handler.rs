@@ -160,8 +160,11 @@ impl ScrapeHandler {
 }
 
 impl Handler for ScrapeHandler {
-    const CATEGORY: Category = Category::Scraping;
     type Payload = Payload;
+
+    fn category(&self) -> Category {
+        Category::Scraping
+    }
 
     async fn probe(&self) -> Vec<Probed> {
         match &self.browser {

@@ -58,7 +58,7 @@ impl Looks {
 
 async fn look(broker: &Broker) -> Result<Vec<Queue>, BrokerError> {
     let mut queues = Vec::new();
-    for category in Category::ALL {
+    for category in Category::all() {
         for depth in broker.backlog(category).await?.priorities {
             queues.push(queue(broker, category, depth).await?);
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use flotilla_common::model::SeriesQuery;
+use flotilla_common::model::category::{known_keys, known_only};
 use flotilla_common::model::{
     Category, Counts, Lane, Line, Point, Priority, Range, SplitBy, Tally,
 };
@@ -17,10 +18,18 @@ pub(crate) struct Stretch {
     begins: i64,
     #[serde(default, skip_serializing_if = "Tally::is_empty")]
     tally: Tally,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "known_keys"
+    )]
     slots: BTreeMap<Category, Slots>,
     /// As last looked at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "known_only"
+    )]
     waiting: Vec<(Lane, u64)>,
 }
 
@@ -156,9 +165,7 @@ impl History {
                 points: self.points(now, &takes, by_priority),
             }
         };
-        let categories = Category::ALL
-            .into_iter()
-            .filter(|c| query.category.takes(c));
+        let categories = Category::all().filter(|c| query.category.takes(c));
         let priorities = Priority::ALL
             .into_iter()
             .filter(|p| query.priority.takes(p));

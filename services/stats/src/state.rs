@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use flotilla_common::broker::{EventLog, StoredEvent};
+use flotilla_common::model::category::known_or_none;
 use flotilla_common::model::{
     Breaker, BreakerTransition, Category, Dependency, Event, EventBody, Instance, LaneState,
     Probes, Range, Report, SeenInstance, Series, SeriesQuery, Snapshot, Tally, WorkerState,
@@ -55,6 +56,7 @@ struct Seen {
     instance: Instance,
     last_number: u64,
     last_seen: Timestamp,
+    #[serde(default, deserialize_with = "known_or_none")]
     worker: Option<WorkerState>,
     #[serde(default)]
     probes: Option<Probes>,

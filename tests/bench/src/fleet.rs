@@ -11,8 +11,11 @@ use tokio_util::sync::CancellationToken;
 struct Empty;
 
 impl Handler for Empty {
-    const CATEGORY: Category = Category::Query;
     type Payload = serde::de::IgnoredAny;
+
+    fn category(&self) -> Category {
+        Category::Query
+    }
 
     async fn handle(&self, _: Self::Payload, _: &Attempt) -> Outcome {
         Outcome::Done(serde_json::Value::Null)

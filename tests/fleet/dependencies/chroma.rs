@@ -31,8 +31,11 @@ enum Payload {
 }
 
 impl Handler for Storing {
-    const CATEGORY: Category = Category::Query;
     type Payload = Payload;
+
+    fn category(&self) -> Category {
+        Category::Query
+    }
 
     fn needs(&self, payload: &Payload) -> Needs {
         match payload {

@@ -1,10 +1,11 @@
 //! `flotilla dlq`: dead letters, looked at, mended, run again or thrown away.
 
 use axum::http::Method;
-use flotilla_common::model::{Category, Priority};
+use flotilla_common::model::Priority;
 use serde_json::{Map, Value, json};
 
 use super::chosen::{self, Chosen, Filter as _, given};
+use super::names::CategoryName;
 use super::{confirm, fields, items, names, text};
 use crate::client::{Answer, Api};
 use crate::exit::{Code, Done, Failed, note};
@@ -60,7 +61,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Filter {
     #[arg(long, short, value_parser = names::category())]
-    category: Option<Category>,
+    category: Option<CategoryName>,
     /// Why they died, like http_error
     #[arg(long)]
     code: Option<String>,
@@ -121,7 +122,10 @@ pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
 
 impl chosen::Filter for Filter {
     fn members(&self) -> Map<String, Value> {
-        let category = self.category.map(|category| json!(category.name()));
+        let category = self
+            .category
+            .as_ref()
+            .map(|category| json!(category.name()));
         given([
             ("category", category),
             ("code", self.code.as_ref().map(|code| json!(code))),

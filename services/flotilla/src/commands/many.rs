@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use flotilla_common::model::{Category, TaskId};
+use flotilla_common::model::Category;
 use flotilla_common::service::stop_on_signals;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::follow::{follow, outcome};
+use super::names::CategoryName;
 use super::submit::{Args, Wait};
-use super::{fields, names, text};
+use super::{fields, text};
 use crate::client::{Answer, Api};
 use crate::exit::{Code, Done, Failed, note};
 use crate::terminal::{Progress, Screen, count};
@@ -105,15 +106,15 @@ fn read(file: &str) -> Result<(mpsc::Receiver<Line>, Option<u64>), Failed> {
 }
 
 async fn one(line: &str, args: &Args, api: &Api) -> Result<Answer, Failed> {
-    let mut body = payload(line, args.category)?;
+    let mut body = payload(line, &args.category)?;
     args.dress(&mut body);
     let is_named = ["task_id", "idempotency_key"]
         .iter()
         .any(|name| body.contains_key(*name));
     if !is_named {
-        body.insert("task_id".to_owned(), json!(TaskId::generate(args.category)));
+        body.insert("task_id".to_owned(), json!(args.category.new_id()?));
     }
-    let accepted = submit(&body.into(), args.category, api).await?;
+    let accepted = submit(&body.into(), &args.category, api).await?;
     match args.wait {
         Some(Wait(within)) if outcome(&accepted.body).is_none() => {
             follow(api, accepted.text_of("task_id"), within).await
@@ -122,23 +123,20 @@ async fn one(line: &str, args: &Args, api: &Api) -> Result<Answer, Failed> {
     }
 }
 
-fn payload(line: &str, category: Category) -> Result<Map<String, Value>, Failed> {
+fn payload(line: &str, category: &CategoryName) -> Result<Map<String, Value>, Failed> {
     let line = line.trim();
-    match category {
-        Category::Scraping if line.starts_with("http://") || line.starts_with("https://") => {
-            Ok(Map::from_iter([("url".to_owned(), Value::from(line))]))
-        }
-        _ => fields::object(line, "the line"),
+    let is_address = line.starts_with("http://") || line.starts_with("https://");
+    match category.is(Category::Scraping) && is_address {
+        true => Ok(Map::from_iter([("url".to_owned(), Value::from(line))])),
+        false => fields::object(line, "the line"),
     }
 }
 
 /// Until it is taken or refused: what is full has room again, and who is away comes back.
-async fn submit(body: &Value, category: Category, api: &Api) -> Result<Answer, Failed> {
+async fn submit(body: &Value, category: &CategoryName, api: &Api) -> Result<Answer, Failed> {
     let give_up_at = Instant::now() + PATIENCE;
     loop {
-        let call = api
-            .post(&[names::path(category)], body.clone())
-            .query("wait", 0);
+        let call = api.post(&category.path(), body.clone()).query("wait", 0);
         let (failed, after) = match call.send_any().await {
             Ok(answer) if matches!(answer.status, 429 | 503) => {
                 (answer.failed(), answer.retry_after)

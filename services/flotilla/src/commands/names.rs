@@ -1,30 +1,98 @@
 //! The words of the fleet as values of the command line, with their completions.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use flotilla_common::model::{Category, Dependency, Priority, duration};
-use jiff::{SignedDuration, Timestamp};
+use std::ffi::OsStr;
 use std::time::Duration;
 
-pub(super) fn category() -> impl TypedValueParser<Value = Category> {
-    let names = Category::ALL.map(|category| {
-        // As the paths of the API and the prefixes of ids have it.
-        PossibleValue::new(category.name())
-            .alias(category.queue_name())
-            .alias(match category {
-                Category::Query => "rag_query",
-                Category::Scraping
-                | Category::Embedding
-                | Category::Batch
-                | Category::Maintenance => category.id_prefix(),
-            })
-    });
-    PossibleValuesParser::new(names).try_map(|name| {
-        let by_name = |category: &Category| {
-            [category.name(), category.queue_name(), category.id_prefix()].contains(&name.as_str())
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Command};
+use flotilla_common::model::category::is_name;
+use flotilla_common::model::{Category, Dependency, Priority, TaskId, duration};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::exit::Failed;
+
+/// A category by its name. Which ones there are beside the built-in ones is the fleet's to know,
+/// and to say where it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CategoryName(String);
+
+#[derive(Debug, Clone)]
+pub(super) struct CategoryParser;
+
+pub(super) const fn category() -> CategoryParser {
+    CategoryParser
+}
+
+impl CategoryName {
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn is(&self, category: Category) -> bool {
+        self.0 == category.name()
+    }
+
+    /// A new id for a task of it.
+    pub(super) fn new_id(&self) -> Result<TaskId, Failed> {
+        let id = match Category::named(&self.0) {
+            Some(category) => Ok(TaskId::generate(category)),
+            None => TaskId::generate_as(&self.0),
         };
-        let found = Category::ALL.into_iter().find(by_name);
-        found.map_or_else(|| name.parse(), Ok)
-    })
+        id.map_err(|error| Failed::usage(error.to_string()))
+    }
+
+    /// Where the API takes its tasks.
+    pub(super) fn path(&self) -> Vec<&str> {
+        match Category::named(&self.0) {
+            Some(Category::Scraping) => vec!["scrape"],
+            Some(Category::Query) => vec!["query"],
+            Some(Category::Embedding) => vec!["embed"],
+            Some(Category::Batch) => vec!["batch"],
+            Some(Category::Maintenance) => vec!["maintenance"],
+            Some(Category::Custom(_)) | None => vec!["categories", &self.0, "tasks"],
+        }
+    }
+}
+
+impl TypedValueParser for CategoryParser {
+    type Value = CategoryName;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<CategoryName, clap::Error> {
+        let name = value.to_string_lossy();
+        // As the paths of the API and the prefixes of ids have it.
+        let by_name = |category: &Category| {
+            [category.name(), category.queue_name(), category.id_prefix()].contains(&&*name)
+        };
+        let found = Category::BUILT_IN.into_iter().find(by_name);
+        match found.map_or_else(|| name.parse(), Ok) {
+            Ok(category) => Ok(CategoryName(category.name().to_owned())),
+            Err(_) if is_name(&name) => Ok(CategoryName(name.into_owned())),
+            Err(error) => {
+                let kind = clap::error::ErrorKind::InvalidValue;
+                Err(clap::Error::raw(kind, format!("{error}\n")).with_cmd(command))
+            }
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let built_in = Category::BUILT_IN.into_iter();
+        Some(Box::new(built_in.map(|c| PossibleValue::new(c.name()))))
+    }
+}
+
+/// The categories that an answer has figures of, the built-in ones first.
+pub(crate) fn ordered(figures: &Value) -> Vec<&str> {
+    let names = figures.as_object().into_iter().flatten();
+    let mut names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+    let of_name = |name: &str| Category::named(name).or(Category::named(of_queue(name)));
+    names.sort_by_key(|name| (of_name(name).is_none(), of_name(name), *name));
+    names
 }
 
 pub(super) fn priority() -> impl TypedValueParser<Value = Priority> {
@@ -36,6 +104,11 @@ pub(super) fn priority() -> impl TypedValueParser<Value = Priority> {
 pub(super) fn dependency() -> impl TypedValueParser<Value = Dependency> {
     PossibleValuesParser::new(Dependency::ALL.map(Dependency::name))
         .try_map(|name| name.parse::<Dependency>())
+}
+
+/// The category of a queue.
+pub(crate) fn of_queue(queue: &str) -> &str {
+    queue.strip_suffix("_queue").unwrap_or(queue)
 }
 
 /// `90s`, or a number of seconds.
@@ -60,20 +133,33 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// Where the API takes tasks of a category.
-pub(super) const fn path(category: Category) -> &'static str {
-    match category {
-        Category::Scraping => "scrape",
-        Category::Query => "query",
-        Category::Embedding => "embed",
-        Category::Batch => "batch",
-        Category::Maintenance => "maintenance",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_category_is_one_of_ours_or_may_be_one_of_the_fleet() {
+        let parse = |name: &str| {
+            let parsed = category().parse_ref(&Command::new("x"), None, OsStr::new(name));
+            parsed.map(|category| category.path().join("/"))
+        };
+        for (name, path) in [
+            ("rag_query", "query"),
+            ("scrape", "scrape"),
+            ("embedding_queue", "embed"),
+            ("translate", "categories/translate/tasks"),
+        ] {
+            assert_eq!(parse(name).unwrap(), path);
+        }
+        let error = parse("Bad.Name").unwrap_err().to_string();
+        assert!(error.contains("scraping, query"), "{error}");
+    }
+
+    #[test]
+    fn ours_are_shown_first() {
+        let queues = serde_json::json!({"a_queue": 1, "batch_queue": 2, "query_queue": 3});
+        assert_eq!(ordered(&queues), ["query_queue", "batch_queue", "a_queue"]);
+    }
 
     #[test]
     fn times_are_written_either_way() {

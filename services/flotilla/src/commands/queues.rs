@@ -1,8 +1,9 @@
 //! `flotilla queues`: what waits, and what operators set for a category.
 
-use flotilla_common::model::{Category, Priority};
+use flotilla_common::model::Priority;
 use serde_json::{Value, json};
 
+use super::names::CategoryName;
 use super::{names, text};
 use crate::client::{Answer, Api};
 use crate::exit::Done;
@@ -19,7 +20,7 @@ pub(crate) enum Command {
     /// Sets the slots of every worker process of a category, live
     Slots {
         #[arg(value_parser = names::category())]
-        category: Category,
+        category: CategoryName,
         /// How many, or 'default' for the configured number
         #[arg(value_parser = slots)]
         slots: Slots,
@@ -29,7 +30,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
     #[arg(value_parser = names::category())]
-    category: Category,
+    category: CategoryName,
     #[arg(long, short, value_parser = names::priority(), ignore_case = true)]
     priority: Option<Priority>,
 }
@@ -113,10 +114,11 @@ pub(crate) fn table(queues: &Value) -> Table {
     columns.extend([Column::number("SLOTS"), Column::prose("PAUSED")]);
     let mut table = Table::new(columns);
     let number = |value: &Value| Cell::from(value.as_u64().map(count).unwrap_or_default());
-    let rows = Category::ALL.map(|category| (category, &queues["queues"][category.queue_name()]));
-    for (category, queue) in rows.into_iter().filter(|(_, queue)| !queue.is_null()) {
+    let all = &queues["queues"];
+    for name in names::ordered(all) {
+        let queue = &all[name];
         let mut row = vec![
-            category.name().into(),
+            names::of_queue(name).into(),
             number(&queue["size"]),
             number(&queue["in_flight"]),
         ];

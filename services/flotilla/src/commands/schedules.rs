@@ -1,9 +1,9 @@
 //! `flotilla schedules`: recurring tasks.
 
 use axum::http::Method;
-use flotilla_common::model::Category;
 use serde_json::{Map, Value, json};
 
+use super::names::CategoryName;
 use super::terms::Terms;
 use super::{fields, items, names, text};
 use crate::client::Api;
@@ -37,7 +37,7 @@ pub(crate) enum Command {
 #[command(after_help = fields::HELP)]
 pub(crate) struct Create {
     #[arg(value_parser = names::category())]
-    category: Category,
+    category: CategoryName,
     /// Five fields, minute first; six, second first; or @hourly, @daily, @every 90s
     #[arg(long, value_name = "EXPRESSION")]
     cron: String,

@@ -1,9 +1,9 @@
 //! `flotilla stats`.
 
-use flotilla_common::model::{Category, Priority};
+use flotilla_common::model::Priority;
 use serde_json::Value;
 
-use super::text;
+use super::{names, text};
 use crate::client::Api;
 use crate::exit::Done;
 use crate::terminal::{Cell, Column, Screen, Table, Tone, ago, count, percent, seconds};
@@ -46,9 +46,10 @@ fn table(stats: &Value) -> Table {
         Column::number("p95"),
     ];
     let mut table = Table::new(columns);
-    let categories = Category::ALL.map(|category| ("by_category", category.name()));
+    let categories = names::ordered(&stats["by_category"]).into_iter();
+    let categories = categories.map(|name| ("by_category", name));
     let priorities = Priority::ALL.map(|priority| ("by_priority", priority.api_name()));
-    for (group, name) in categories.into_iter().chain(priorities) {
+    for (group, name) in categories.chain(priorities) {
         let figures = &stats[group][name];
         if !figures.is_null() {
             table.row(row(name, figures));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use flotilla_common::model::Category;
 use serde_json::{Map, Value};
 
 use super::follow::{end, follow, outcome};
+use super::names::CategoryName;
 use super::terms::{Terms, When};
 use super::{fields, many, names, task_text, text};
 use crate::client::Api;
@@ -16,7 +16,7 @@ use crate::terminal::Screen;
 #[command(after_help = fields::HELP)]
 pub(crate) struct Args {
     #[arg(value_parser = names::category())]
-    pub(super) category: Category,
+    pub(super) category: CategoryName,
     /// The payload: JSON, or field=value for each field
     #[arg(value_name = "FIELD=VALUE", conflicts_with = "file")]
     payload: Vec<String>,
@@ -69,10 +69,9 @@ pub(crate) async fn run(args: Args, api: &Api, screen: Screen) -> Done {
         }
     }
     args.dress(&mut body);
-    let path = names::path(args.category);
     // Nothing is held back: whoever wants to wait follows the task.
     let accepted = api
-        .post(&[path], body.into())
+        .post(&args.category.path(), body.into())
         .query("wait", 0)
         .send()
         .await?;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use flotilla_common::model::{Category, Priority};
+use flotilla_common::model::Priority;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::chosen::{self, Filter as _, given};
 use super::follow::{end, follow};
+use super::names::CategoryName;
 use super::{items, names, state_cell, task_text, text, watch};
 use crate::client::Api;
 use crate::exit::Done;
@@ -42,7 +43,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Filter {
     #[arg(long, short, value_parser = names::category())]
-    category: Vec<Category>,
+    category: Vec<CategoryName>,
     #[arg(long, short, value_parser = names::priority(), ignore_case = true)]
     priority: Vec<Priority>,
     #[arg(long, short, value_parser = ["queued", "scheduled", "running", "retrying", "completed", "failed", "cancelled", "expired"])]

@@ -24,7 +24,7 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
                 .remedy("start flotilla-stats; what happens meanwhile is counted later, as far back as the event log reaches"),
         ],
     };
-    let asking = Category::ALL.map(|category| {
+    let asking = Category::all().map(|category| {
         let alive = known
             .as_ref()
             .map_or(0, |snapshot| alive(snapshot, category));

@@ -1,10 +1,10 @@
 //! One picture, as lines: pure, of what was seen.
 
-use flotilla_common::model::{Category, Priority};
+use flotilla_common::model::Priority;
 use serde_json::Value;
 
 use super::sample::History;
-use crate::commands::{breakers, items, queues, text, workers};
+use crate::commands::{breakers, items, names, queues, text, workers};
 use crate::terminal::{
     Cell, Column, Screen, Table, Tone, ago, count, curve, cut, one_line, seconds,
 };
@@ -199,9 +199,9 @@ fn categories(history: &History) -> Table {
         Column::prose("PAUSED"),
     ];
     let mut table = Table::new(columns);
-    for category in Category::ALL {
-        let name = category.name();
-        let queue = &seen.queues["queues"][category.queue_name()];
+    for queue_name in names::ordered(&seen.queues["queues"]) {
+        let name = names::of_queue(queue_name);
+        let queue = &seen.queues["queues"][queue_name];
         let (figures, team) = (
             &seen.stats["by_category"][name],
             &seen.workers["workers"][name],

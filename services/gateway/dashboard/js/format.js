@@ -56,10 +56,11 @@ export function state(name, text = name) {
 }
 
 export const PRIORITIES = ["CRITICAL", "HIGH", "NORMAL", "LOW", "BULK"];
-export const CATEGORIES = ["scraping", "query", "embedding", "batch", "maintenance"];
+/** Filled with those of the fleet before a page is opened. */
+export const CATEGORIES = [];
 export const OUTCOMES = ["completed", "failed", "cancelled", "expired"];
 
 /** "CRITICAL" and "scraping" as words of a page: Critical, Scraping. */
 export function word(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1).toLowerCase();
+  return text.charAt(0).toUpperCase() + text.slice(1).toLowerCase().replaceAll("_", " ");
 }

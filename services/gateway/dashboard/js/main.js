@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { ask, h, show } from "./dom.js";
+import { CATEGORIES } from "./format.js";
 import { documents } from "./pages/documents.js";
 import { letters } from "./pages/letters.js";
 import { overview } from "./pages/overview.js";
@@ -44,10 +45,18 @@ async function route() {
   document.title = `${single ? decodeURIComponent(page.title) : page.title} · Flotilla`;
   const { signal } = leave;
   try {
+    await learn(signal);
     await page.open(shown, single ? decodeURIComponent(single[1]) : parameters, signal);
   } catch (error) {
     if (!signal.aborted) show(shown, h("div", { class: "alert" }, h("p", {}, error.message)));
   }
+}
+
+/** The fleet's settings may define categories of their own; they stay while its gateway runs. */
+async function learn(signal) {
+  if (CATEGORIES.length > 0) return;
+  const { categories } = await api.get("/categories", signal);
+  CATEGORIES.push(...categories.map(({ name }) => name));
 }
 
 function mark(path) {

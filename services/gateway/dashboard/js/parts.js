@@ -33,7 +33,7 @@ export function field(label, name, { options, ...attributes } = {}) {
   return h("label", {}, h("span", {}, label), input);
 }
 
-export const categoryOptions = [["", "Any"], ...CATEGORIES.map((name) => [name, word(name)])];
+export const categoryOptions = () => [["", "Any"], ...CATEGORIES.map((name) => [name, word(name)])];
 export const priorityOptions = [["", "Any"], ...PRIORITIES.map((name) => [name, word(name)])];
 
 export const tint = (name) => `var(--${name.toLowerCase()})`;

@@ -13,6 +13,7 @@ use super::bucket::{Rate, Standing};
 use super::keyring::Admitted;
 use super::keys::Scope;
 use crate::Gateway;
+use crate::control::category_of;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
 
@@ -27,14 +28,18 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     match (call, method) {
         ("/health", _) => None,
         (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
-        (call, _) if category(call).is_some() => Some(Scope::Submit),
+        (call, _) if call == ANY_CATEGORY || category(call, "").is_some() => Some(Scope::Submit),
         _ => Some(Scope::Manage),
     }
 }
 
-/// Of the tasks that a call submits.
-fn category(call: &str) -> Option<Category> {
+/// Where tasks of any category are submitted.
+const ANY_CATEGORY: &str = "/categories/{category}/tasks";
+
+/// Of the tasks that a call submits; where the call does not tell, the path of the request does.
+fn category(call: &str, path: &str) -> Option<Category> {
     Some(match call {
+        ANY_CATEGORY => category_of(path.rsplit('/').nth(1)?).ok()?,
         "/scrape" | "/scrape/batch" => Category::Scraping,
         "/query" => Category::Query,
         "/embed" => Category::Embedding,
@@ -61,7 +66,11 @@ pub(crate) async fn guard(
     let Some(admitted) = secret(request.headers()).and_then(|secret| keyring.admit(secret)) else {
         return unauthenticated();
     };
-    let checked = gateway.check(&admitted, scope, path).await;
+    let category = category(
+        path.strip_prefix(BASE).unwrap_or_default(),
+        request.uri().path(),
+    );
+    let checked = gateway.check(&admitted, scope, category).await;
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -71,7 +80,12 @@ pub(crate) async fn guard(
 }
 
 impl Gateway {
-    async fn check(&self, admitted: &Admitted, scope: Scope, path: &str) -> Result<(), Problem> {
+    async fn check(
+        &self,
+        admitted: &Admitted,
+        scope: Scope,
+        submitted_to: Option<Category>,
+    ) -> Result<(), Problem> {
         let key = &admitted.key;
         if let Some(wait) = admitted.standing.wait {
             let why = format!(
@@ -90,8 +104,7 @@ impl Gateway {
             return Err(Problem::new(Kind::Forbidden, why)
                 .remedy("use a key that has it; `flotilla keys new --scope` makes one"));
         }
-        let call = path.strip_prefix(BASE).unwrap_or_default();
-        let (Some(max), Some(category)) = (key.backlog_max, category(call)) else {
+        let (Some(max), Some(category)) = (key.backlog_max, submitted_to) else {
             return Ok(());
         };
         let waiting = self.backlogs.count_one(&self.broker, category).await?;
@@ -156,6 +169,9 @@ mod tests {
         assert_eq!(scope(Method::GET, "/health"), None);
         assert_eq!(scope(Method::GET, "/tasks/{task_id}"), Some(Scope::Read));
         assert_eq!(scope(Method::POST, "/scrape/batch"), Some(Scope::Submit));
+        assert_eq!(scope(Method::POST, ANY_CATEGORY), Some(Scope::Submit));
+        let path = "/api/hp/categories/batch_queue/tasks";
+        assert_eq!(category(ANY_CATEGORY, path), Some(Category::Batch));
         assert_eq!(
             scope(Method::POST, "/tasks/{task_id}/cancel"),
             Some(Scope::Manage)

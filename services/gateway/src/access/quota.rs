@@ -1,6 +1,7 @@
 //! How much waits in a category, for keys that may submit only while it is little. The broker is
 //! asked at most once a second; what is submitted here meanwhile is added.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Backlogs {
-    known: Mutex<[Option<Known>; Category::ALL.len()]>,
+    known: Mutex<HashMap<Category, Known>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,22 +37,20 @@ impl Backlogs {
             at,
             waiting: waiting + 1,
         };
-        self.with(category, |slot| *slot = Some(known));
+        self.with(|all| all.insert(category, known));
         Ok(waiting)
     }
 
     fn known(&self, category: Category) -> Option<u64> {
-        self.with(category, |slot| {
-            let known = slot
-                .as_mut()
-                .filter(|known| known.at.elapsed() < KNOWN_FOR)?;
+        self.with(|all| {
+            let known = all.get_mut(&category);
+            let known = known.filter(|known| known.at.elapsed() < KNOWN_FOR)?;
             known.waiting += 1;
             Some(known.waiting - 1)
         })
     }
 
-    fn with<R>(&self, category: Category, change: impl FnOnce(&mut Option<Known>) -> R) -> R {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut known[category as usize])
+    fn with<R>(&self, change: impl FnOnce(&mut HashMap<Category, Known>) -> R) -> R {
+        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -49,13 +49,13 @@ pub(super) fn lanes(
         };
         (category.name(), Priority::ALL.map(of_priority).into())
     };
-    Category::ALL.map(of_category).into()
+    Category::all().map(of_category).collect()
 }
 
 pub(super) fn slots(snapshot: &Snapshot) -> BTreeMap<&'static str, SlotsUsed> {
-    let mut used: BTreeMap<_, SlotsUsed> = Category::ALL
+    let mut used: BTreeMap<_, SlotsUsed> = Category::all()
         .map(|category| (category.name(), SlotsUsed::default()))
-        .into();
+        .collect();
     let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
     for worker in alive.filter_map(|seen| seen.worker) {
         let used = used.entry(worker.category.name()).or_default();

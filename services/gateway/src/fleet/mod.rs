@@ -76,8 +76,9 @@ pub(crate) async fn workers(State(gateway): State<Arc<Gateway>>) -> Result<Json<
     responses((status = 200, description = "Done.", body = Queues)),
 )]
 pub(crate) async fn queues(State(gateway): State<Arc<Gateway>>) -> Result<Json<Queues>, Problem> {
-    let backlogs = Category::ALL.map(|category| gateway.broker.backlog(category));
-    let controls = Category::ALL.map(|category| gateway.broker.category_control(category));
+    let all = Category::all();
+    let backlogs = all.clone().map(|category| gateway.broker.backlog(category));
+    let controls = all.map(|category| gateway.broker.category_control(category));
     let (backlogs, controls) = tokio::try_join!(try_join_all(backlogs), try_join_all(controls))?;
     let controls: Vec<_> = controls.into_iter().map(|shared| shared.value).collect();
     Ok(Json(Queues::of(&backlogs, &controls)))

@@ -177,6 +177,22 @@ pub(crate) struct Embed {
     terms: Terms,
 }
 
+/// A payload as the category's handler takes it. Of an object the fields that say how the task is
+/// to run are no part of it.
+#[derive(Deserialize)]
+pub(crate) struct Anything;
+
+impl PartialSchema for Anything {
+    fn schema() -> RefOr<Schema> {
+        let value = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        let example = serde_json::json!({"text": "Guten Morgen", "to": "en", "priority": "HIGH"});
+        let about = "A payload as the category's handler takes it. Of an object the fields that say how the task is to run are no part of it.";
+        value.description(Some(about)).examples([example]).into()
+    }
+}
+
+impl ToSchema for Anything {}
+
 /// A document; one of the same id and brand is replaced.
 #[derive(Deserialize, ToSchema)]
 struct Document {

@@ -1,5 +1,6 @@
 //! Taking tasks in: what callers send becomes a task, and the task goes to the broker.
 
+pub(crate) mod any;
 pub(crate) mod batch;
 mod batch_answer;
 mod fields;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use bytes::Bytes;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -16,7 +17,7 @@ use super::later::take_run_at;
 use super::single::check_payload;
 use crate::Gateway;
 use crate::body::Fields;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::refusal::{log, of_submission};
 use crate::routes::BASE;
 use crate::stream::{Following, respond};
@@ -93,6 +94,26 @@ impl Gateway {
         let key = Key::of(headers)?;
         check_payload(category, &fields)?;
         let submission = Submission::take(category, fields, key)?;
+        self.submit(submission, wait.time()).await.map(Json)
+    }
+
+    /// The same for a payload that is no object: all of it is the task's.
+    pub(super) async fn take_whole(
+        &self,
+        category: Category,
+        payload: Bytes,
+        headers: &HeaderMap,
+        wait: Wait,
+    ) -> Result<Json<Answer>, Problem> {
+        if category.is_built_in() {
+            return Err(Problem::new(
+                Kind::Validation,
+                "the body must be a JSON object",
+            ));
+        }
+        let key = Key::of(headers)?;
+        let mut submission = Submission::take(category, Fields::default(), key)?;
+        submission.task.payload = payload;
         self.submit(submission, wait.time()).await.map(Json)
     }
 

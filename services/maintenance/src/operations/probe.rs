@@ -19,7 +19,7 @@ pub(crate) async fn run(work: &Work<'_>) -> Result<Findings, Outcome> {
     let broker = work.attempt.broker();
     let facts = broker.facts().await.map_err(broker_failed)?;
     let expected = live_workers(work).await;
-    let asking = Category::ALL.map(|category| {
+    let asking = Category::all().map(|category| {
         let expected = expected.as_ref();
         let expected = expected.map(|e| e.get(category.name()).copied().unwrap_or(0));
         broker.probe_workers(category, expected, ANSWERED_WITHIN)

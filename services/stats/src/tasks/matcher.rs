@@ -6,7 +6,7 @@ use super::names::{Name, Names};
 use super::row::{Row, Texts, bit_of};
 
 pub(super) struct Matcher<'a> {
-    lanes: u32,
+    lanes: Vec<u8>,
     states: u8,
     brand: Option<Name>,
     classes: Option<Vec<Name>>,
@@ -46,7 +46,7 @@ impl<'a> Matcher<'a> {
 
     pub(super) fn takes(&mut self, row: &Row) -> bool {
         self.states & row.state_bit() != 0
-            && self.lanes & row.lane_bit() != 0
+            && row.is_in(&self.lanes)
             && self.brand.is_none_or(|brand| brand == row.brand)
             && self
                 .classes
@@ -57,13 +57,17 @@ impl<'a> Matcher<'a> {
     }
 }
 
-fn lanes(filter: &TaskFilter) -> u32 {
-    let lanes = Category::ALL
-        .into_iter()
-        .flat_map(|category| Priority::ALL.map(|priority| Lane { category, priority }));
-    lanes.enumerate().fold(0, |bits, (at, lane)| {
-        bits | u32::from(filter.takes_lane(lane)) << at
-    })
+/// By the place of the category, a bit for each priority that is taken.
+fn lanes(filter: &TaskFilter) -> Vec<u8> {
+    let priorities = |category| {
+        let taken = |priority: &Priority| {
+            let priority = *priority;
+            filter.takes_lane(Lane { category, priority })
+        };
+        let taken = Priority::ALL.into_iter().filter(taken);
+        taken.fold(0, |bits, priority| bits | 1 << priority.index())
+    };
+    Category::all().map(priorities).collect()
 }
 
 fn states(filter: &TaskFilter) -> u8 {

@@ -102,7 +102,7 @@ impl Row {
             error: texts.errors.take(summary.error.as_deref()),
             attempt: u16::try_from(summary.attempt).unwrap_or(u16::MAX),
             retries: u16::try_from(summary.retries).unwrap_or(u16::MAX),
-            category: index_of(&Category::ALL, head.category),
+            category: u8::try_from(head.category.index()).unwrap_or(u8::MAX),
             priority: index_of(&Priority::ALL, summary.priority),
             state: index_of(&TaskState::ALL, summary.state),
         }
@@ -120,12 +120,14 @@ impl Row {
     }
 
     pub(super) fn category(&self) -> Category {
-        Category::ALL[usize::from(self.category)]
+        // A place that was handed out is kept for good.
+        Category::at(usize::from(self.category)).unwrap_or(Category::Scraping)
     }
 
-    /// A bit for its category and priority.
-    pub(super) fn lane_bit(&self) -> u32 {
-        1 << (usize::from(self.category) * Priority::ALL.len() + usize::from(self.priority))
+    /// Whether it is of one of the lanes: by category a bit for each priority.
+    pub(super) fn is_in(&self, lanes: &[u8]) -> bool {
+        let priorities = lanes.get(usize::from(self.category));
+        priorities.is_some_and(|priorities| priorities & (1 << self.priority) != 0)
     }
 
     pub(super) fn state_bit(&self) -> u8 {

@@ -10,7 +10,7 @@ export async function letters(page, parameters, signal) {
   const opened = h("div");
   let afters = [null];
   const form = h("form", { class: "form", role: "search", onsubmit: (event) => { event.preventDefault(); restart(); }, onchange: () => restart() },
-    field("Category", "category", { options: categoryOptions, value: parameters.get("category") ?? "" }),
+    field("Category", "category", { options: categoryOptions(), value: parameters.get("category") ?? "" }),
     field("Error class", "code", { value: parameters.get("code") ?? "", placeholder: "http_404", spellcheck: "false" }),
     field("Error text", "text", { value: parameters.get("text") ?? "", placeholder: "contains" }));
   const filter = () => Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));

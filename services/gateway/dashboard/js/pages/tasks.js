@@ -47,7 +47,7 @@ export async function tasks(page, parameters, signal) {
 
 function filters(chosen, apply) {
   const form = h("form", { class: "form", role: "search", onsubmit: (event) => { event.preventDefault(); apply(); }, onchange: apply },
-    field("Category", "category", { options: categoryOptions, value: chosen.category }),
+    field("Category", "category", { options: categoryOptions(), value: chosen.category }),
     field("Priority", "priority", { options: priorityOptions, value: chosen.priority }),
     field("State", "state", { options: STATES, value: chosen.state }),
     field("Ended or changed", "within", { options: SINCE, value: chosen.within }),
