@@ -1,5 +1,6 @@
 //! What every service of the fleet stands on, in one direction:
-//! [`model`] (data and rules, no I/O) ← [`broker`] (the only code that talks to NATS)
+//! [`model`] (data and rules, no I/O) ← [`telemetry`] (traces) ← [`broker`] (the only code that
+//! talks to NATS)
 //! ← [`breaker`] (what guards dependencies) ← [`worker`] (pulls, schedules and runs tasks)
 //! ← [`service`] (configuration, life cycle).
 
@@ -7,4 +8,5 @@ pub mod breaker;
 pub mod broker;
 pub mod model;
 pub mod service;
+pub mod telemetry;
 pub mod worker;

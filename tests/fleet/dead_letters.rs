@@ -1,4 +1,4 @@
-//! Dead letters are browsed, filtered, edited and run again: as a task of its own, with the
+//! Dead letters are browsed, filtered, edited and run again: as a task of its own, linked to the
 //! trace of the first life.
 
 use std::collections::BTreeSet;
@@ -83,7 +83,7 @@ fn an_edited_letter_lives_again() {
 
 /// What fails again ends as a letter again, with all that it was published with.
 #[test]
-fn a_second_life_keeps_headers_and_trace() {
+fn a_second_life_keeps_headers_and_names_the_first_one_s_trace() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &["gateway"]).await;
         let worker = Setup::slots(1).start(nats).await;
@@ -99,7 +99,9 @@ fn a_second_life_keeps_headers_and_trace() {
                 .get(name)
                 .map(|value| value.as_str().to_owned())
         };
-        assert_eq!(header("traceparent").as_deref(), Some(TRACE));
+        // Another life is another trace; it says which one the first was.
+        assert_eq!(header("traceparent"), None);
+        assert_eq!(header("Flotilla-Linked-Trace").as_deref(), Some(TRACE));
         assert_eq!(header("Flotilla-Max-Retries").as_deref(), Some("5"));
         assert_eq!(header("Flotilla-Requeue-Of"), Some(id));
         assert_eq!(reason["task_id"], again.as_str());

@@ -48,6 +48,7 @@ mod sweep;
 mod throughput;
 mod time_limits;
 mod topology;
+mod traces;
 mod versions;
 mod waiting;
 mod whole_fleet;

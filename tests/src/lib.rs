@@ -5,6 +5,7 @@ mod cluster;
 mod jaeger;
 mod nats;
 mod openai;
+pub mod otlp;
 mod script;
 pub mod traces;
 

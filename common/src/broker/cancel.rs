@@ -190,5 +190,6 @@ fn unrecorded(task: Envelope) -> Record {
         checkpoint: None,
         origin: task.origin,
         brand: task.brand,
+        trace: None,
     }
 }

@@ -10,6 +10,8 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use crate::telemetry::Traces;
+
 /// Message schedules with cron, and one fsync per append, came with this version.
 pub const SERVER_VERSION_MIN: (i64, i64, i64) = (2, 14, 0);
 
@@ -106,6 +108,7 @@ pub struct Broker {
     pub(super) client: Client,
     pub(super) jetstream: jetstream::Context,
     connections: watch::Receiver<u64>,
+    pub(super) traces: Traces,
 }
 
 impl Broker {
@@ -152,7 +155,20 @@ impl Broker {
             client,
             jetstream,
             connections,
+            traces: Traces::off(),
         })
+    }
+
+    /// The same, tracing what it sends.
+    #[must_use]
+    pub fn with_traces(mut self, traces: Traces) -> Self {
+        self.traces = traces;
+        self
+    }
+
+    /// Where spans go of what this process does with tasks.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Changes each time the connection is made anew: standing requests are lost then.

@@ -18,6 +18,8 @@ pub struct Delivery {
     pub fault: Option<InvalidDelivery>,
     /// Whether the broker has handed the task out before, so that it may have a record.
     pub is_redelivery: bool,
+    /// How often the broker has handed the task out, this time included.
+    pub count: u64,
     headers: HeaderMap,
     acker: Acker,
 }
@@ -85,6 +87,7 @@ impl Delivery {
             payload: message.payload,
             fault,
             is_redelivery: delivered > 1,
+            count: u64::try_from(delivered).unwrap_or_default(),
             headers: message.headers.unwrap_or_default(),
             acker,
         };
@@ -159,6 +162,7 @@ pub(super) fn envelope(
         category,
         priority,
         options,
+        lineage: headers::lineage(headers, origin.as_ref()),
         origin,
         object: header(headers, OBJECT_HEADER).map(str::to_owned),
         brand: headers::brand(headers).or_else(|| brand_of(payload)),

@@ -129,6 +129,26 @@ impl BrokerError {
         }
     }
 
+    /// What kind of thing went wrong, for those who count or search.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Refused { refusal, .. } => match refusal {
+                Refusal::StreamFull(_) => "stream_full",
+                Refusal::StorageFull(_) => "storage_full",
+                Refusal::ObjectsFull(_) => "objects_full",
+                Refusal::TooLarge(_) => "too_large",
+                Refusal::JetStreamDisabled => "jetstream_disabled",
+                Refusal::NoStream => "no_stream",
+                Refusal::Conflict => "conflict",
+                Refusal::Other(_) => "refused",
+            },
+            Self::Unavailable { .. } => "broker_unavailable",
+            Self::Closed { .. } => "connection_closed",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Other { .. } => "broker_error",
+        }
+    }
+
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),

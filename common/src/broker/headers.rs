@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use jiff::Timestamp;
 
-use crate::model::{Needs, Options, Origin, duration, short_brand};
+use crate::model::{Lineage, Needs, Options, Origin, TraceContext, duration, short_brand};
 
 /// How all of these begin.
 const OURS: &[u8] = b"Flotilla-";
@@ -31,6 +31,14 @@ const BRAND: &str = "Flotilla-Brand";
 /// The task that this one is a part of.
 const PARENT: &str = "Flotilla-Parent";
 
+/// The trace that the task belongs to, and what goes with it: W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+/// A trace that caused the task without being its own, written like the one above.
+const LINKED_TRACE: &str = "Flotilla-Linked-Trace";
+/// When a task was sent that was queued later.
+const SENT_AT: &str = "Flotilla-Sent-At";
+
 /// A header with a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeader {
@@ -50,15 +58,19 @@ pub enum InvalidHeader {
 pub(super) fn read(
     headers: Option<&HeaderMap>,
 ) -> (Options, Option<Origin>, Option<InvalidHeader>) {
-    // Most tasks have none of ours, which is told at less cost than a look for each.
-    let mut names = headers.into_iter().flat_map(HeaderMap::iter);
-    if !names.any(|(name, _)| is_ours(name.as_ref())) {
+    if !has_ours(headers) {
         return (Options::default(), None, None);
     }
     match parse(headers) {
         Ok((options, origin)) => (options, origin, None),
         Err(fault) => (Options::default(), None, Some(fault)),
     }
+}
+
+/// Most tasks have none of ours, which is told at less cost than a look for each.
+fn has_ours(headers: Option<&HeaderMap>) -> bool {
+    let mut names = headers.into_iter().flat_map(HeaderMap::iter);
+    names.any(|(name, _)| is_ours(name.as_ref()))
 }
 
 fn is_ours(name: &str) -> bool {
@@ -106,6 +118,54 @@ fn origin(headers: Option<&HeaderMap>) -> Result<Option<Origin>, InvalidHeader> 
         Some(text) => Ok(Some(Origin::ChildOf(text.parse()?))),
         None => Ok(None),
     }
+}
+
+/// The trace. A run of a schedule is none of whoever made the schedule, but is linked to it.
+/// What is malformed is as good as nothing: no task fails for it.
+pub(super) fn lineage(headers: Option<&HeaderMap>, origin: Option<&Origin>) -> Lineage {
+    let parent = header(headers, TRACEPARENT)
+        .and_then(|text| TraceContext::parse(text, header(headers, TRACESTATE)));
+    match origin {
+        Some(Origin::Schedule(_)) => Lineage {
+            link: parent,
+            ..Lineage::default()
+        },
+        _ if !has_ours(headers) => Lineage {
+            parent,
+            ..Lineage::default()
+        },
+        _ => Lineage {
+            parent,
+            link: header(headers, LINKED_TRACE).and_then(|text| TraceContext::parse(text, None)),
+            sent_at: header(headers, SENT_AT).and_then(|text| text.trim().parse().ok()),
+        },
+    }
+}
+
+/// Puts the trace in, replacing what is there.
+pub(super) fn write_trace(headers: &mut HeaderMap, context: Option<&TraceContext>) {
+    let Some(context) = context else { return };
+    remove(headers, TRACEPARENT);
+    remove(headers, TRACESTATE);
+    headers.insert(TRACEPARENT, context.traceparent());
+    if let Some(state) = &context.state {
+        headers.insert(TRACESTATE, &**state);
+    }
+}
+
+/// For a second life: the trace of the first one becomes what it is linked to.
+pub(super) fn unlink_trace(headers: &mut HeaderMap, first_life: Option<&TraceContext>) {
+    for name in [TRACEPARENT, TRACESTATE, LINKED_TRACE, SENT_AT] {
+        remove(headers, name);
+    }
+    if let Some(first_life) = first_life {
+        headers.insert(LINKED_TRACE, first_life.traceparent());
+    }
+}
+
+pub(super) fn write_sent_at(headers: &mut HeaderMap, at: Timestamp) {
+    remove(headers, SENT_AT);
+    headers.insert(SENT_AT, at.to_string());
 }
 
 /// Puts in the options that are not the defaults, replacing what is there.
@@ -200,6 +260,37 @@ mod tests {
         write(&mut written, &options, origin.as_ref());
         assert_eq!(read(Some(&written)), (options, origin, None));
         assert_eq!(header(Some(&written), "other"), Some("kept"));
+    }
+
+    #[test]
+    fn a_trace_is_read_whatever_its_case_and_malformed_is_none() {
+        const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let read = |name: &str, value: &str| {
+            lineage(
+                Some(&headers(&[(name, value), ("TraceState", "a=b")])),
+                None,
+            )
+            .parent
+        };
+        let parent = read("traceparent", PARENT).unwrap();
+        assert_eq!(parent.traceparent(), PARENT);
+        assert_eq!(parent.state.as_deref(), Some("a=b"));
+        assert_eq!(read("Traceparent", PARENT).as_ref(), Some(&parent));
+        assert_eq!(read("TRACEPARENT", PARENT).as_ref(), Some(&parent));
+        assert_eq!(read("traceparent", "00-garbage"), None);
+        let schedule = Origin::Schedule("s".parse().unwrap());
+        let run = lineage(Some(&headers(&[("traceparent", PARENT)])), Some(&schedule));
+        assert_eq!(
+            (run.parent, run.link.map(|link| link.traceparent())),
+            (None, Some(PARENT.to_owned()))
+        );
+        let mut again = headers(&[("Traceparent", PARENT), ("tracestate", "a=b")]);
+        unlink_trace(&mut again, Some(&parent));
+        let again = lineage(Some(&again), None);
+        assert_eq!(
+            (again.parent, again.link.map(|link| link.trace)),
+            (None, Some(parent.trace))
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::headers::{self, header};
 use super::subjects::{DEAD_LETTER_HEADER, DEAD_STREAM, OBJECT_HEADER, dead_letter, task_subject};
 use super::{Broker, BrokerError};
 use crate::model::{Category, DeadLetter, Origin, Priority, TaskId};
+use crate::telemetry::{self, Sending, Sent};
 
 /// Letters that one look goes through, whatever it finds: it answers within a second or so.
 const SCAN_MAX: usize = 5_000;
@@ -54,6 +55,8 @@ pub struct Requeue {
     /// Not at once, but then.
     pub at: Option<Timestamp>,
     pub schedules_max: u64,
+    /// Whether it is run again with many others.
+    pub is_one_of_many: bool,
 }
 
 impl StoredLetter {
@@ -153,6 +156,37 @@ impl Broker {
         let priority = how.priority.unwrap_or(letter.priority);
         let mut headers = second_life_headers(stored, how, &id);
         let payload = how.payload.as_ref().unwrap_or(&stored.payload);
+        let task = Sent {
+            id: &id,
+            category: letter.category,
+            priority,
+            body_bytes: payload.len(),
+        };
+        // One of many is a trace of its own: together they would be none that could be read.
+        let link = headers::lineage(Some(&headers), None).link;
+        let sending = match how.is_one_of_many {
+            true => Sending::apart(&self.traces, task, link),
+            false => Sending::begin(&self.traces, task, link),
+        };
+        headers::write_trace(&mut headers, sending.context());
+        let published = self.publish_life(stored, how, &id, headers).await;
+        let answer = published.as_ref().map(|is_duplicate| *is_duplicate);
+        sending.end(answer.map_err(BrokerError::class));
+        published?;
+        Ok(id)
+    }
+
+    /// Answers whether it was there before.
+    async fn publish_life(
+        &self,
+        stored: &StoredLetter,
+        how: &Requeue,
+        id: &TaskId,
+        mut headers: HeaderMap,
+    ) -> Result<bool, BrokerError> {
+        let letter = &stored.letter;
+        let priority = how.priority.unwrap_or(letter.priority);
+        let payload = how.payload.as_ref().unwrap_or(&stored.payload);
         // A sweep reads where tasks wait before it reads the letters: it could miss an object
         // that goes the other way meanwhile, and so is told.
         if let (Some(name), None) = (stored.object(), &how.payload) {
@@ -161,9 +195,9 @@ impl Broker {
         match how.at {
             None => {
                 let doing = || format!("running task {} again", letter.task_id);
-                let subject = task_subject(letter.category, priority, &id);
+                let subject = task_subject(letter.category, priority, id);
                 let placed = self
-                    .place_body(letter.category, &id, payload, &mut headers)
+                    .place_body(letter.category, id, payload, &mut headers)
                     .await?;
                 let message = PublishMessage::build()
                     .headers(headers)
@@ -172,16 +206,16 @@ impl Broker {
                 if stored.as_ref().is_ok_and(|ack| ack.duplicate) {
                     self.withdraw_body(&placed).await;
                 }
-                stored?;
+                Ok(stored?.duplicate)
             }
             Some(at) => {
                 let category = letter.category;
                 let max = how.schedules_max;
-                self.schedule_message(category, priority, &id, at, headers, payload, max)
-                    .await?;
+                let scheduled =
+                    self.schedule_message(category, priority, id, at, headers, payload, max);
+                Ok(scheduled.await?.duplicate)
             }
         }
-        Ok(id)
     }
 
     /// Throws this very letter away; one that came after it stays.
@@ -214,7 +248,8 @@ impl Broker {
     }
 }
 
-/// All that the publisher sent, the trace above all, and what is asked for now.
+/// All that the publisher sent, and what is asked for now. The trace of the first life is none
+/// of the second one's, but it is linked to it.
 fn second_life_headers(stored: &StoredLetter, how: &Requeue, id: &TaskId) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &stored.headers {
@@ -228,7 +263,12 @@ fn second_life_headers(stored: &StoredLetter, how: &Requeue, id: &TaskId) -> Hea
             headers.append(name.as_str(), value.as_str());
         }
     }
-    let (mut options, ..) = headers::read(Some(&headers));
+    let (mut options, origin, _) = headers::read(Some(&headers));
+    let first_life = headers::lineage(Some(&headers), origin.as_ref()).parent;
+    let first_life = first_life.unwrap_or_else(|| {
+        telemetry::derived_trace(&stored.letter.task_id, stored.letter.submitted_at)
+    });
+    headers::unlink_trace(&mut headers, Some(&first_life));
     options.max_retries = how.max_retries.unwrap_or(options.max_retries);
     options.deadline = options.deadline.filter(|at| *at > Timestamp::now());
     let origin = Origin::RequeueOf(stored.letter.task_id.clone());

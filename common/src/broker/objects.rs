@@ -19,6 +19,7 @@ use super::delivery::timestamp;
 use super::publish::json;
 use super::subjects::{OBJECTS_STREAM, object_meta, object_pieces};
 use super::{Broker, BrokerError, Refusal};
+use crate::telemetry::Open;
 
 /// The server keeps it as stream `OBJ_flotilla`.
 pub(super) const BUCKET: &str = "flotilla";
@@ -62,9 +63,12 @@ impl Broker {
     /// Stores an object. One that is not stored whole leaves no pieces, as far as the broker
     /// can be reached; the sweep sees to the rest.
     pub(super) async fn put_object(&self, name: &str, body: &Bytes) -> Result<(), BrokerError> {
+        let mut span = Open::internal("store object");
+        span.set("flotilla.object.size", body.len());
         let nuid = ulid::Ulid::generate().to_string();
         let stored = self.put_pieces(name, body, &nuid).await;
-        if stored.is_err() {
+        if let Err(error) = &stored {
+            span.fail(error.class());
             let purged = self.purge_pieces(&nuid).await;
             tracing::debug!(name, ?purged, "an object was not stored");
         }
@@ -150,6 +154,7 @@ impl Broker {
 
     /// What anybody has put into the bucket `flotilla` under a name.
     pub async fn object(&self, name: &str, bytes_max: usize) -> Result<Bytes, ObjectError> {
+        let _span = Open::internal("fetch object");
         for _ in 0..LOOKS_MAX {
             let found = self.object_info(name).await?;
             let Some(Meta { info, .. }) = found.filter(|found| !found.info.deleted) else {

@@ -133,6 +133,7 @@ fn record(envelope: Envelope, letter: &DeadLetter, worker: &str) -> Record {
         checkpoint: None,
         origin: envelope.origin,
         brand: envelope.brand,
+        trace: None,
     }
 }
 

@@ -17,10 +17,12 @@ use super::headers::{self, header};
 use super::subjects::{
     OBJECT_HEADER, SCHED_STREAM, due_lane, due_task, once_schedule, parse_due, recurring_schedule,
 };
+use super::submit::{end, sent};
 use super::{Accepted, Broker, BrokerError, Refusal, WaitingTask, WriteError};
 use crate::model::{
     Category, Envelope, NewTask, Options, Origin, Priority, ScheduleId, TaskId, brand_of,
 };
+use crate::telemetry::{Scope, Sending};
 
 /// Own headers, in the publisher's words: what the broker's form no longer tells.
 const CRON: &str = "Flotilla-Cron";
@@ -71,16 +73,21 @@ impl Broker {
         let mut own = HeaderMap::new();
         headers::write(&mut own, &task.options, None);
         own.insert(NATS_MESSAGE_ID, task.id.as_str());
-        self.schedule_message(
-            task.category,
-            task.priority,
-            &task.id,
-            at,
-            own,
-            &task.payload,
-            schedules_max,
-        )
-        .await
+        let sending = Sending::begin(&self.traces, sent(task), None);
+        headers::write_trace(&mut own, sending.context());
+        let answer = self
+            .schedule_message(
+                task.category,
+                task.priority,
+                &task.id,
+                at,
+                own,
+                &task.payload,
+                schedules_max,
+            )
+            .await;
+        end(sending, &answer);
+        answer
     }
 
     /// The same for a message with headers of its own.
@@ -97,6 +104,7 @@ impl Broker {
     ) -> Result<Accepted, BrokerError> {
         self.check_room(schedules_max).await?;
         let placed = self.place_body(category, id, payload, &mut headers).await?;
+        headers::write_sent_at(&mut headers, Timestamp::now());
         // The broker takes whole seconds.
         let at = whole_second_after(at);
         headers.insert(NATS_SCHEDULE, format!("@at {at}"));
@@ -283,6 +291,8 @@ fn recurring_headers(recurring: &Recurring) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let origin = Origin::Schedule(recurring.id.clone());
     headers::write(&mut headers, &recurring.options, Some(&origin));
+    // Its runs are linked to this.
+    headers::write_trace(&mut headers, Scope::current().as_ref().map(Scope::parent));
     headers.insert(CRON, recurring.cron.as_str());
     headers.insert(NATS_SCHEDULE, recurring.pattern.as_str());
     headers.insert(
@@ -343,6 +353,7 @@ fn read_task(message: &StreamMessage, id: &TaskId) -> Option<ScheduledTask> {
             category,
             priority,
             options,
+            lineage: headers::lineage(Some(&message.headers), origin.as_ref()),
             origin,
             object: header(Some(&message.headers), OBJECT_HEADER).map(str::to_owned),
             brand: headers::brand(Some(&message.headers)).or_else(|| brand_of(&message.payload)),

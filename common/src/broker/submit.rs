@@ -9,6 +9,7 @@ use super::bodies::Placed;
 use super::subjects::task_subject;
 use super::{Broker, BrokerError, headers};
 use crate::model::{NewTask, Origin, TaskId};
+use crate::telemetry::{Sending, Sent};
 
 /// Publishes under way at once in a bulk submission: enough to hide the round trip.
 const IN_FLIGHT_MAX: usize = 512;
@@ -45,6 +46,18 @@ impl Broker {
     ) -> Result<Accepted, BrokerError> {
         let mut own = HeaderMap::new();
         headers::write(&mut own, &task.options, origin);
+        let sending = Sending::begin(&self.traces, sent(task), None);
+        headers::write_trace(&mut own, sending.context());
+        let answer = self.place_and_publish(task, own).await;
+        end(sending, &answer);
+        answer
+    }
+
+    async fn place_and_publish(
+        &self,
+        task: &NewTask,
+        mut own: HeaderMap,
+    ) -> Result<Accepted, BrokerError> {
         let placed = self
             .place_body(task.category, &task.id, &task.payload, &mut own)
             .await?;
@@ -102,4 +115,20 @@ impl Broker {
             duplicate: ack.duplicate,
         })
     }
+}
+
+pub(super) fn sent(task: &NewTask) -> Sent<'_> {
+    Sent {
+        id: &task.id,
+        category: task.category,
+        priority: task.priority,
+        body_bytes: task.payload.len(),
+    }
+}
+
+pub(super) fn end(sending: Sending, answer: &Result<Accepted, BrokerError>) {
+    sending.end(match answer {
+        Ok(accepted) => Ok(accepted.duplicate),
+        Err(error) => Err(error.class()),
+    });
 }

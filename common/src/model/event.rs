@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::category::known_or_none;
-use super::{BreakerTransition, Category, Probes, Tally};
+use super::{BreakerTransition, Category, Probes, SpanCounts, Tally};
 
 /// One message on the event subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct Report {
     /// How its dependencies are, where that was asked since the last report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
+    /// What became of its spans, where it makes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<SpanCounts>,
     #[serde(default, skip_serializing_if = "Tally::is_empty")]
     pub tally: Tally,
     /// The last report of a process that stops in good order.
@@ -100,6 +103,7 @@ mod tests {
             number: 1,
             worker: None,
             probes: None,
+            spans: None,
             tally,
             stopping: false,
         };

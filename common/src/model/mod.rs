@@ -23,6 +23,7 @@ mod summary;
 mod tally;
 mod task;
 mod task_id;
+mod trace;
 
 pub use breaker::{
     Circuit, Dependency, Needs, Stage as CircuitStage, State as BreakerState,
@@ -44,13 +45,14 @@ pub use manifest::{InvalidManifest, Item, Manifest, Source};
 pub use outcome::{Failure, FailureCode, Outcome};
 pub use priority::Priority;
 pub use probe::{Condition, Probed, ProbedBy, Probes};
-pub use record::{FailedAttempt, Progress, Record, ResultObject, Status, Was};
+pub use record::{FailedAttempt, Progress, Record, RecordTrace, ResultObject, Status, Was};
 pub use series::{Line, Point, Quantiles, Range, Series, SeriesQuery, SplitBy};
 pub use snapshot::{Breaker, LaneState, SeenInstance, Snapshot};
 pub use summary::{TaskSummary, brand_of, short_brand};
 pub use tally::{Counts, Ended, Lane, Tally};
-pub use task::{DeadLetter, Envelope, NewTask, Options, Origin};
+pub use task::{DeadLetter, Envelope, Lineage, NewTask, Options, Origin};
 pub use task_id::{InvalidTaskId, ScheduleId, TaskId};
+pub use trace::{SpanCounts, SpanId, TraceContext, TraceId};
 
 /// A name that is none of the known ones; the message lists those.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

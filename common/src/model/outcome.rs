@@ -93,6 +93,10 @@ impl FailureCode {
     pub const BODY_DAMAGED: Self = Self(Cow::Borrowed("body_damaged"));
 
     /// Somebody cancelled the task.
+    /// A parent gave its slot back while its parts run.
+    pub const WAITING_FOR_PARTS: Self = Self(Cow::Borrowed("waiting_for_parts"));
+    /// Another attempt had the task by the time this one ended.
+    pub const SUPERSEDED: Self = Self(Cow::Borrowed("superseded"));
     pub const CANCELLED: Self = Self(Cow::Borrowed("cancelled"));
     /// Its deadline passed before it could start.
     pub const EXPIRED: Self = Self(Cow::Borrowed("expired"));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Category, Failure, Origin, Priority, TaskId};
+use super::{Category, Failure, Origin, Priority, TaskId, TraceId};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -40,6 +40,28 @@ pub struct Record {
     /// Whose task it is, where its publisher says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<String>,
+    /// Where traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<RecordTrace>,
+}
+
+/// A task's trace, and what the next attempt has to know of it; the trace alone once there is an
+/// outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordTrace {
+    pub id: TraceId,
+    /// Whether there is anything to be seen of it.
+    #[serde(default)]
+    pub is_kept: bool,
+    /// The spans before the first attempt have been made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_begun: bool,
+    /// By which delivery the last attempt that has a span, or should have, was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<u64>,
+    /// Until when the spans reach that have been made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// How far an attempt is.
@@ -206,6 +228,7 @@ mod tests {
             checkpoint: None,
             origin: None,
             brand: None,
+            trace: None,
         };
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(json["status"], "completed");

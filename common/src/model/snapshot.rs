@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::category::{known_only, known_or_none};
 use super::{
-    BreakerState, BreakerTransition, Dependency, Instance, Lane, Probes, Tally, WorkerState,
+    BreakerState, BreakerTransition, Dependency, Instance, Lane, Probes, SpanCounts, Tally,
+    WorkerState,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,9 @@ pub struct SeenInstance {
     /// How it last found its dependencies, where its work has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
+    /// What became of its spans, where it makes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<SpanCounts>,
 }
 
 /// A circuit breaker as the fleet last heard of it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Category, FailedAttempt, Failure, Needs, Priority, ScheduleId, TaskId};
+use super::{Category, FailedAttempt, Failure, Needs, Priority, ScheduleId, TaskId, TraceContext};
 
 /// What a submitter may set per task; over NATS these are headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,19 @@ pub struct Envelope {
     pub submitted_at: Timestamp,
     /// Its sequence in the category's stream.
     pub sequence: u64,
+    pub lineage: Lineage,
+}
+
+/// Where a task stands in its trace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// What sent it. `None` where its publisher has said nothing that could be read: then its
+    /// trace is made of its id.
+    pub parent: Option<TraceContext>,
+    /// What caused it without being a part of the same work: its schedule, or its first life.
+    pub link: Option<TraceContext>,
+    /// When it was sent, where it was to wait for its time before it was queued.
+    pub sent_at: Option<Timestamp>,
 }
 
 /// Why a task failed for good. Its payload and headers are kept beside this, as they came.

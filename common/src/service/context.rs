@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Settings, SettingsError};
 use crate::broker::{self, Broker, BrokerError, ConnectError, StreamLimits};
 use crate::model::Category;
+use crate::telemetry::{Links, Traces};
 use crate::worker;
 
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Context {
     /// Cancelled when the service is to drain and stop.
     pub stop: CancellationToken,
     pub readiness: Readiness,
+    /// Off, unless this is a process that traces.
+    pub traces: Traces,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +126,14 @@ impl Context {
             settings,
             stop,
             readiness: Readiness::default(),
+            traces: Traces::off(),
         }
+    }
+
+    /// The same, tracing what its services do.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Connects, and ensures that the streams and consumers are there.
@@ -132,6 +142,7 @@ impl Context {
         config.validate().map_err(StartError::Invalid)?;
         let streams = self.streams()?;
         let broker = Broker::connect(&config, &format!("flotilla-{service}")).await?;
+        let broker = broker.with_traces(self.traces.clone());
         broker.ensure_topology(&streams).await?;
         Ok(broker)
     }
@@ -148,6 +159,12 @@ impl Context {
             .validate(&self.streams()?)
             .map_err(StartError::Invalid)?;
         Ok(worker)
+    }
+
+    pub fn links(&self) -> Result<Links, StartError> {
+        let links: Links = self.settings.section("telemetry")?;
+        links.validate().map_err(StartError::Invalid)?;
+        Ok(links)
     }
 
     pub fn fleet(&self) -> Result<Fleet, StartError> {

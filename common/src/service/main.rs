@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use serde::de::DeserializeOwned;
@@ -9,6 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, LogConfig, Settings, StartError};
+use crate::telemetry::{self, Traces};
+
+/// After the work has drained, its last spans get this long to reach the collector.
+const TRACES_FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Flags that every program of the fleet takes.
 #[derive(Debug, Clone, Parser)]
@@ -54,10 +59,35 @@ where
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             let stop = stop_on_signals()?;
-            run(Context::new(settings, stop), config).await
+            traced(program(), async |traces| {
+                let context = Context::new(settings, stop).with_traces(traces);
+                run(context, config).await
+            })
+            .await
         })
     };
     report_failure(served())
+}
+
+/// Runs with the traces that the environment asks for; what they still have to say is sent last.
+pub async fn traced<T>(
+    service: String,
+    run: impl AsyncFnOnce(Traces) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let traces = match telemetry::Config::from_env(&service)? {
+        Some(config) => Traces::start(&config)?,
+        None => Traces::off(),
+    };
+    let done = run(traces.clone()).await;
+    traces.stop(TRACES_FLUSH_TIME).await;
+    done
+}
+
+/// What this program calls itself: a service is named after its binary.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.unwrap_or("flotilla").to_owned()
 }
 
 /// A token that SIGINT and SIGTERM cancel. A second one ends the process at once.

@@ -9,6 +9,6 @@ mod settings;
 pub use crate::model::duration;
 pub use context::{Context, Fleet, Readiness, StartError};
 pub use log::Config as LogConfig;
-pub use main::{Flags, main, report_failure, stop_on_signals};
+pub use main::{Flags, main, report_failure, stop_on_signals, traced};
 pub use serve::serve;
 pub use settings::{Settings, SettingsError};

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use crate::model::category::{self, Custom, InvalidCategory};
 
 /// Every section there is, whichever service reads it: all share one file.
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "nats",
     "streams",
     "fleet",
@@ -18,6 +18,7 @@ const SECTIONS: [&str; 17] = [
     "bridge",
     "worker",
     "log",
+    "telemetry",
     "embedded",
     "gateway",
     "stats",

@@ -12,6 +12,8 @@ use futures::future::{Either, select};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::field::{Empty, display};
 
 use super::body;
 use super::conclude::Opened;
@@ -23,6 +25,7 @@ use super::running::Running;
 use crate::breaker::{Admission, Breakers};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{Failure, FailureCode, Outcome, Status};
+use crate::telemetry::Scope;
 
 /// What all attempts of a worker share.
 pub(super) struct Runtime<H> {
@@ -60,13 +63,28 @@ impl<H: Handler> Runtime<H> {
     pub(super) async fn process(&self, delivery: &Delivery) {
         let attempt = self.running.enter(&delivery.envelope.id);
         let stop = attempt.stop();
-        let settle = tokio::select! {
-            settle = self.work(delivery, stop) => settle,
-            never = self.keep_alive(delivery, stop) => never,
+        let attempting = async {
+            tokio::select! {
+                settle = self.work(delivery, stop) => settle,
+                never = self.keep_alive(delivery, stop) => never,
+            }
         };
+        let settle = attempting.instrument(self.log_span(delivery)).await;
         if let Some(settle) = settle {
             delivery.settle(settle).await;
         }
+    }
+
+    /// What is logged meanwhile carries the ids of the task and its trace.
+    fn log_span(&self, delivery: &Delivery) -> tracing::Span {
+        let envelope = &delivery.envelope;
+        let span = tracing::info_span!("task", task_id = %envelope.id, trace_id = Empty);
+        if !span.is_disabled()
+            && let Some(trace) = self.broker.traces().trace_of(envelope)
+        {
+            span.record("trace_id", display(trace));
+        }
+        span
     }
 
     /// Renews the lease, and looks whether the task has been cancelled meanwhile: the word to
@@ -192,7 +210,8 @@ impl<H: Handler> Runtime<H> {
             // and lets the next one know of this one should its worker die.
             unless_superseded(opened.record_running().await)?;
         }
-        let mut handler = pin!(self.guarded(payload, attempt, stop));
+        let guarded = self.guarded(payload, attempt, stop);
+        let mut handler = pin!(Scope::around(opened.scope(), guarded));
         if !opened.has_predecessor()
             && let Ok(left) = timeout(self.running_after, &mut handler).await
         {

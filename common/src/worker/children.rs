@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::Attempt;
 use crate::broker::BrokerError;
 use crate::model::{
-    Category, Failure, NewTask, Options, Outcome, Priority, Record, Status, TaskId,
+    Category, Failure, FailureCode, NewTask, Options, Outcome, Priority, Record, Status, TaskId,
 };
 
 /// How long the parent keeps its slot while it waits for its children.
@@ -192,7 +192,7 @@ impl<'a> Children<'a> {
             if Instant::now() >= gives_back_at {
                 let message = format!("{} of {} parts have ended", family.ended(), family.total);
                 return Err(Outcome::Defer {
-                    reason: Failure::new("waiting_for_parts", message),
+                    reason: Failure::new(FailureCode::WAITING_FOR_PARTS, message),
                     after: BACK_AFTER,
                 });
             }

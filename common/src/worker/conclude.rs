@@ -13,6 +13,7 @@ use super::progress::Told;
 use super::retry::{Verdict, decide};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Origin, Outcome, Status, Was};
+use crate::telemetry::{AttemptTrace, Held, Scope};
 
 /// An attempt under way: the task, its record, and when it began.
 pub(super) struct Opened<'a> {
@@ -23,6 +24,8 @@ pub(super) struct Opened<'a> {
     number: u32,
     started_at: Timestamp,
     clock: Instant,
+    /// Where traces are on.
+    trace: Option<Box<AttemptTrace<'a>>>,
     /// The handler has said something since the last write.
     has_news: bool,
 }
@@ -36,14 +39,24 @@ impl<'a> Opened<'a> {
         meter: &'a Meter,
         delivery: &'a Delivery,
     ) -> Option<Self> {
-        let ledger = Ledger::open(broker, streams, worker, delivery).await?;
+        let mut ledger = Ledger::open(broker, streams, worker, delivery).await?;
+        let (number, started_at) = (ledger.attempt(), Timestamp::now());
+        let task = Held {
+            envelope: &delivery.envelope,
+            delivery: delivery.count,
+            body_bytes: delivery.payload.len(),
+            worker,
+            number,
+            started_at,
+        };
         Some(Self {
             broker,
             meter,
             delivery,
-            number: ledger.attempt(),
+            number,
+            trace: AttemptTrace::open(broker.traces(), task, ledger.take_before()),
             ledger,
-            started_at: Timestamp::now(),
+            started_at,
             clock: Instant::now(),
             has_news: false,
         })
@@ -68,6 +81,18 @@ impl<'a> Opened<'a> {
             return self.ledger.last_failure().cloned();
         }
         None
+    }
+
+    /// Where what the handler does has its place in a trace. Without traces of ours it is passed
+    /// on what the task came with.
+    pub(super) fn scope(&mut self) -> Option<Scope> {
+        match &mut self.trace {
+            Some(trace) => Some(trace.starts()),
+            None => {
+                let parent = self.delivery.envelope.lineage.parent.as_ref();
+                parent.map(|parent| Scope::passing(parent.clone()))
+            }
+        }
     }
 
     /// Once per task: one that was put off, or handed back, has been counted when it first ran.
@@ -122,10 +147,26 @@ impl<'a> Opened<'a> {
 
     async fn record(&mut self, status: Status) -> Result<(), Refused> {
         self.has_news = false;
-        self.ledger.write(self.number, status).await
+        if let Some(trace) = &mut self.trace {
+            let failure = self.ledger.last_failure().map(|failure| &failure.code);
+            self.ledger.trace = Some(trace.records(&status, failure));
+        }
+        let written = self.ledger.write(self.number, status).await;
+        if let Some(trace) = &mut self.trace {
+            match &written {
+                Ok(()) => trace.recorded(),
+                Err(Refused::Superseded(_)) => trace.superseded(),
+                // Another outcome follows.
+                Err(Refused::TooLarge(_) | Refused::NoRoom(_)) => {}
+            }
+        }
+        written
     }
 
     pub(super) async fn conclude(mut self, outcome: Outcome) -> Option<Settle> {
+        if let Some(trace) = &mut self.trace {
+            trace.leaves();
+        }
         match decide(outcome, self.number, self.max_retries(), fastrand::f64()) {
             Verdict::Complete(result) => self.complete(result).await,
             Verdict::Retry { failure, delay } => self.retry(failure, delay).await,
@@ -151,6 +192,8 @@ impl<'a> Opened<'a> {
             let interrupted_at = Timestamp::now();
             let recorded = self.record(Status::Interrupted { interrupted_at }).await;
             unless_superseded(recorded).ok()?;
+        } else if let Some(trace) = &mut self.trace {
+            trace.handed_back();
         }
         Some(Settle::Return(Duration::ZERO))
     }
@@ -217,16 +260,22 @@ impl<'a> Opened<'a> {
     }
 
     /// Whoever cancelled it has recorded that, and has counted it.
-    pub(super) fn settle_cancelled(&self) -> Settle {
+    pub(super) fn settle_cancelled(&mut self) -> Settle {
+        if let Some(trace) = &mut self.trace {
+            trace.cancelled();
+        }
         tracing::info!(task_id = %self.delivery.envelope.id, "the task was cancelled while it ran");
         Settle::Ack
     }
 
     /// Dead letter first, then the outcome, then the settlement: whatever is repeated after a
     /// crash in between writes the same again.
-    pub(super) async fn bury(self, failure: Failure) -> Option<Settle> {
+    pub(super) async fn bury(mut self, failure: Failure) -> Option<Settle> {
         // A late attempt must not leave a dead letter of a task that has been completed.
         if let Err(superseded) = self.ledger.check().await {
+            if let Some(trace) = &mut self.trace {
+                trace.superseded();
+            }
             return self.settle_superseded(superseded);
         }
         let letter = self.dead_letter(&failure);

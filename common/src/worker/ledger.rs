@@ -11,7 +11,10 @@ use super::progress::Told;
 use crate::broker::{
     Broker, BrokerError, Delivery, Refusal, StoredRecord, StreamLimits, WriteError,
 };
-use crate::model::{Envelope, FailedAttempt, Failure, FailureCode, Progress, Record, Status};
+use crate::model::{
+    Envelope, FailedAttempt, Failure, FailureCode, Progress, Record, RecordTrace, Status,
+};
+use crate::telemetry::Before;
 
 /// While the broker is away a write is tried again this often; the task keeps its slot.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -27,6 +30,10 @@ pub(super) struct Ledger<'a> {
     failed_attempts: Vec<FailedAttempt>,
     progress: Option<Progress>,
     checkpoint: Option<Value>,
+    /// What the record says of the trace.
+    pub(super) trace: Option<RecordTrace>,
+    /// As the attempt before has left it, for those who make spans.
+    before: Option<Before>,
     /// Of the record that we replace; 0 where there is none.
     revision: u64,
 }
@@ -69,6 +76,8 @@ impl<'a> Ledger<'a> {
             failed_attempts: Vec::new(),
             progress: None,
             checkpoint: None,
+            trace: None,
+            before: None,
             revision: 0,
         };
         if !delivery.is_redelivery && envelope.id.is_unique() {
@@ -82,10 +91,14 @@ impl<'a> Ledger<'a> {
         if record.status.is_final() || ledger.is_of_another(&record).await {
             return None;
         }
+        if broker.traces().is_on() {
+            ledger.before = Some(Before::of(&record));
+        }
         ledger.first_started_at = record.first_started_at;
         ledger.failed_attempts = record.failed_attempts;
         ledger.progress = record.progress;
         ledger.checkpoint = record.checkpoint;
+        ledger.trace = record.trace;
         if let Status::Running { started_at } = record.status {
             ledger
                 .failed_attempts
@@ -130,6 +143,10 @@ impl<'a> Ledger<'a> {
 
     pub(super) fn failed_attempts(&self) -> &[FailedAttempt] {
         &self.failed_attempts
+    }
+
+    pub(super) fn take_before(&mut self) -> Option<Before> {
+        self.before.take()
     }
 
     /// What the last attempt left for this one.
@@ -180,6 +197,7 @@ impl<'a> Ledger<'a> {
             checkpoint,
             origin: self.envelope.origin.clone(),
             brand: self.envelope.brand.clone(),
+            trace: self.trace.clone(),
         };
         let mut moved = None;
         loop {

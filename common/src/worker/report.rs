@@ -49,6 +49,7 @@ impl Reporter {
             number: 1,
             worker: None,
             probes: None,
+            spans: broker.traces().counts(),
             tally: meter.take(),
             stopping: true,
         };
@@ -91,6 +92,7 @@ async fn report(
             number,
             worker,
             probes,
+            spans: broker.traces().counts(),
             tally: meter.take(),
             stopping: stop.is_cancelled(),
         };

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use flotilla_common::service::{Flags, LogConfig, Settings, report_failure, stop_on_signals};
+use flotilla_common::service::{
+    Flags, LogConfig, Settings, report_failure, stop_on_signals, traced,
+};
 
 use crate::client::{Api, Target};
 use crate::commands::{
@@ -196,7 +198,13 @@ impl Up {
             settings.set("embedded", "port", i64::from(port));
         }
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async { up::run(settings, stop_on_signals()?).await })
+        runtime.block_on(async {
+            let stop = stop_on_signals()?;
+            traced("flotilla".to_owned(), async |traces| {
+                up::run(settings, stop, traces).await
+            })
+            .await
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use anyhow::Context as _;
 use flotilla_common::model::Category;
 use flotilla_common::service::{Context, Fleet, Settings};
+use flotilla_common::telemetry::Traces;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,10 @@ type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 pub(crate) async fn run(
     settings: &Settings,
     stop: &CancellationToken,
+    traces: Traces,
     ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    let work = Context::new(settings.clone(), stop.child_token());
+    let work = Context::new(settings.clone(), stop.child_token()).with_traces(traces);
     // Stats goes last, to count what the others do while they drain.
     let stats_context = Context {
         stop: CancellationToken::new(),
@@ -71,6 +73,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let context = Context::new(settings.clone(), CancellationToken::new());
     context.fleet()?;
     context.worker()?;
+    context.links()?;
     let gateway: flotilla_gateway::Config = settings.section("gateway")?;
     gateway
         .validate(context.streams()?.object_bytes_max)

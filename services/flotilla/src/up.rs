@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use flotilla_common::service::Settings;
+use flotilla_common::telemetry::Traces;
 use flotilla_gateway::Config as Gateway;
 use flotilla_knowledge::Embedder;
 use flotilla_remote::openai;
@@ -11,11 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::embedded::{self, NatsServer};
 use crate::fleet;
 
-pub(crate) async fn run(mut settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    mut settings: Settings,
+    stop: CancellationToken,
+    traces: Traces,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     fleet::check(&settings)?;
     let server = own_server(&mut settings).await?;
-    let result = fleet::run(&settings, &stop, || {
+    let result = fleet::run(&settings, &stop, traces, || {
         greet(&settings, server.as_ref(), began)
     })
     .await;

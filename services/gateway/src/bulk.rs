@@ -73,7 +73,10 @@ pub(crate) async fn retry(
         let max_retries: serde_json::Value = max_retries;
         how.set("max_retries", max_retries);
     }
-    let how = take_how(&mut how, gateway.schedules_max)?;
+    let how = Requeue {
+        is_one_of_many: true,
+        ..take_how(&mut how, gateway.schedules_max)?
+    };
     gateway.bulk(Action::Retry(how), fields).await.map(Json)
 }
 

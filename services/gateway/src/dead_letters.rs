@@ -268,6 +268,7 @@ impl Gateway {
                 let at = rate.map(|rate| start + spread(task_ids.len(), rate));
                 let how = Requeue {
                     at: at.filter(|at| *at > Timestamp::now()),
+                    is_one_of_many: true,
                     ..how.clone()
                 };
                 task_ids.push(self.broker.requeue(stored, &how).await?);
@@ -304,6 +305,7 @@ pub(crate) fn take_how(fields: &mut Fields, schedules_max: u64) -> Result<Requeu
         payload: None,
         at: None,
         schedules_max,
+        is_one_of_many: false,
     })
 }
 

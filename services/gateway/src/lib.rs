@@ -27,6 +27,7 @@ mod submit;
 mod task_filter;
 mod task_view;
 mod tasks;
+mod trace;
 mod wait;
 mod waiting;
 
@@ -37,6 +38,7 @@ use anyhow::Context as _;
 use flotilla_common::broker::Broker;
 use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{Context, StartError};
+use flotilla_common::telemetry;
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -58,6 +60,8 @@ struct Gateway {
     instance: Instance,
     /// How the fleet's workers are configured.
     worker: worker::Config,
+    /// How a trace is linked to.
+    links: telemetry::Links,
     /// Tasks and schedules that may lie ahead.
     schedules_max: u64,
     /// Of a task's body, wherever it is stored.
@@ -122,6 +126,7 @@ impl Gateway {
             .map_err(StartError::Invalid)?;
         let expected = expected_workers(context)?;
         let worker = context.worker()?;
+        let links = context.links()?;
         let stop = context.stop.clone();
         Ok(move |broker, keyring| Self {
             broker,
@@ -133,6 +138,7 @@ impl Gateway {
             meter: Arc::default(),
             instance,
             worker,
+            links,
             schedules_max: streams.schedules_max,
             object_bytes_max: streams.object_bytes_max,
             expected,

@@ -16,7 +16,7 @@ use crate::problem::{Kind, Problem};
 use crate::submit::{any, batch, single};
 use crate::{
     Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet,
-    payload, retry, schedules, stream, tasks,
+    payload, retry, schedules, stream, tasks, trace,
 };
 
 /// Where the API has always been.
@@ -95,7 +95,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
 /// Keeps the request counted until it is answered: draining waits for it.
 async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let _counted = gateway.requests.token();
-    next.run(request).await
+    trace::around(gateway.broker.traces(), request, next).await
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

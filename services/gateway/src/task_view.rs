@@ -4,6 +4,7 @@ use flotilla_common::broker::WaitingTask;
 use flotilla_common::model::{
     Category, FailedAttempt, Failure, Origin, Progress, Record, ResultObject, Status, TaskId, Was,
 };
+use flotilla_common::telemetry::Links;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -50,6 +51,15 @@ pub(crate) struct TaskView {
     /// Why it does not run yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<Waiting>,
+    /// The trace that the task belongs to, in 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+    /// Where that trace can be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_url: Option<String>,
+    /// Whether any of it is kept.
+    #[serde(skip)]
+    is_trace_kept: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +100,7 @@ impl TaskView {
     }
 
     fn waiting(task: WaitingTask, status: &'static str) -> Self {
+        let parent = task.lineage.parent.as_ref();
         Self {
             task_id: task.id,
             status,
@@ -108,7 +119,17 @@ impl TaskView {
             origin: task.origin,
             brand: task.brand,
             waiting: None,
+            is_trace_kept: parent.is_some_and(|parent| parent.is_sampled),
+            trace_id: parent.map(|parent| parent.trace.to_string()),
+            trace_url: None,
         }
+    }
+
+    /// With a link to its trace, where there is anything to be seen.
+    pub(crate) fn with_trace_url(mut self, links: &Links) -> Self {
+        let kept = self.trace_id.as_deref().filter(|_| self.is_trace_kept);
+        self.trace_url = kept.and_then(|id| links.to_trace(id));
+        self
     }
 
     pub(crate) fn with_waiting(self, waiting: Option<Waiting>) -> Self {
@@ -138,6 +159,9 @@ impl TaskView {
             origin: record.origin,
             brand: record.brand,
             waiting: None,
+            is_trace_kept: record.trace.as_ref().is_some_and(|trace| trace.is_kept),
+            trace_id: record.trace.map(|trace| trace.id.to_string()),
+            trace_url: None,
         }
     }
 }
@@ -210,6 +234,7 @@ mod tests {
             checkpoint: None,
             origin: None,
             brand: None,
+            trace: None,
         }
     }
 

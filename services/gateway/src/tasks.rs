@@ -103,10 +103,11 @@ impl Gateway {
 
     /// As it is shown, with its result wherever that is.
     pub(crate) async fn view(&self, found: Found) -> Result<TaskView, Problem> {
-        Ok(TaskView::of(match found {
+        let view = TaskView::of(match found {
             Found::Recorded(record) => Found::Recorded(self.broker.with_result(record).await?),
             found => found,
-        }))
+        });
+        Ok(view.with_trace_url(&self.links))
     }
 
     /// The same as `find`, for an answer that can do without.

@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use flotilla_common::broker::Outcomes;
 use flotilla_common::model::{Record, duration};
+use flotilla_common::telemetry::Open;
 use serde::Deserialize;
 
 use crate::Gateway;
@@ -74,10 +75,13 @@ fn parse(text: &str, max: Duration) -> Result<Duration, Problem> {
 impl Gateway {
     /// The outcome, if it comes in time and before the gateway drains.
     pub(crate) async fn outcome(&self, outcomes: &mut Outcomes, wait: Duration) -> Option<Record> {
-        tokio::select! {
+        let mut waiting = Open::internal("wait for the outcome");
+        let outcome = tokio::select! {
             waited = tokio::time::timeout(wait, settled(outcomes)) => waited.ok(),
             () = self.stop.cancelled() => None,
-        }
+        };
+        waiting.set("flotilla.in_time", outcome.is_some());
+        outcome
     }
 }
 

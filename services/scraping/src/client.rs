@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_remote::CallSpan;
 use flotilla_remote::http::{self, SetupError, tls};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
-use reqwest::{Response, redirect};
+use reqwest::{Method, Response, redirect};
 use url::Url;
 
 use crate::Config;
@@ -93,7 +94,9 @@ impl Client {
             Scope::Public => &self.public,
             Scope::Opened => &self.opened,
         };
+        let mut span = CallSpan::begin(&Method::GET, url);
         let sent = client.get(url.clone()).headers(headers).send().await;
+        span.answered(&sent);
         sent.map_err(|error| classify(url, error))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flotilla_common::model::{Failure, Outcome};
+use flotilla_common::telemetry::Open;
 use flotilla_common::worker::Attempt;
 
 use crate::browser::{Missed, RenderError};
@@ -90,7 +91,16 @@ impl ScrapeHandler {
         let (Some(browser), Some(attempt)) = (&self.browser, attempt) else {
             return Err(Missed::Skipped("there is no browser here".to_owned()));
         };
-        browser.render(payload, &self.fetcher, attempt).await
+        let mut span = Open::internal("render");
+        let rendering = browser.render(payload, &self.fetcher, attempt);
+        let rendered = span.around(rendering).await;
+        match &rendered {
+            Ok(_) => {}
+            Err(Missed::Failed(_)) => span.fail("render_failed"),
+            Err(Missed::Busy) => span.set("flotilla.reason", "busy"),
+            Err(Missed::Skipped(_)) => span.set("flotilla.reason", "skipped"),
+        }
+        rendered
     }
 
     async fn read(&self, page: Page, rendering: Rendering) -> Result<Read, Outcome> {

@@ -7,7 +7,8 @@ use flotilla_common::broker::{EventLog, StoredEvent};
 use flotilla_common::model::category::known_or_none;
 use flotilla_common::model::{
     Breaker, BreakerTransition, Category, Dependency, Event, EventBody, Instance, LaneState,
-    Probes, Range, Report, SeenInstance, Series, SeriesQuery, Snapshot, Tally, WorkerState,
+    Probes, Range, Report, SeenInstance, Series, SeriesQuery, Snapshot, SpanCounts, Tally,
+    WorkerState,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ struct Seen {
     worker: Option<WorkerState>,
     #[serde(default)]
     probes: Option<Probes>,
+    #[serde(default)]
+    spans: Option<SpanCounts>,
     has_stopped: bool,
 }
 
@@ -141,6 +144,7 @@ impl State {
                 last_seen: at,
                 worker: None,
                 probes: None,
+                spans: None,
                 has_stopped: false,
             });
         if report.number <= seen.last_number {
@@ -151,6 +155,7 @@ impl State {
         seen.worker = report.worker;
         // Told when it was asked, and true until it is asked again.
         seen.probes = report.probes.or(seen.probes.take());
+        seen.spans = report.spans;
         seen.has_stopped = report.stopping;
         self.tally.merge(&report.tally);
         for history in &mut self.histories {
@@ -236,6 +241,7 @@ impl State {
             is_alive: age(self.now, seen.last_seen) <= alive_within,
             worker: seen.worker,
             probes: seen.probes.clone(),
+            spans: seen.spans,
         };
         let is_shown =
             |seen: &&Seen| !seen.has_stopped && age(self.now, seen.last_seen) <= SHOWN_FOR;

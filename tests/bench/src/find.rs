@@ -120,6 +120,7 @@ fn record(n: u64) -> Record {
         checkpoint: None,
         origin: None,
         brand: n.is_multiple_of(3).then(|| "acme".to_owned()),
+        trace: None,
     }
 }
 

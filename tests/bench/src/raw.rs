@@ -171,5 +171,6 @@ fn sample() -> Record {
         checkpoint: None,
         origin: None,
         brand: Some("acme".to_owned()),
+        trace: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_common::service::{Context, Readiness, Settings};
+use flotilla_common::telemetry::Traces;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,7 @@ pub(crate) struct Fleet {
     /// Where the gateway listens.
     pub(crate) address: String,
     settings: Settings,
+    traces: Traces,
     services: BTreeMap<&'static str, Service>,
 }
 
@@ -33,6 +35,16 @@ impl Fleet {
 
     /// The same, with more settings.
     pub(crate) async fn start_with(nats: &Nats, services: &[&'static str], more: &[&str]) -> Self {
+        Self::start_traced(nats, services, more, Traces::off()).await
+    }
+
+    /// The same, tracing what it does.
+    pub(crate) async fn start_traced(
+        nats: &Nats,
+        services: &[&'static str],
+        more: &[&str],
+        traces: Traces,
+    ) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let categories = services
             .iter()
@@ -52,6 +64,7 @@ impl Fleet {
         let mut fleet = Self {
             address,
             settings,
+            traces,
             services: BTreeMap::new(),
         };
         for service in services {
@@ -63,6 +76,7 @@ impl Fleet {
     pub(crate) async fn start_service(&mut self, name: &'static str) {
         let stop = CancellationToken::new();
         let context = Context::new(self.settings.clone(), stop.clone());
+        let context = context.with_traces(self.traces.clone());
         let (readiness, settings) = (context.readiness.clone(), self.settings.clone());
         let task = match name {
             "gateway" => tokio::spawn(flotilla_gateway::run(

@@ -24,7 +24,7 @@ pub(crate) async fn request(address: &str, method: &str, path: &str, body: &str)
     send(address, &head, body).await
 }
 
-async fn send(address: &str, head: &str, body: &str) -> Answer {
+pub(crate) async fn send(address: &str, head: &str, body: &str) -> Answer {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(

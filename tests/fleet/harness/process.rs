@@ -24,12 +24,23 @@ pub(crate) struct WorkerProcess(Child);
 impl WorkerProcess {
     /// Its standard input is our end of a pipe: it ends with us, however we end.
     pub(crate) fn start(nats: &Nats, ack_wait: Duration, slots: usize) -> Self {
+        Self::start_with(nats, ack_wait, slots, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(
+        nats: &Nats,
+        ack_wait: Duration,
+        slots: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let process = Command::new(env!("CARGO_BIN_EXE_test-worker"))
             .args([
                 nats.url(),
                 ack_wait.as_millis().to_string(),
                 slots.to_string(),
             ])
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

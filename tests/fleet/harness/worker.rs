@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flotilla_common::broker::{Broker, BrokerError, StreamLimits};
 use flotilla_common::model::{Category, Dependency};
+use flotilla_common::telemetry::Traces;
 use flotilla_common::worker;
 use flotilla_tests::Scripted;
 use serde_json::json;
@@ -24,6 +25,7 @@ pub(crate) struct Setup {
     pub(crate) config: worker::Config,
     /// Shared between workers where a test asks what the fleet as a whole has started.
     pub(crate) handler: Scripted,
+    pub(crate) traces: Traces,
 }
 
 impl Setup {
@@ -33,7 +35,13 @@ impl Setup {
             streams: StreamLimits::default(),
             config: worker::Config::default(),
             handler: Scripted::default(),
+            traces: Traces::off(),
         }
+    }
+
+    pub(crate) fn traces(mut self, traces: &Traces) -> Self {
+        self.traces = traces.clone();
+        self
     }
 
     pub(crate) fn ack_wait(mut self, ack_wait: Duration) -> Self {
@@ -94,7 +102,9 @@ impl Setup {
             streams,
             mut config,
             handler,
+            traces,
         } = self;
+        let broker = broker.with_traces(traces);
         config.slots = BTreeMap::from([(Category::Query, slots)]);
         let (stop, (bound, is_bound)) = (CancellationToken::new(), oneshot::channel());
         let running = {

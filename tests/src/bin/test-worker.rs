@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use flotilla_common::broker::{Broker, Config, StreamLimits};
 use flotilla_common::model::Category;
+use flotilla_common::telemetry::{self, Traces};
 use flotilla_common::worker;
 use flotilla_tests::Scripted;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,12 @@ async fn main() -> anyhow::Result<()> {
         running_after: Duration::from_millis(100),
         ..worker::Config::default()
     };
+    let traces = match telemetry::Config::from_env("test-worker")? {
+        Some(config) => Traces::start(&config)?,
+        None => Traces::off(),
+    };
     let broker = Broker::connect(&config, "test-worker").await?;
+    let broker = broker.with_traces(traces);
     broker.ensure_topology(&streams).await?;
     let stop = CancellationToken::new();
     worker::run(Scripted::default(), broker, &worker, &streams, stop, |_| {}).await?;

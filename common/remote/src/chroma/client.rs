@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::config::{Config, ConfigError};
 use super::error::Error;
-use crate::{http, retry_after};
+use crate::{CallSpan, http, retry_after};
 
 /// Answers are ids and distances; more than this is none of ours.
 const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -171,6 +171,7 @@ impl Client {
         url: Url,
         body: Option<&impl Serialize>,
     ) -> Result<T, Error> {
+        let mut span = CallSpan::begin(&method, &url);
         let request = self.http.request(method, url).timeout(self.timeout);
         let mut request = request.headers(self.headers.clone());
         if let Some(body) = body {
@@ -178,7 +179,9 @@ impl Client {
             let body = body.map_err(|error| Error::Unwritable(error.to_string()))?;
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().await.map_err(|error| not_reached(&error))?;
+        let sent = request.send().await;
+        span.answered(&sent);
+        let response = sent.map_err(|error| not_reached(&error))?;
         let (status, after) = (response.status(), retry_after::of(&response));
         let answer = http::read(response, ANSWER_BYTES_MAX).await;
         let answer = answer.map_err(|error| match error {

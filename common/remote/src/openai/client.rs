@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Config;
 use super::fault::Fault;
 use crate::http::{self, first_cause};
-use crate::{CallError, Secret, retry_after};
+use crate::{CallError, CallSpan, Secret, retry_after};
 
 /// Repetitions within one attempt at a task.
 const RETRIES_MAX: u32 = 2;
@@ -193,9 +193,14 @@ impl Client {
     async fn send(&self, request: RequestBuilder, until: Instant) -> Result<Response, Fault> {
         let started = Instant::now();
         let late = || Fault::timeout("to answer", until - started);
-        let sent = timeout_at(until, request.send())
-            .await
-            .map_err(|_| late())?;
+        let (client, request) = request.build_split();
+        let request = request.map_err(|error| Fault::connect(&first_cause(&error)))?;
+        let mut span = CallSpan::begin(request.method(), request.url());
+        let Ok(sent) = timeout_at(until, client.execute(request)).await else {
+            span.late();
+            return Err(late());
+        };
+        span.answered(&sent);
         let response = sent.map_err(|error| match error.is_timeout() {
             true => Fault::timeout("to be reached", self.shared.config.connect_timeout),
             false => Fault::connect(&first_cause(&error)),

@@ -30,6 +30,7 @@ pub(super) fn service(name: &str, is_alive: bool) -> SeenInstance {
         is_alive,
         worker: None,
         probes: None,
+        spans: None,
     }
 }
 

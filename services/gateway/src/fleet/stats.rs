@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flotilla_common::model::{
-    BreakerTransition, Category, Counts, Lane, Priority, Snapshot, Tally,
+    BreakerTransition, Category, Counts, Lane, Priority, Snapshot, SpanCounts, Tally,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,6 +24,38 @@ pub(crate) struct Stats {
     slots: BTreeMap<&'static str, SlotsUsed>,
     /// The latest transitions of the circuit breakers, oldest first.
     breaker_history: Vec<BreakerTransition>,
+    /// Of the processes that are there, where they make traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spans: Option<Spans>,
+}
+
+/// What became of the spans that traces are made of.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = SpanFigures)]
+struct Spans {
+    /// The collector has them.
+    exported: u64,
+    /// They were left out, as the collector is too slow, or away.
+    dropped: u64,
+    /// The collector did not take them.
+    failed: u64,
+}
+
+impl Spans {
+    /// Each process counts once, however many services it is.
+    fn of(snapshot: &Snapshot) -> Option<Self> {
+        let seen = snapshot.instances.iter().filter_map(|seen| seen.spans);
+        let processes: BTreeMap<u64, SpanCounts> =
+            seen.map(|counts| (counts.process, counts)).collect();
+        let spans = processes
+            .values()
+            .fold(Self::default(), |sum, counts| Self {
+                exported: sum.exported + counts.exported,
+                dropped: sum.dropped + counts.dropped,
+                failed: sum.failed + counts.failed,
+            });
+        (!processes.is_empty()).then_some(spans)
+    }
 }
 
 impl Stats {
@@ -39,6 +71,7 @@ impl Stats {
             by_queue: lanes(snapshot, now),
             slots: slots(snapshot),
             breaker_history: snapshot.breaker_history.clone(),
+            spans: Spans::of(snapshot),
         }
     }
 }
@@ -55,10 +88,38 @@ fn sum(tally: &Tally, is_wanted: &dyn Fn(Lane) -> bool) -> Counts {
 mod tests {
     use std::time::Duration;
 
-    use flotilla_common::model::Ended;
+    use flotilla_common::model::{Ended, SeenInstance};
 
-    use super::super::samples::snapshot;
+    use super::super::samples::{service, snapshot};
     use super::*;
+
+    #[test]
+    fn a_process_that_is_several_services_counts_its_spans_once() {
+        let counts = |process, exported| SpanCounts {
+            process,
+            exported,
+            dropped: 1,
+            failed: 2,
+        };
+        let seen = [
+            None,
+            Some(counts(7, 10)),
+            Some(counts(7, 10)),
+            Some(counts(8, 5)),
+        ];
+        let instances = seen.map(|spans| SeenInstance {
+            spans,
+            ..service("gateway", true)
+        });
+        let spans = Spans::of(&snapshot(instances.into()));
+        let sum = Spans {
+            exported: 15,
+            dropped: 2,
+            failed: 4,
+        };
+        assert_eq!(spans, Some(sum));
+        assert_eq!(Spans::of(&snapshot(vec![])), None);
+    }
 
     #[test]
     fn lanes_add_up_by_category_and_priority() {

@@ -175,6 +175,7 @@ mod tests {
             checkpoint: None,
             origin: None,
             brand: None,
+            trace: None,
         }
     }
 

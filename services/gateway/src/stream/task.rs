@@ -207,6 +207,7 @@ mod tests {
             checkpoint: None,
             origin: None,
             brand: None,
+            trace: None,
         }
     }
 

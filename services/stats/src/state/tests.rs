@@ -32,6 +32,7 @@ fn report(sequence: u64, id: &str, number: u64, stopping: bool) -> StoredEvent {
         number,
         worker,
         probes: None,
+        spans: None,
         tally,
         stopping,
     });

@@ -1,0 +1,34 @@
+//! Traces: one for each task, from whoever sent it to its outcome, exported by OTLP. Off unless
+//! OpenTelemetry's own variables name a collector. ARCHITECTURE.md says what a trace looks like.
+//!
+//! The runtime's spans are made from what it knows when it knows it, most of them when they are
+//! long over; what runs in between finds its place by a [`Scope`]. Nothing here waits for the
+//! collector, and nothing fails because of it.
+
+mod attempt;
+mod config;
+mod encode;
+mod ids;
+mod links;
+mod otlp;
+mod queue;
+mod sampler;
+mod scope;
+mod send;
+mod serve;
+mod span;
+mod span_names;
+mod traces;
+
+pub use attempt::{AttemptTrace, Before, Held};
+pub use config::{Config, InvalidVariable, Protocol, QueueConfig};
+pub use encode::SCHEMA_URL;
+pub use ids::{attempt as attempt_span, derived as derived_trace};
+pub use links::Links;
+pub use otlp::SetupError;
+pub use sampler::Sampler;
+pub use scope::{Open, Scope};
+pub use send::{Sending, Sent};
+pub use serve::Serving;
+pub use span::{Kind, Span, Value};
+pub use traces::Traces;

@@ -1,0 +1,240 @@
+//! The traces of this process: off, or on their way to a collector. Whatever is done here never
+//! waits, and fails nobody's work.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Config, QueueConfig};
+use super::encode;
+use super::ids;
+use super::otlp::{Collector, SendError, SetupError};
+use super::queue::{Queue, Room};
+use super::sampler::Sampler;
+use super::span::{Span, Value};
+use crate::model::{Envelope, SpanCounts, TraceContext, TraceId};
+
+/// Between two tries to send a batch; doubled each time, up to the longest.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(5);
+/// A collector may ask for more patience than that; it gets no more.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Cheap to clone; off by default.
+#[derive(Debug, Clone, Default)]
+pub struct Traces(Option<Arc<Inner>>);
+
+/// Traces that are on.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) sampler: Sampler,
+    pub(super) queue: Queue,
+    resource: Vec<(String, Value)>,
+    /// Tells the counts of this process from those of others.
+    process: u64,
+    stop: CancellationToken,
+    exporting: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Traces {
+    /// Traces that are not made.
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Traces that are sent to a collector, whether it is there or not.
+    pub fn start(config: &Config) -> Result<Self, SetupError> {
+        let collector = Collector::new(config)?;
+        let inner = Arc::new(Inner {
+            sampler: config.sampler,
+            queue: Queue::new(config.queue.spans_max, config.queue.batch_max),
+            resource: config.resource.clone(),
+            process: fastrand::u64(..),
+            stop: CancellationToken::new(),
+            exporting: Mutex::default(),
+        });
+        tracing::info!(collector = collector.address(), "traces are sent by OTLP");
+        let exporter = Exporter {
+            inner: Arc::clone(&inner),
+            collector,
+            queue: config.queue,
+            is_failing: false,
+            lost: 0,
+        };
+        *inner.exporting() = Some(tokio::spawn(exporter.run()));
+        Ok(Self(Some(inner)))
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn on(&self) -> Option<&Arc<Inner>> {
+        self.0.as_ref()
+    }
+
+    /// The trace of a task that has arrived. Of one that came without, only where we make it.
+    pub fn trace_of(&self, envelope: &Envelope) -> Option<TraceId> {
+        match &envelope.lineage.parent {
+            Some(parent) => Some(parent.trace),
+            None if self.is_on() => Some(ids::derived(&envelope.id, envelope.submitted_at).trace),
+            None => None,
+        }
+    }
+
+    /// `None` where traces are off.
+    pub fn counts(&self) -> Option<SpanCounts> {
+        let counters = &self.on()?.queue.counters;
+        Some(SpanCounts {
+            process: self.0.as_ref()?.process,
+            exported: counters.exported.load(Relaxed),
+            dropped: counters.dropped.load(Relaxed),
+            failed: counters.failed.load(Relaxed),
+        })
+    }
+
+    /// Sends what waits, as far as that goes within the time. What comes later is left out.
+    pub async fn stop(&self, within: Duration) {
+        let Some(inner) = self.on() else { return };
+        let Some(exporting) = inner.exporting().take() else {
+            return;
+        };
+        inner.stop.cancel();
+        let abort = exporting.abort_handle();
+        if tokio::time::timeout(within, exporting).await.is_err() {
+            abort.abort();
+            let spans = inner.queue.waiting();
+            inner.queue.left_out(spans);
+            tracing::warn!(spans, "the collector did not take the last spans in time");
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn keeps(&self, trace: TraceId, parent: Option<&TraceContext>) -> bool {
+        self.sampler.keeps(trace, parent)
+    }
+
+    /// Spans that are made at once, where there is room for them.
+    pub(super) fn push_now(&self, spans: Vec<Span>) {
+        match self.queue.reserve(spans.len()) {
+            Some(room) => self.queue.push(spans, room),
+            None => self.queue.left_out(spans.len()),
+        }
+    }
+
+    pub(super) fn push(&self, spans: Vec<Span>, room: Room) {
+        self.queue.push(spans, room);
+    }
+
+    fn exporting(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.exporting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one task that talks to the collector.
+struct Exporter {
+    inner: Arc<Inner>,
+    collector: Collector,
+    queue: QueueConfig,
+    is_failing: bool,
+    /// Since the collector began to fail.
+    lost: u64,
+}
+
+impl Exporter {
+    async fn run(mut self) {
+        loop {
+            self.gather().await;
+            loop {
+                let batch = self.inner.queue.next();
+                if batch.is_empty() {
+                    break;
+                }
+                self.export(batch).await;
+                // A part of a batch waits for more, unless there is an end.
+                if !self.inner.queue.has_batch() && !self.inner.stop.is_cancelled() {
+                    break;
+                }
+            }
+            if self.inner.stop.is_cancelled() && self.inner.queue.waiting() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Until there is a batch, or something has waited for long enough.
+    async fn gather(&self) {
+        if self.inner.queue.has_batch() {
+            return;
+        }
+        tokio::select! {
+            () = self.inner.queue.is_ready.notified() => {}
+            () = sleep(self.queue.delay) => {}
+            () = self.inner.stop.cancelled() => {}
+        }
+    }
+
+    async fn export(&mut self, batch: Vec<Vec<Span>>) {
+        let spans = batch.iter().map(Vec::len).sum::<usize>() as u64;
+        let request = encode::request(&self.inner.resource, batch.iter().flatten());
+        drop(batch);
+        let deadline = Instant::now() + self.queue.export_timeout;
+        let inner = Arc::clone(&self.inner);
+        let counters = &inner.queue.counters;
+        match self.send(request, deadline).await {
+            Ok(()) => {
+                counters.exported.fetch_add(spans, Relaxed);
+                if std::mem::take(&mut self.is_failing) {
+                    let lost = std::mem::take(&mut self.lost);
+                    tracing::info!(lost, "the collector takes spans again");
+                }
+            }
+            Err(why) => {
+                counters.failed.fetch_add(spans, Relaxed);
+                self.lost += spans;
+                self.note_failing(&why);
+            }
+        }
+    }
+
+    /// Again and again, for as long as it may pass.
+    async fn send(&mut self, request: bytes::Bytes, deadline: Instant) -> Result<(), String> {
+        let mut pause = AGAIN_AFTER;
+        loop {
+            let sending = self.collector.send(request.clone());
+            let sent = timeout_at(deadline, sending).await;
+            let (why, after) = match sent {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(SendError::Never(why))) => return Err(why),
+                Ok(Err(SendError::Later { why, after })) => (why, after),
+                Err(_) => return Err("it does not answer".to_owned()),
+            };
+            let again_at = Instant::now() + after.unwrap_or(pause).min(PATIENCE_MAX);
+            if again_at >= deadline {
+                return Err(why);
+            }
+            self.note_failing(&why);
+            tokio::time::sleep_until(again_at).await;
+            pause = (pause * 2).min(AGAIN_AFTER_MAX);
+        }
+    }
+
+    /// Once until it is well again: a log of nothing else helps nobody.
+    fn note_failing(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let collector = self.collector.address();
+            tracing::warn!(
+                collector,
+                why,
+                "the collector takes no spans; work goes on, and what is lost is counted"
+            );
+        }
+    }
+}
