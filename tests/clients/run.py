@@ -101,7 +101,7 @@ def main():
     if not drivers or not wanted:
         sys.exit("flotilla: there is no driver, or no case of that name")
     site = Site()
-    fleet = Fleet(options.flotilla)
+    fleet = Fleet(options.flotilla, site.url)
     results = report.Results([case["name"] for case in wanted], list(drivers))
     try:
         for language, command in drivers.items():
@@ -112,8 +112,10 @@ def main():
             run_example(language, command, fleet, site, results)
         log = fleet.told()
     finally:
-        fleet.stop()
+        ended_well = fleet.stop()
         site.shutdown()
+    if not ended_well:
+        results.add("fleet", "it ends when it is told to", f"it ended with {fleet.process.returncode}", 0)
     print(results.table())
     if results.failed:
         print(results.failures())

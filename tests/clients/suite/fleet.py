@@ -1,6 +1,7 @@
 """`flotilla up` with a nats-server, a data directory and ports of its own."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -30,8 +31,15 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def environment(collector):
+    """The caller's, without what would make this fleet another one; with traces on."""
+    kept = {name: value for name, value in os.environ.items()
+            if name == "FLOTILLA_NATS_SERVER" or not name.startswith(("FLOTILLA_", "OTEL_", "NATS_"))}
+    return {**kept, "OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+
+
 class Fleet:
-    def __init__(self, program):
+    def __init__(self, program, collector):
         self.directory = tempfile.TemporaryDirectory(prefix="flotilla-clients-")
         self.path = Path(self.directory.name)
         gateway, nats = f"127.0.0.1:{free_port()}", free_port()
@@ -40,7 +48,7 @@ class Fleet:
         with open(self.path / "log", "wb") as log:
             self.process = subprocess.Popen(
                 [program, "up", "--listen", gateway, "--nats-port", str(nats), "--data-dir", str(self.path / "data"), *settings],
-                stdout=log, stderr=log)
+                env=environment(collector), stdout=log, stderr=log)
         try:
             self.wait_until_healthy()
         except BaseException:
@@ -84,6 +92,7 @@ class Fleet:
         return re.sub(r"\x1b\[[0-9;]*m", "", text)[-4_000:]
 
     def stop(self):
+        """Whether it drained and ended as it should."""
         if self.is_alive():
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -92,3 +101,4 @@ class Fleet:
                 self.process.kill()
                 self.process.wait()
         self.directory.cleanup()
+        return self.process.returncode == 0

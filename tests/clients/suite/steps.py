@@ -9,7 +9,7 @@ from .expect import ask_of, differences, short
 from .values import CaseError, Mismatch, at, body_of, fill_in, readable
 
 # How long something may take that is bound to happen. Only what goes wrong takes as long.
-WITHIN = 60
+WITHIN = 30
 REPEATED_EVERY = 0.05
 # How much longer than necessary is listened for what should not come.
 LISTENED_ON = 0.5

@@ -54,10 +54,9 @@ type driver struct {
 }
 
 func (r request) message(body []byte) *nats.Msg {
-	// Not Header.Set, which would keep the names as they are as well, but for one name only.
 	header := nats.Header{}
 	for name, value := range r.Headers {
-		header[name] = []string{value}
+		header.Set(name, value)
 	}
 	return &nats.Msg{Subject: r.Subject, Header: header, Data: body}
 }
