@@ -279,6 +279,7 @@ fn what_should_have_fired_by_now() {
             category: Category::Query,
             priority: Priority::Low,
             options: Options::default(),
+            brand: None,
             payload: "{}".into(),
         };
         broker

@@ -54,6 +54,7 @@ fn batch(manifest: &str) -> NewTask {
         category: Category::Batch,
         priority: Priority::Normal,
         options: Options::default(),
+        brand: None,
         payload: json!({ "manifest_object": manifest }).to_string().into(),
     }
 }

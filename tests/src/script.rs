@@ -18,6 +18,9 @@ pub struct Script {
     /// Makes the parser panic, as a payload type with a bug would.
     #[serde(deserialize_with = "never_true", skip_serializing_if = "is_false")]
     pub panic_while_parsing: bool,
+    /// What the gateway wants a question to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// Holds the task until the test opens the gate of this name.
     pub gate: Option<String>,
     /// The same, but blocks the thread, as a handler must not.

@@ -6,7 +6,11 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use jiff::Timestamp;
 
-use crate::model::{Lineage, Needs, Options, Origin, TraceContext, duration, short_brand};
+use super::subjects::OBJECT_HEADER;
+use crate::model::{
+    Lineage, Needs, NewTask, Options, Origin, PROTOCOL, TraceContext, duration, other_protocol,
+    short_brand,
+};
 
 /// How all of these begin.
 const OURS: &[u8] = b"Flotilla-";
@@ -38,6 +42,57 @@ const TRACESTATE: &str = "tracestate";
 const LINKED_TRACE: &str = "Flotilla-Linked-Trace";
 /// When a task was sent that was queued later.
 const SENT_AT: &str = "Flotilla-Sent-At";
+/// The version of the wire contract that a publisher keeps to.
+const PROTOCOL_VERSION: &str = "Flotilla-Protocol";
+
+/// What a publisher may say of a task beside its body.
+pub const TASK_HEADERS: [(&str, &str); 12] = [
+    (
+        TASK_ID,
+        "The task's id, where it does not stand in the subject.",
+    ),
+    (
+        IDEMPOTENCY_KEY,
+        "Any text: all tasks of one category and key are one task.",
+    ),
+    (
+        MAX_RETRIES,
+        "Attempts after the first one, 0 to 20; 3 where nothing is said.",
+    ),
+    (
+        TIMEOUT,
+        "How long one attempt may run: a number and a unit, 1ms to 24h.",
+    ),
+    (
+        DEADLINE,
+        "A time as in RFC 3339: what has not started by then expires.",
+    ),
+    (
+        BRAND,
+        "Whose task it is; the payload's field brand where nothing is said.",
+    ),
+    (
+        NEEDS,
+        "Dependencies with commas between: while the breaker of one is open, the task waits.",
+    ),
+    (
+        OBJECT_HEADER,
+        "The object of the bucket flotilla that holds the body, in a message without one.",
+    ),
+    (
+        PROTOCOL_VERSION,
+        "The version of the contract that the publisher keeps to.",
+    ),
+    (
+        "Nats-Msg-Id",
+        "What was published under it within 2 minutes is not stored again.",
+    ),
+    (
+        TRACEPARENT,
+        "The trace that the task is a part of, as in W3C Trace Context.",
+    ),
+    (TRACESTATE, "What goes with it."),
+];
 
 /// A header with a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +103,8 @@ pub enum InvalidHeader {
     Timeout(String),
     #[error("header {DEADLINE} is {0:?}: use a time like 2030-01-31T12:00:00Z")]
     Deadline(String),
+    #[error("header {PROTOCOL_VERSION} is {0:?}, and this fleet speaks {PROTOCOL}")]
+    Protocol(String),
     #[error("header {NEEDS}: {0}")]
     Needs(#[from] crate::model::UnknownName),
     #[error("header {REQUEUE_OF}, {SCHEDULE} or {PARENT}: {0}")]
@@ -79,6 +136,9 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), InvalidHeader> {
+    if let Some(other) = header(headers, PROTOCOL_VERSION).and_then(other_protocol) {
+        return Err(InvalidHeader::Protocol(other.to_owned()));
+    }
     let mut options = Options::default();
     if let Some(text) = header(headers, MAX_RETRIES) {
         let parsed = text.trim().parse().ok();
@@ -166,6 +226,16 @@ pub(super) fn unlink_trace(headers: &mut HeaderMap, first_life: Option<&TraceCon
 pub(super) fn write_sent_at(headers: &mut HeaderMap, at: Timestamp) {
     remove(headers, SENT_AT);
     headers.insert(SENT_AT, at.to_string());
+}
+
+/// What a task says of itself beside its payload.
+pub(super) fn of_task(task: &NewTask, origin: Option<&Origin>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    write(&mut headers, &task.options, origin);
+    if let Some(brand) = &task.brand {
+        headers.insert(BRAND, short_brand(brand));
+    }
+    headers
 }
 
 /// Puts in the options that are not the defaults, replacing what is there.
@@ -310,6 +380,7 @@ mod tests {
             (TIMEOUT, "25h"),
             (DEADLINE, "tomorrow"),
             (NEEDS, "redis"),
+            (PROTOCOL_VERSION, "2"),
             (REQUEUE_OF, "a.b"),
         ] {
             let (options, _, fault) = read(Some(&headers(&[(name, value)])));

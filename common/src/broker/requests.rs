@@ -1,10 +1,8 @@
-//! Questions between services: answered through the NATS services API, so that `nats service
-//! ls` finds them and `nats req` can ask too.
+//! Questions between services, which are answered as `services` has it.
 
 use std::time::Duration;
 
 use async_nats::StatusCode;
-use async_nats::service::{Service, ServiceExt};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::Serialize;
@@ -19,86 +17,7 @@ use crate::model::{Series, SeriesQuery, TaskPage, TaskQuery};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The questions that come in on one subject. Several processes may answer; one does.
-pub struct Requests {
-    _service: Service,
-    endpoint: async_nats::service::endpoint::Endpoint,
-}
-
-pub struct Request {
-    request: async_nats::service::Request,
-}
-
-impl std::fmt::Debug for Requests {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Requests").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Request").finish_non_exhaustive()
-    }
-}
-
-impl Requests {
-    pub async fn next(&mut self) -> Option<Request> {
-        self.endpoint
-            .next()
-            .await
-            .map(|request| Request { request })
-    }
-}
-
-impl Request {
-    /// What is asked.
-    pub fn question(&self) -> &Bytes {
-        &self.request.message.payload
-    }
-
-    /// Answers with what can be written as JSON.
-    pub async fn answer(&self, answer: &impl Serialize) {
-        match json(|| "answering a request".to_owned(), answer) {
-            Ok(answer) => self.respond(answer).await,
-            Err(error) => tracing::error!(%error, "could not write an answer"),
-        }
-    }
-
-    /// Answers that the question is wrong, and how, as the services API does.
-    pub async fn refuse(&self, why: String) {
-        let refusal = async_nats::service::error::Error {
-            code: 400,
-            status: why,
-        };
-        if let Err(error) = self.request.respond(Err(refusal)).await {
-            tracing::warn!(%error, "could not answer a request");
-        }
-    }
-
-    pub async fn respond(&self, answer: Bytes) {
-        if let Err(error) = self.request.respond(Ok(answer)).await {
-            tracing::warn!(%error, "could not answer a request");
-        }
-    }
-}
-
 impl Broker {
-    pub async fn serve(&self, name: &str, subject: &str) -> Result<Requests, BrokerError> {
-        let doing = || format!("serving {subject}");
-        let service = self
-            .client
-            .service_builder()
-            .start(name, env!("CARGO_PKG_VERSION"))
-            .await
-            .map_err(|error| BrokerError::other(doing(), error))?;
-        let endpoint = service.endpoint(subject).await;
-        let endpoint = endpoint.map_err(|error| BrokerError::other(doing(), error))?;
-        Ok(Requests {
-            _service: service,
-            endpoint,
-        })
-    }
-
     /// Asks everybody who listens on a subject, and gathers what they answer. Answers that
     /// cannot be read are left out: somebody runs another version.
     pub(super) async fn ask_all<T: DeserializeOwned>(

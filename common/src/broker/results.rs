@@ -21,6 +21,14 @@ impl Broker {
         })
     }
 
+    /// Stores an answer that is too large for a message. Nothing refers to it, so that the sweep
+    /// removes it once it is old enough.
+    pub async fn store_answer(&self, json: &Bytes) -> Result<String, BrokerError> {
+        let name = format!("answer/{}", ulid::Ulid::generate());
+        self.put_object(&name, json).await?;
+        Ok(name)
+    }
+
     /// The record with its result, wherever that is.
     pub async fn with_result(&self, mut record: Record) -> Result<Record, ObjectError> {
         if let Status::Completed {

@@ -70,8 +70,7 @@ impl Broker {
         at: Timestamp,
         schedules_max: u64,
     ) -> Result<Accepted, BrokerError> {
-        let mut own = HeaderMap::new();
-        headers::write(&mut own, &task.options, None);
+        let mut own = headers::of_task(task, None);
         own.insert(NATS_MESSAGE_ID, task.id.as_str());
         let sending = Sending::begin(&self.traces, sent(task), None);
         headers::write_trace(&mut own, sending.context());

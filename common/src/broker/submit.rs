@@ -44,8 +44,7 @@ impl Broker {
         task: &NewTask,
         origin: Option<&Origin>,
     ) -> Result<Accepted, BrokerError> {
-        let mut own = HeaderMap::new();
-        headers::write(&mut own, &task.options, origin);
+        let mut own = headers::of_task(task, origin);
         let sending = Sending::begin(&self.traces, sent(task), None);
         headers::write_trace(&mut own, sending.context());
         let answer = self.place_and_publish(task, own).await;

@@ -4,6 +4,7 @@
 use async_nats::Subscriber;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::publish::json;
 use super::subjects::tokens;
@@ -11,7 +12,7 @@ use super::{Broker, BrokerError};
 use crate::model::{Category, TaskId};
 
 /// A piece of an answer, or its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// The attempt that says it.
     pub attempt: u32,

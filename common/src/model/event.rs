@@ -1,12 +1,14 @@
 //! What processes tell the fleet, on one shared subject: periodic reports and breaker changes.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::category::known_or_none;
 use super::{BreakerTransition, Category, Probes, SpanCounts, Tally};
 
 /// One message on the event subject.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FleetEvent)]
 pub struct Event {
     /// Who speaks.
     pub from: Instance,
@@ -14,15 +16,16 @@ pub struct Event {
     pub body: Body,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[schema(as = FleetEventBody)]
 pub enum Body {
     Report(Report),
     Breaker(BreakerTransition),
 }
 
 /// A running service: one process has one per service that it runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
     /// New at every start, so that a restarted process never continues an old count.
     pub id: String,
@@ -45,7 +48,8 @@ impl Instance {
 }
 
 /// A sign of life about once a second, with what was counted since the last one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProcessReport)]
 pub struct Report {
     /// 1, 2, 3, … per instance. A report seen twice has the same number and counts once.
     pub number: u64,
@@ -69,7 +73,7 @@ pub struct Report {
     pub stopping: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerState {
     pub category: Category,
     pub slots: usize,

@@ -1,6 +1,7 @@
 //! The fleet's vocabulary: plain data and pure rules, without I/O.
 
 mod breaker;
+mod call;
 pub mod category;
 mod control;
 mod cron;
@@ -15,8 +16,10 @@ mod manifest;
 mod outcome;
 mod priority;
 mod probe;
+mod protocol;
 mod record;
 mod schema;
+mod scope;
 mod series;
 mod snapshot;
 mod summary;
@@ -29,6 +32,7 @@ pub use breaker::{
     Circuit, Dependency, Needs, Stage as CircuitStage, State as BreakerState,
     Transition as BreakerTransition,
 };
+pub use call::{Call, Does};
 pub use category::Category;
 pub use control::Control;
 pub use cron::{AHEAD_MAX, Cron, InvalidCron};
@@ -45,7 +49,9 @@ pub use manifest::{InvalidManifest, Item, Manifest, Source};
 pub use outcome::{Failure, FailureCode, Outcome};
 pub use priority::Priority;
 pub use probe::{Condition, Probed, ProbedBy, Probes};
+pub use protocol::{PROTOCOL, other_protocol};
 pub use record::{FailedAttempt, Progress, Record, RecordTrace, ResultObject, Status, Was};
+pub use scope::Scope;
 pub use series::{Line, Point, Quantiles, Range, Series, SeriesQuery, SplitBy};
 pub use snapshot::{Breaker, LaneState, SeenInstance, Snapshot};
 pub use summary::{TaskSummary, brand_of, short_brand};

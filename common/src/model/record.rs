@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::{Category, Failure, Origin, Priority, TaskId, TraceId};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TaskRecord)]
 pub struct Record {
     pub task_id: TaskId,
     pub category: Category,
@@ -47,8 +48,9 @@ pub struct Record {
 
 /// A task's trace, and what the next attempt has to know of it; the trace alone once there is an
 /// outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecordTrace {
+    #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
     pub id: TraceId,
     /// Whether there is anything to be seen of it.
     #[serde(default)]
@@ -74,8 +76,9 @@ pub struct Progress {
     pub at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
+#[schema(as = TaskRecordStatus)]
 pub enum Status {
     /// An attempt runs. Only recorded when it lasts longer than a moment, or is not the first.
     Running { started_at: Timestamp },
@@ -110,7 +113,7 @@ pub enum Status {
 }
 
 /// Where a result is that is too large for its record: an object of the bucket `flotilla`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResultObject {
     pub name: String,
     pub bytes: usize,

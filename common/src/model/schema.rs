@@ -3,12 +3,15 @@
 
 use std::borrow::Cow;
 
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, ArrayItems, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{
-    BreakerState, Category, Dependency, FailureCode, Priority, TaskId, TaskKey, TaskState,
+    BreakerState, Category, Counts, Dependency, FailureCode, Histogram, Lane, Priority, Tally,
+    TaskId, TaskKey, TaskState,
 };
 
 macro_rules! names {
@@ -75,6 +78,61 @@ impl ToSchema for FailureCode {
     fn name() -> Cow<'static, str> {
         "FailureCode".into()
     }
+}
+
+/// Written as pairs, since the keys of a JSON object are text.
+impl PartialSchema for Tally {
+    fn schema() -> RefOr<Schema> {
+        let part = OneOfBuilder::new()
+            .item(Ref::from_schema_name(Lane::name()))
+            .item(Ref::from_schema_name(Counts::name()));
+        let pair = pair(part);
+        let about = "Pairs: a category and priority, and what was counted.";
+        let pairs = ArrayBuilder::new().items(pair);
+        pairs.description(Some(about)).into()
+    }
+}
+
+impl ToSchema for Tally {
+    fn name() -> Cow<'static, str> {
+        "Tally".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Lane::name().into(), Lane::schema()));
+        Lane::schemas(schemas);
+        schemas.push((Counts::name().into(), Counts::schema()));
+        Counts::schemas(schemas);
+    }
+}
+
+impl PartialSchema for Histogram {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+        let counts = ArrayBuilder::new().items(pair(number));
+        let counts = counts.description(Some(
+            "Pairs: i, and how many lasted for more than g^(i-1) and at most g^i microseconds, where g is 1.02 / 0.98.",
+        ));
+        let sum = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Number));
+        let object = ObjectBuilder::new()
+            .property("buckets", counts)
+            .property("sum_seconds", sum)
+            .required("buckets")
+            .required("sum_seconds");
+        object.description(Some("How long something took.")).into()
+    }
+}
+
+impl ToSchema for Histogram {
+    fn name() -> Cow<'static, str> {
+        "Histogram".into()
+    }
+}
+
+/// Two of these. What each of them is, is said in words: drafts of JSON Schema do not agree on how.
+fn pair(part: impl Into<ArrayItems>) -> ArrayBuilder {
+    let pair = ArrayBuilder::new().items(part);
+    pair.min_items(Some(2)).max_items(Some(2))
 }
 
 fn string() -> ObjectBuilder {

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Failure, FailureCode, Priority, Record, Status, TaskState};
 
@@ -11,7 +12,7 @@ const ERROR_CHARS_MAX: usize = 200;
 /// Longer brands are cut, here and where tasks are searched by them.
 const BRAND_CHARS_MAX: usize = 100;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskSummary {
     pub state: TaskState,
     pub priority: Priority,

@@ -59,6 +59,8 @@ pub struct NewTask {
     pub category: Category,
     pub priority: Priority,
     pub options: Options,
+    /// Whose task it is, where its payload does not say so, or somebody else's.
+    pub brand: Option<String>,
     pub payload: Bytes,
 }
 

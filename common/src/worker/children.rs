@@ -309,6 +309,7 @@ impl<'a> Children<'a> {
                     deadline: self.attempt.deadline(),
                     ..Options::default()
                 },
+                brand: None,
                 payload,
             };
             let parent = self.attempt.task_id();

@@ -27,6 +27,7 @@ pub(crate) async fn announce(broker: &Broker, embedder: &str) -> Result<(), Brok
                 category: Category::Maintenance,
                 priority: Priority::Bulk,
                 options: Options::default(),
+                brand: None,
                 payload: json!({"operation": "reindex"}).to_string().into(),
             };
             broker.submit(&task).await?;

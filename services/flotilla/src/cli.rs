@@ -16,7 +16,7 @@ use crate::commands::{
 };
 use crate::exit::{Done, Failed, report};
 use crate::terminal::Screen;
-use crate::{doctor, keys, top, up};
+use crate::{doctor, keys, protocol, top, up};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,7 +30,7 @@ Exit codes:
   130  Ctrl-C
 
 Environment: FLOTILLA_SERVER, FLOTILLA_API_KEY, FLOTILLA_CONFIG, NO_COLOR; VISUAL or EDITOR.
-`up`, `keys` and `completions` talk to nobody, and end with 1 where they fail; all others talk to a gateway, or with --nats to the broker
+`up`, `keys`, `protocol` and `completions` talk to nobody, and end with 1 where they fail; all others talk to a gateway, or with --nats to the broker
 itself; `doctor` looks at both.";
 
 #[derive(Debug, Parser)]
@@ -91,6 +91,8 @@ enum Command {
     /// API keys: make, list, rotate and revoke them, in a file
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Prints the wire contract as AsyncAPI, for clients over NATS
+    Protocol(protocol::Args),
     /// Prints the completions of a shell
     Completions { shell: Shell },
 }
@@ -116,6 +118,7 @@ pub(crate) fn run() -> ExitCode {
     match cli.command {
         Command::Up(up) => report_failure(up.run(&cli.flags)),
         Command::Keys(command) => report_failure(manage_keys(command, &cli.flags)),
+        Command::Protocol(args) => report(protocol::run(&args)),
         Command::Completions { shell } => report(completions(shell)),
         command => report(talk(command, &cli.flags, &cli.target, cli.json)),
     }
@@ -171,9 +174,11 @@ async fn dispatch(command: Command, api: &Api, screen: Screen) -> Done {
         Command::Stats(args) => stats::run(args, api, screen).await,
         Command::Top(args) => top::run(args, api, screen).await,
         Command::Bench(args) => bench::run(args, api, screen).await,
-        Command::Doctor(_) | Command::Up(_) | Command::Keys(_) | Command::Completions { .. } => {
-            Ok(())
-        }
+        Command::Doctor(_)
+        | Command::Up(_)
+        | Command::Keys(_)
+        | Command::Protocol(_)
+        | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -203,9 +203,18 @@ impl FromRequest<Arc<Gateway>> for AnyJson {
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
         let (body, turn) = read(request, gateway).await?;
+        Ok(match Self::parse(body)? {
+            Self::Fields(fields) => Self::Fields(Fields(fields.0, turn)),
+            other => other,
+        })
+    }
+}
+
+impl AnyJson {
+    pub(crate) fn parse(body: Bytes) -> Result<Self, Problem> {
         let is_object = matches!(body.trim_ascii_start(), [] | [b'{', ..]);
         if is_object {
-            return Ok(Self::Fields(Fields(Fields::parse(&body)?.0, turn)));
+            return Fields::parse(&body).map(Self::Fields);
         }
         match serde_json::from_slice::<IgnoredAny>(&body) {
             Ok(IgnoredAny) => Ok(Self::Other(body)),

@@ -27,6 +27,12 @@ pub struct Config {
     /// How long a question waits for its answer where no `?wait=` says otherwise.
     #[serde(with = "flotilla_common::service::duration")]
     pub query_wait: Duration,
+    /// How long `fleet.ask` waits for the outcome where the request says nothing: less than the
+    /// 5 s after which the `nats` command line gives up.
+    #[serde(with = "flotilla_common::service::duration")]
+    pub ask_wait: Duration,
+    /// The most requests over NATS that wait for outcomes at once.
+    pub asks_max: usize,
     /// The most URLs in one batch.
     pub batch_urls_max: usize,
     /// The most event streams at once: answers, tasks and the fleet, together.
@@ -49,6 +55,8 @@ impl Default for Config {
             wait_max: Duration::from_secs(60),
             batch_urls_max: 1_000,
             query_wait: Duration::from_secs(5),
+            ask_wait: Duration::from_secs(4),
+            asks_max: 1_000,
             streams_max: 1_000,
             drain_grace: Duration::from_secs(10),
         }
@@ -97,6 +105,14 @@ impl Config {
             (
                 self.query_wait <= self.wait_max,
                 "gateway.query_wait must not be longer than gateway.wait_max",
+            ),
+            (
+                self.ask_wait <= self.wait_max,
+                "gateway.ask_wait must not be longer than gateway.wait_max",
+            ),
+            (
+                (1..=Self::STREAMS_MAX).contains(&self.asks_max),
+                "gateway.asks_max must be 1 to 100000",
             ),
             (
                 self.batch_urls_max >= 1,

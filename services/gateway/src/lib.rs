@@ -1,4 +1,4 @@
-//! The gateway: the fleet's HTTP API. It keeps nothing itself: tasks go to the broker, records
+//! The gateway: the fleet's API over HTTP, and over NATS. It keeps nothing itself: tasks go to the broker, records
 //! come from the broker, and what the fleet does is asked of the stats service.
 
 mod access;
@@ -14,9 +14,11 @@ mod documents;
 mod find;
 mod fleet;
 mod openapi;
+mod over_nats;
 mod paging;
 mod payload;
 mod problem;
+pub mod protocol;
 mod refusal;
 mod retry;
 mod routes;
@@ -104,9 +106,14 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         Arc::clone(&gateway.meter),
         ReportedState::default,
     );
+    let gateway = Arc::new(gateway);
+    let over_nats = over_nats::Server::start(Arc::clone(&gateway)).await;
+    let over_nats = tokio::spawn(over_nats.context("answering over NATS")?.run());
     context.readiness.mark();
     let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
-    let served = server::serve(listener, Arc::new(gateway)).await;
+    let served = server::serve(listener, gateway).await;
+    // It ends with the gateway's stop, and within the same grace.
+    over_nats.await.context("answering over NATS")?;
     following.inspect(JoinHandle::abort);
     reporter.stop().await;
     broker.close().await;

@@ -7,7 +7,9 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use serde_json::Value;
 use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,20 +18,18 @@ use crate::problem::{Kind, Problem};
 use crate::submit::{any, batch, single};
 use crate::{
     Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet,
-    payload, retry, schedules, stream, tasks, trace,
+    payload, protocol, retry, schedules, stream, tasks, trace,
 };
 
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
-        .nest(BASE, api())
-        .split_for_parts();
-    let description = openapi::complete(description);
+    let (api, description) = described();
     Router::new()
         .merge(dashboard::routes())
         .merge(openapi::routes(&description))
+        .merge(protocol::routes())
         .merge(api)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -44,6 +44,28 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         ))
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), count))
         .with_state(gateway)
+}
+
+/// The calls alone, for whoever has been let in elsewhere.
+pub(crate) fn calls(gateway: Arc<Gateway>) -> Router {
+    let (api, _) = described();
+    api.fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
+        .with_state(gateway)
+}
+
+/// The description of them all.
+pub(crate) fn description() -> Value {
+    // Maps with text keys only: writing them does not fail.
+    serde_json::to_value(described().1).unwrap_or_default()
+}
+
+fn described() -> (Router<Arc<Gateway>>, OpenApi) {
+    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .nest(BASE, api())
+        .split_for_parts();
+    (api, openapi::complete(description))
 }
 
 /// All calls, in the order in which they are described. `routes!` takes path and method from the

@@ -11,14 +11,20 @@ use flotilla_common::model::{Record, duration};
 use flotilla_common::telemetry::Open;
 use serde::Deserialize;
 
-use crate::Gateway;
 use crate::problem::{Kind, Problem};
+use crate::{Config, Gateway};
 
 /// How long the caller wants to wait, where it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait(Option<Duration>);
 
 impl Wait {
+    /// As it is written in a URL, or in a header.
+    pub(crate) fn parse(text: Option<&str>, config: &Config) -> Result<Self, Problem> {
+        let wait = text.map(|text| parse(text, config.wait_max));
+        wait.transpose().map(Self)
+    }
+
     /// Nothing to wait is not waiting.
     pub(crate) fn time(self) -> Option<Duration> {
         self.0.filter(|wait| !wait.is_zero())
@@ -44,9 +50,7 @@ impl FromRequestParts<Arc<Gateway>> for Wait {
     ) -> Result<Self, Problem> {
         let Query(parameters) = Query::<Parameters>::try_from_uri(&parts.uri)
             .map_err(|rejection| Problem::new(Kind::Syntax, rejection.body_text()))?;
-        let wait = parameters.wait.as_deref();
-        let wait = wait.map(|text| parse(text, gateway.config.wait_max));
-        wait.transpose().map(Self)
+        Self::parse(parameters.wait.as_deref(), &gateway.config)
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) async fn submit(scraped: &Scraped, attempt: &Attempt) -> Result<TaskI
         category: Category::Embedding,
         priority: attempt.priority(),
         options: Options::default(),
+        brand: None,
         payload: payload.to_string().into(),
     };
     let submitted = attempt.broker().submit(&task).await;

@@ -10,10 +10,12 @@ mod series;
 mod state;
 mod tasks;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flotilla_common::broker::{
-    Broker, EventFeed, Request, Requests, SERIES_REQUEST, STATS_REQUEST, TASKS_REQUEST,
+    About, Broker, BrokerError, Endpoint, EventFeed, Request, Requests, SERIES_REQUEST,
+    STATS_REQUEST, Service, TASKS_REQUEST,
 };
 use flotilla_common::model::{Instance, SeriesQuery};
 use flotilla_common::service::Context;
@@ -25,15 +27,22 @@ use queues::Looks;
 use state::State;
 use tasks::Tasks;
 
+/// What it is among the services of the broker. Clients ask the gateway, which asks this one.
+const ABOUT: About = About {
+    name: "flotilla-stats",
+    description: "What the fleet has done, and which tasks it knows: asked by the gateway.",
+};
+
 /// Runs until the context's stop; the state is saved last.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
     let broker = context.broker("stats").await?;
+    let service = broker.service(ABOUT, BTreeMap::new()).await?;
     let questions = Questions {
-        state: broker.serve("flotilla-stats", STATS_REQUEST).await?,
-        series: broker.serve("flotilla-series", SERIES_REQUEST).await?,
+        state: endpoint(&service, "stats", STATS_REQUEST).await?,
+        series: endpoint(&service, "series", SERIES_REQUEST).await?,
     };
-    let searches = broker.serve("flotilla-tasks", TASKS_REQUEST).await?;
+    let searches = endpoint(&service, "tasks", TASKS_REQUEST).await?;
     let reporter = Reporter::start(
         broker.clone(),
         Instance::new("stats"),
@@ -58,6 +67,15 @@ struct Questions {
     series: Requests,
 }
 
+async fn endpoint(service: &Service, name: &str, subject: &str) -> Result<Requests, BrokerError> {
+    let endpoint = Endpoint {
+        name: name.to_owned(),
+        subject: subject.to_owned(),
+        ..Endpoint::default()
+    };
+    service.serve(vec![endpoint]).await
+}
+
 async fn resume(broker: &Broker, state: &mut State) -> anyhow::Result<()> {
     let log = broker.event_log().await?;
     if let Some(lost) = state.resume(log) {
@@ -69,11 +87,7 @@ async fn resume(broker: &Broker, state: &mut State) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn save(
-    broker: &Broker,
-    state: &mut State,
-    tasks: &Tasks,
-) -> Result<(), flotilla_common::broker::BrokerError> {
+async fn save(broker: &Broker, state: &mut State, tasks: &Tasks) -> Result<(), BrokerError> {
     let outcomes = tasks.outcomes().clone();
     memory::save(broker, state, &outcomes).await
 }
@@ -105,7 +119,7 @@ async fn serve(
                 let outcomes = tasks.outcomes().tally().clone();
                 request.answer(&state.snapshot(config.alive_within, &outcomes)).await;
             }
-            Some(request) = questions.series.next() => tell(state, &request).await,
+            Some(request) = questions.series.next() => tell(state, request).await,
             _ = saves.tick() => {
                 // The next attempt carries all that this one would have.
                 if let Err(error) = save(broker, state, tasks).await {
@@ -116,7 +130,7 @@ async fn serve(
     }
 }
 
-async fn tell(state: &State, request: &Request) {
+async fn tell(state: &State, request: Request) {
     let question = request.question();
     let query = match question.is_empty() {
         true => Ok(SeriesQuery::default()),
@@ -126,7 +140,7 @@ async fn tell(state: &State, request: &Request) {
         Ok(query) => request.answer(&state.series(&query)).await,
         Err(error) => {
             let why = format!("the question cannot be read: {error}");
-            request.refuse(why).await;
+            request.refuse_because(400, why).await;
         }
     }
 }

@@ -109,6 +109,7 @@ pub(crate) fn task(payload: &Bytes) -> NewTask {
         category: Category::Query,
         priority: Priority::Normal,
         options: Options::default(),
+        brand: None,
         payload: payload.clone(),
     }
 }

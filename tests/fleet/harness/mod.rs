@@ -92,6 +92,7 @@ pub(crate) fn task(priority: Priority, script: &Script) -> NewTask {
         category: Category::Query,
         priority,
         options: Options::default(),
+        brand: None,
         payload: body(script),
     }
 }

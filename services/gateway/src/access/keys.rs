@@ -8,10 +8,10 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+pub use flotilla_common::model::Scope;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -48,45 +48,6 @@ pub enum KeysError {
     TooMany,
     #[error("the system has no randomness to make a key of: {0}")]
     Randomness(getrandom::Error),
-}
-
-/// What a key allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Looking at everything.
-    Read,
-    /// Submitting tasks.
-    Submit,
-    /// Everything else: cancel, requeue, pause, schedules, documents.
-    Manage,
-}
-
-impl Scope {
-    pub const ALL: [Self; 3] = [Self::Read, Self::Submit, Self::Manage];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Submit => "submit",
-            Self::Manage => "manage",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Scope {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|scope| scope.name() == name);
-        found.ok_or_else(|| format!("{name:?} is no scope: use read, submit or manage"))
-    }
 }
 
 /// A SHA-256, as hexadecimal digits where it is written down.

@@ -47,6 +47,7 @@ impl Terms {
             category: self.category,
             priority: self.priority,
             options: self.options,
+            brand: None,
             payload,
         }
     }

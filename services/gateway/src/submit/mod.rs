@@ -12,4 +12,4 @@ mod url;
 
 pub(crate) use fields::Terms;
 pub(crate) use single::check_payload;
-pub(crate) use submission::Accepted;
+pub(crate) use submission::{Accepted, Beside};

@@ -33,6 +33,15 @@ struct Submission {
     run_at: Option<Timestamp>,
 }
 
+/// What a request says of a task outside its body.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    key: Option<Key>,
+    brand: Option<String>,
+    /// The payload, where it is no object and so has no fields.
+    payload: Option<Bytes>,
+}
+
 /// What the broker has of it.
 #[derive(Debug, Default)]
 struct Placed {
@@ -68,15 +77,45 @@ pub(super) fn check_url(id: &TaskId) -> String {
     format!("{BASE}/tasks/{id}")
 }
 
+impl Beside {
+    pub(crate) fn new(brand: Option<String>, payload: Option<Bytes>) -> Self {
+        Self {
+            key: None,
+            brand,
+            payload,
+        }
+    }
+
+    /// Over HTTP that is what the headers say.
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        Ok(Self {
+            key: Key::of(headers)?,
+            ..Self::default()
+        })
+    }
+}
+
 impl Submission {
-    fn take(category: Category, mut fields: Fields, key: Option<Key>) -> Result<Self, Problem> {
+    fn take(category: Category, mut fields: Fields, beside: Beside) -> Result<Self, Problem> {
+        match beside.payload {
+            None => check_payload(category, &fields)?,
+            Some(_) if category.is_built_in() => {
+                let why = "the body must be a JSON object";
+                return Err(Problem::new(Kind::Validation, why));
+            }
+            Some(_) => {}
+        }
         let terms = Terms::take(category, &mut fields)?;
         let run_at = take_run_at(&mut fields)?;
-        let chosen = take_id(category, &mut fields, key)?;
+        let chosen = take_id(category, &mut fields, beside.key)?;
         let id_is_chosen = chosen.is_some();
         let id = chosen.unwrap_or_else(|| TaskId::generate(category));
+        let task = NewTask {
+            brand: beside.brand,
+            ..terms.task(id, beside.payload.unwrap_or_else(|| fields.to_payload()))
+        };
         Ok(Self {
-            task: terms.task(id, fields.to_payload()),
+            task,
             id_is_chosen,
             run_at,
         })
@@ -91,10 +130,21 @@ impl Gateway {
         headers: &HeaderMap,
         wait: Wait,
     ) -> Result<Json<Answer>, Problem> {
-        let key = Key::of(headers)?;
-        check_payload(category, &fields)?;
-        let submission = Submission::take(category, fields, key)?;
-        self.submit(submission, wait.time()).await.map(Json)
+        let beside = Beside::of(headers)?;
+        let answer = self.take_from(category, fields, beside, wait.time());
+        answer.await.map(Json)
+    }
+
+    /// The same, wherever the request came in.
+    pub(crate) async fn take_from(
+        &self,
+        category: Category,
+        fields: Fields,
+        beside: Beside,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Problem> {
+        let submission = Submission::take(category, fields, beside)?;
+        self.submit(submission, wait).await
     }
 
     /// The same for a payload that is no object: all of it is the task's.
@@ -105,16 +155,12 @@ impl Gateway {
         headers: &HeaderMap,
         wait: Wait,
     ) -> Result<Json<Answer>, Problem> {
-        if category.is_built_in() {
-            return Err(Problem::new(
-                Kind::Validation,
-                "the body must be a JSON object",
-            ));
-        }
-        let key = Key::of(headers)?;
-        let mut submission = Submission::take(category, Fields::default(), key)?;
-        submission.task.payload = payload;
-        self.submit(submission, wait.time()).await.map(Json)
+        let beside = Beside {
+            payload: Some(payload),
+            ..Beside::of(headers)?
+        };
+        let answer = self.take_from(category, Fields::default(), beside, wait.time());
+        answer.await.map(Json)
     }
 
     /// The same for a question, whose answer is told while it is made.
@@ -124,11 +170,9 @@ impl Gateway {
         headers: &HeaderMap,
         wait: Wait,
     ) -> Result<Response, Problem> {
-        let key = Key::of(headers)?;
-        check_payload(Category::Query, &fields)?;
         // The worker says its words to whoever listens only where it is asked to.
         fields.set("stream", true);
-        let submission = Submission::take(Category::Query, fields, key)?;
+        let submission = Submission::take(Category::Query, fields, Beside::of(headers)?)?;
         let wait = wait.or(self.config.wait_max).time().unwrap_or_default();
         let seat = self.seat()?;
         let id = &submission.task.id;
@@ -225,7 +269,7 @@ mod tests {
 
     fn submission(json: &str) -> Submission {
         let fields = Fields::parse(json.as_bytes()).unwrap();
-        Submission::take(Category::Scraping, fields, None).unwrap()
+        Submission::take(Category::Scraping, fields, Beside::default()).unwrap()
     }
 
     #[test]

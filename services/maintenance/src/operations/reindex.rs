@@ -207,6 +207,7 @@ fn task(work: &Work<'_>, scope: &Scope<'_>, document: &StoredDocument) -> NewTas
         category: Category::Embedding,
         priority: Priority::Bulk,
         options: Options::default(),
+        brand: None,
         payload: payload.to_string().into(),
     }
 }

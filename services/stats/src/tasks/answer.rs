@@ -29,13 +29,13 @@ pub(super) async fn serve(broker: Broker, tasks: Arc<Tasks>, mut requests: Reque
         tokio::spawn(async move {
             let permit = tokio::time::timeout(PATIENCE, permits.acquire()).await;
             if let Ok(Ok(_permit)) = permit {
-                answer(&broker, &tasks, &request).await;
+                answer(&broker, &tasks, request).await;
             }
         });
     }
 }
 
-async fn answer(broker: &Broker, tasks: &Arc<Tasks>, request: &Request) {
+async fn answer(broker: &Broker, tasks: &Arc<Tasks>, request: Request) {
     let question = request.question();
     // `nats req fleet.tasks ''` asks for all.
     let query = match question.is_empty() {
@@ -47,18 +47,20 @@ async fn answer(broker: &Broker, tasks: &Arc<Tasks>, request: &Request) {
     match query {
         Err(error) => {
             request
-                .refuse(format!("the question cannot be read: {error}"))
+                .refuse_because(400, format!("the question cannot be read: {error}"))
                 .await
         }
         Ok(_) if limit.is_some_and(|limit| !(1..=max).contains(&limit)) => {
-            request.refuse(format!("limit: use 1 to {max}")).await;
+            request
+                .refuse_because(400, format!("limit: use 1 to {max}"))
+                .await;
         }
         Ok(query) => match find(broker, tasks, query).await {
             Ok(page) => request.answer(&page).await,
             Err(error) => {
                 log(&error);
                 request
-                    .refuse("the broker does not answer".to_owned())
+                    .refuse_because(503, "the broker does not answer")
                     .await;
             }
         },

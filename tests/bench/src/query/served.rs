@@ -147,6 +147,7 @@ async fn keep_embedding(
             category: Category::Embedding,
             priority: Priority::Normal,
             options: Options::default(),
+            brand: None,
             payload: json!({"document": document}).to_string().into(),
         };
         let mut outcome = broker.watch_outcome(&task.id).await?;
