@@ -55,6 +55,15 @@ test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "na
 test-api *args: (tool "nats-server") (tool "schemathesis")
     scripts/test-api.sh "$@"
 
+# Have the official parser read the wire contract's AsyncAPI document
+[no-exit-message]
+test-protocol *args:
+    scripts/test-protocol.sh "$@"
+
+# Write the wire contract's documents anew, from the types: deploy/protocol
+protocol:
+    cargo run --bin flotilla -- protocol deploy/protocol
+
 # Run the dashboard's tests in a real Chromium; FLOTILLA_SCREENSHOTS=dir keeps a picture of each
 test-dashboard *args: (tool "nats-server") (tool "playwright")
     scripts/test-dashboard.sh "$@"

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use utoipa::openapi::schema::{
-    ArrayBuilder, ArrayItems, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, ArrayItems, ObjectBuilder, Schema, SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -83,7 +83,7 @@ impl ToSchema for FailureCode {
 /// Written as pairs, since the keys of a JSON object are text.
 impl PartialSchema for Tally {
     fn schema() -> RefOr<Schema> {
-        let part = OneOfBuilder::new()
+        let part = AnyOfBuilder::new()
             .item(Ref::from_schema_name(Lane::name()))
             .item(Ref::from_schema_name(Counts::name()));
         let pair = pair(part);

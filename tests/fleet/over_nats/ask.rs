@@ -55,7 +55,7 @@ fn options_are_the_headers_of_a_publish_or_fields() {
             ("Flotilla-Brand", "acme"),
         ];
         let reply = client
-            .req_with("fleet.submit.query.high", &headers, question(&say(1)))
+            .req_with("fleet.submit.query.high", &headers, r#"{"query":"?"}"#)
             .await;
         assert_eq!(reply.body["task_id"], "mine");
         assert_eq!(reply.body["status"], "queued");

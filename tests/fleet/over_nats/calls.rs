@@ -70,10 +70,13 @@ fn dead_letters_are_read_and_requeued() {
             .await;
         let again = again.body["task_id"].as_str().unwrap();
         assert_eq!(client.outcome(again).await["result"], "mended");
+        let refused = client.req("fleet.dead_letter.get", &id).await;
+        assert_eq!(refused.code(), Some(404), "it has its second life");
+
+        let reply = client.req("fleet.ask.query", question(&rejected)).await;
+        let id = json!({"task_id": reply.body["task_id"]}).to_string();
         let gone = client.req("fleet.dead_letter.discard", &id).await;
         assert_eq!((gone.code(), gone.body), (None, json!({})));
-        let refused = client.req("fleet.dead_letter.get", &id).await;
-        assert_eq!(refused.code(), Some(404));
         worker.stop().await;
         fleet.stop().await;
     });
@@ -147,13 +150,13 @@ fn the_fleet_tells_how_it_is() {
             ("fleet.worker.list", "workers"),
             ("fleet.queue.list", "queues"),
             ("fleet.stats.get", "totals"),
-            ("fleet.series.get", "points"),
+            ("fleet.series.get", "lines"),
             ("fleet.document.list", "documents"),
             ("fleet.schedule.list", "schedules"),
         ] {
             let reply = client.req(subject, "{}").await;
             assert_eq!(reply.code(), None, "{subject}: {reply:?}");
-            assert!(!reply.body[field].is_null(), "{subject}: {reply:?}");
+            assert!(!reply.body[field].is_null(), "{subject} has no {field}");
         }
         fleet.stop().await;
     });

@@ -17,9 +17,12 @@ pub(super) struct PriorityName;
 
 impl PartialSchema for PriorityName {
     fn schema() -> RefOr<Schema> {
+        // As HTTP has always written them, and as they stand in subjects.
+        let names = [Priority::api_name, Priority::name].map(|name| Priority::ALL.map(name));
+        let names = names.concat();
         let names = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
-            .enum_values(Some(Priority::ALL.map(Priority::api_name)));
+            .enum_values(Some(names));
         let numbers = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Integer))
             .enum_values(Some(Priority::ALL.map(Priority::number)));

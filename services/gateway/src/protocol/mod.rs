@@ -12,7 +12,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use bytes::Bytes;
-use flotilla_common::model::{Call, Category, Does, PROTOCOL};
+use flotilla_common::model::{Call, Does, PROTOCOL};
 use serde_json::Value;
 use utoipa::OpenApi as _;
 
