@@ -25,7 +25,7 @@ pub struct TraceContext {
 }
 
 /// What became of a process's spans since it started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SpanCounts {
     /// Whose they are: a process may be several services, and counts once.
     pub process: u64,
