@@ -5,30 +5,37 @@ import { randomUUID } from "node:crypto";
 import { connect } from "@nats-io/transport-node";
 import { jetstream } from "@nats-io/jetstream";
 
-const FINAL = ["completed", "failed", "cancelled", "expired"];
-
 const nc = await connect({ servers: process.env.NATS_URL ?? "nats://127.0.0.1:4222" });
 const js = jetstream(nc);
 
-/** Submits a task and returns its record once that is its outcome. */
-async function run(category, priority, payload) {
+/** Submits a task by a plain publish, and returns its record once that is its outcome. */
+async function scrape(url) {
   // With an id of our own we can listen before we publish, so that nothing is missed.
   const taskId = `example-${randomUUID()}`;
-  const records = nc.subscribe(`outcomes.${category}.${taskId}`);
+  const records = nc.subscribe(`outcomes.scraping.${taskId}`);
   // The PubAck means that the task is stored; from then on it ends in exactly one outcome.
-  await js.publish(`tasks.${category}.${priority}.${taskId}`, JSON.stringify(payload));
+  await js.publish(`tasks.scraping.normal.${taskId}`, JSON.stringify({ url }));
   for await (const message of records) {
     const record = message.json();
-    if (FINAL.includes(record.status)) return record; // leaving the loop unsubscribes
+    if (record.status === "completed") return record; // leaving the loop unsubscribes
+    if (["failed", "cancelled", "expired"].includes(record.status)) {
+      throw new Error(`the task has ${record.status}: ${message.string()}`);
+    }
   }
 }
 
-const url = process.argv[2] ?? "https://example.com/";
-const page = await run("scraping", "normal", { url });
-if (page.status !== "completed") throw new Error(`the page could not be scraped: ${JSON.stringify(page)}`);
+/** One request, and the outcome is its reply. */
+async function ask(query) {
+  const reply = await nc.request("fleet.ask.query", JSON.stringify({ query }), { timeout: 10_000 });
+  const refusal = reply.headers?.get("Nats-Service-Error");
+  if (refusal) throw new Error(`the question was refused: ${refusal}`);
+  return reply.json();
+}
+
+const page = await scrape(process.argv[2] ?? "https://example.com/");
 console.log("title: ", page.result.title);
 
-const answer = await run("query", "critical", { query: "How long does the warranty last?" });
+const answer = await ask("How long does the warranty last?");
 console.log("answer:", answer.result.answer);
 console.log("from:  ", answer.result.sources);
 await nc.close();

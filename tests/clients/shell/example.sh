@@ -4,14 +4,14 @@
 set -euo pipefail
 export NATS_URL=${NATS_URL:-nats://127.0.0.1:4222}
 
-# run CATEGORY PRIORITY PAYLOAD: submits a task, and prints its record once that is its outcome.
-run() {
+# scrape URL: submits a task by a plain publish, and prints its record once that is its outcome.
+scrape() {
     local id="example-$$-$RANDOM" record
     # The PubAck means that the task is stored; from then on it ends in exactly one outcome.
-    nats pub --jetstream --quiet --no-templates "tasks.$1.$2.$id" "$3"
+    nats pub --jetstream --quiet --no-templates "tasks.scraping.normal.$id" "{\"url\": \"$1\"}"
     for _ in {1..600}; do
-        # A direct get of the last message on the task's subject; empty while there is none.
-        record=$(nats req --raw "\$JS.API.DIRECT.GET.RESULTS.results.$1.$id" '' 2>/dev/null)
+        # A direct get of the last message on the task's subject.
+        record=$(nats req --raw "\$JS.API.DIRECT.GET.RESULTS.results.scraping.$id" '' 2>/dev/null)
         case $record in
         *'"status":"completed"'*) echo "$record" && return ;;
         *'"status":"failed"'* | *'"status":"cancelled"'* | *'"status":"expired"'*) echo "$record" >&2 && return 1 ;;
@@ -22,5 +22,6 @@ run() {
     return 1
 }
 
-run scraping normal "{\"url\": \"${1:-https://example.com/}\"}"
-run query critical '{"query": "How long does the warranty last?"}'
+scrape "${1:-https://example.com/}"
+# One request, and the outcome is its reply.
+nats req --raw fleet.ask.query '{"query": "How long does the warranty last?"}'

@@ -3,7 +3,6 @@ import io.nats.client.JetStream;
 import io.nats.client.JetStreamApiException;
 import io.nats.client.JetStreamManagement;
 import io.nats.client.JetStreamOptions;
-import io.nats.client.JetStreamStatusException;
 import io.nats.client.Message;
 import io.nats.client.Nats;
 import io.nats.client.Options;
@@ -53,7 +52,14 @@ public final class Driver {
     }
 
     public static void main(String[] arguments) throws Exception {
-        Options options = Options.builder().server(arguments[0]).connectionTimeout(CALL_WITHIN).build();
+        Options options = Options.builder()
+                .server(arguments[0])
+                .connectionTimeout(CALL_WITHIN)
+                // What nobody answers is told from what takes too long.
+                .reportNoResponders()
+                // Replies that take longer than this are given up, those of asynchronous publishes too.
+                .requestCleanupInterval(Duration.ofSeconds(BURST_WITHIN_SECONDS))
+                .build();
         try (Connection nc = Nats.connect(options)) {
             Driver driver = new Driver(nc);
             PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
@@ -145,11 +151,10 @@ public final class Driver {
                 int code = api.getApiErrorCode();
                 return refused(code == MESSAGE_NOT_FOUND ? "not_found" : "api", code, message);
             }
-            // A request that nobody answers is cancelled, a publish fails with the status as text.
-            if (cause instanceof JetStreamStatusException || cause instanceof CancellationException || message.contains("503")) {
+            if (message.contains("No Responders")) {
                 return refused("no_responders", 0, message);
             }
-            if (cause instanceof TimeoutException) {
+            if (cause instanceof TimeoutException || cause instanceof CancellationException) {
                 return refused("timeout", 0, message);
             }
             if (cause instanceof IllegalArgumentException && message.contains("exceed server configuration")) {

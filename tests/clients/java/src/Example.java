@@ -7,51 +7,47 @@ import io.nats.client.support.JsonValue;
 import io.nats.client.support.JsonValueUtils;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.Set;
 import java.util.UUID;
 
 /** Publishes a scraping task and waits for its outcome, then asks about what the fleet has read. */
 public final class Example {
-    private static final Set<String> FAILED = Set.of("failed", "cancelled", "expired");
-
-    /** mvn -q compile exec:java -Dexec.args=[URL], with the server's address in NATS_URL. */
+    /** mvn -q exec:java -Dexec.args=[URL], with the server's address in NATS_URL. */
     public static void main(String[] arguments) throws Exception {
-        String url = arguments.length > 0 ? arguments[0] : "https://example.com/";
         try (Connection nc = Nats.connect(System.getenv().getOrDefault("NATS_URL", "nats://127.0.0.1:4222"))) {
-            JsonValue page = run(nc, "scraping", "normal", "{\"url\": \"" + url + "\"}");
-            System.out.println("title:  " + result(page, "title"));
+            JsonValue page = scrape(nc, arguments.length > 0 ? arguments[0] : "https://example.com/");
+            System.out.println("title:  " + JsonValueUtils.readString(page, "title"));
 
-            JsonValue answer = run(nc, "query", "critical", "{\"query\": \"How long does the warranty last?\"}");
-            System.out.println("answer: " + result(answer, "answer"));
-            System.out.println("from:   " + JsonValueUtils.readStringList(JsonValueUtils.readValue(answer, "result"), "sources"));
+            JsonValue answer = ask(nc, "How long does the warranty last?");
+            System.out.println("answer: " + JsonValueUtils.readString(answer, "answer"));
+            System.out.println("from:   " + JsonValueUtils.readStringList(answer, "sources"));
         }
     }
 
-    /** Submits a task and returns its record once that is its outcome. */
-    private static JsonValue run(Connection nc, String category, String priority, String payload) throws Exception {
+    /** Submits a task by a plain publish, and returns its result once that is there. */
+    private static JsonValue scrape(Connection nc, String url) throws Exception {
         // With an id of our own we can listen before we publish, so that nothing is missed.
         String id = "example-" + UUID.randomUUID();
-        Subscription records = nc.subscribe("outcomes." + category + "." + id);
+        Subscription records = nc.subscribe("outcomes.scraping." + id);
         // The PubAck means that the task is stored; from then on it ends in exactly one outcome.
-        nc.jetStream().publish("tasks." + category + "." + priority + "." + id, payload.getBytes(StandardCharsets.UTF_8));
-        while (true) {
-            Message message = records.nextMessage(Duration.ofMinutes(1));
-            if (message == null) {
-                throw new IllegalStateException("there is no outcome after a minute");
-            }
+        nc.jetStream().publish("tasks.scraping.normal." + id, ("{\"url\": \"" + url + "\"}").getBytes(StandardCharsets.UTF_8));
+        for (Message message; (message = records.nextMessage(Duration.ofMinutes(1))) != null; ) {
             JsonValue record = JsonParser.parse(message.getData());
-            String status = JsonValueUtils.readString(record, "status");
-            if (FAILED.contains(status)) {
-                throw new IllegalStateException("the task has " + status + ": " + record.toJson());
-            }
-            if (status.equals("completed")) {
-                records.unsubscribe();
-                return record;
+            switch (JsonValueUtils.readString(record, "status")) {
+                case "completed": return JsonValueUtils.readValue(record, "result");
+                case "failed", "cancelled", "expired": throw new IllegalStateException("there is no page: " + record.toJson());
+                default: break; // it runs, or is tried again
             }
         }
+        throw new IllegalStateException("there is no outcome after a minute");
     }
 
-    private static String result(JsonValue record, String field) {
-        return JsonValueUtils.readString(JsonValueUtils.readValue(record, "result"), field);
+    /** One request, and the outcome is its reply. */
+    private static JsonValue ask(Connection nc, String question) throws Exception {
+        byte[] body = ("{\"query\": \"" + question + "\"}").getBytes(StandardCharsets.UTF_8);
+        Message reply = nc.request("fleet.ask.query", body, Duration.ofSeconds(10));
+        if (reply == null || reply.hasHeaders() && reply.getHeaders().containsKey("Nats-Service-Error")) {
+            throw new IllegalStateException("the question was refused: " + (reply == null ? "nobody answers" : reply.getHeaders().getFirst("Nats-Service-Error")));
+        }
+        return JsonValueUtils.readValue(JsonParser.parse(reply.getData()), "result");
     }
 }
