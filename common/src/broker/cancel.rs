@@ -8,6 +8,7 @@ use super::schedules::read_once;
 use super::subjects::{consumer, tasks_stream};
 use super::{Broker, BrokerError, WaitingTask, WriteError};
 use crate::model::{Envelope, Record, Status, TaskId, Was};
+use crate::telemetry::{AttemptTrace, Before};
 
 /// A task that changes its state this often while we look is not waiting for us.
 const LOOKS_MAX: usize = 10;
@@ -32,17 +33,23 @@ impl Broker {
             if found.status.is_final() {
                 return Ok(Cancelled::Finished(found));
             }
+            let was = self.was(&found, revision).await?;
+            let before = (revision > 0).then(|| Before::of(&found));
             let record = Record {
                 status: Status::Cancelled {
                     cancelled_at: Timestamp::now(),
-                    was: self.was(&found, revision).await?,
+                    was,
                 },
                 checkpoint: None,
                 ..found
             };
             match self.write_record(&record, revision).await {
                 Ok(_) => {
-                    self.withdraw(&record).await?;
+                    let withdrawn = self.withdraw(&record).await?;
+                    // Whoever runs it tells that itself.
+                    if let Some(task) = withdrawn.filter(|_| was != Was::Running) {
+                        AttemptTrace::tell_unrun(&self.traces, &task, before, &record);
+                    }
                     return Ok(Cancelled::Now(record));
                 }
                 // It has moved on since we looked.
@@ -62,10 +69,10 @@ impl Broker {
             return Ok(Some((stored.record, stored.revision)));
         }
         if let Some(task) = self.waiting(id).await? {
-            return Ok(Some((unrecorded(task), 0)));
+            return Ok(Some((self.unrecorded(task), 0)));
         }
         if let Some(scheduled) = self.scheduled(id).await? {
-            return Ok(Some((unrecorded(scheduled.envelope), 0)));
+            return Ok(Some((self.unrecorded(scheduled.envelope), 0)));
         }
         // Finished between the looks.
         let stored = self.record(id).await?;
@@ -100,7 +107,7 @@ impl Broker {
 
     /// Removes a task that has its outcome from wherever it waits or runs. What is left of it
     /// by a crash in between is settled when it is delivered: it has an outcome.
-    pub(super) async fn withdraw(&self, record: &Record) -> Result<(), BrokerError> {
+    pub(super) async fn withdraw(&self, record: &Record) -> Result<Option<Envelope>, BrokerError> {
         let (category, id) = (record.category, &record.task_id);
         let stream = tasks_stream(category);
         let mut sequence = record.sequence;
@@ -134,10 +141,10 @@ impl Broker {
             }
         }
         self.tell_to_stop(category, id).await?;
-        if let Some(task) = withdrawn {
-            self.remove_body(&task).await;
+        if let Some(task) = &withdrawn {
+            self.remove_body(task).await;
         }
-        Ok(())
+        Ok(withdrawn)
     }
 
     /// Records that a waiting task has expired, where its deadline has passed and nobody has
@@ -148,7 +155,7 @@ impl Broker {
         let Some(deadline) = due else {
             return Ok(None);
         };
-        let waiting = unrecorded(task.clone());
+        let waiting = self.unrecorded(task.clone());
         // One that has begun in time may finish.
         if self.runs_unrecorded(&waiting).await? {
             return Ok(None);
@@ -163,33 +170,34 @@ impl Broker {
         match self.write_record(&record, 0).await {
             Ok(_) => {
                 self.withdraw(&record).await?;
+                AttemptTrace::tell_unrun(&self.traces, task, None, &record);
                 Ok(Some(record))
             }
             Err(WriteError::Conflict | WriteError::TooLarge(_)) => Ok(None),
             Err(WriteError::Broker(error)) => Err(error),
         }
     }
-}
 
-/// The record that a task in its queue would have.
-fn unrecorded(task: Envelope) -> Record {
-    Record {
-        task_id: task.id,
-        category: task.category,
-        priority: task.priority,
-        status: Status::Running {
-            started_at: task.submitted_at,
-        },
-        submitted_at: task.submitted_at,
-        sequence: task.sequence,
-        worker: String::new(),
-        attempt: 0,
-        first_started_at: None,
-        failed_attempts: Vec::new(),
-        progress: None,
-        checkpoint: None,
-        origin: task.origin,
-        brand: task.brand,
-        trace: None,
+    /// The record that a task in its queue would have.
+    fn unrecorded(&self, task: Envelope) -> Record {
+        Record {
+            trace: self.traces.record_trace(&task),
+            task_id: task.id,
+            category: task.category,
+            priority: task.priority,
+            status: Status::Running {
+                started_at: task.submitted_at,
+            },
+            submitted_at: task.submitted_at,
+            sequence: task.sequence,
+            worker: String::new(),
+            attempt: 0,
+            first_started_at: None,
+            failed_attempts: Vec::new(),
+            progress: None,
+            checkpoint: None,
+            origin: task.origin,
+            brand: task.brand,
+        }
     }
 }

@@ -161,7 +161,7 @@ impl Broker {
                 return Ok(Some(Ended::RunAgainAs(again)));
             }
             if let Some(kept) = letters::read(&stored) {
-                return Ok(Some(Ended::Kept(kept)));
+                return Ok(Some(Ended::Kept(Box::new(kept))));
             }
         }
         Ok(None)
@@ -169,6 +169,6 @@ impl Broker {
 }
 
 pub(super) enum Ended {
-    Kept(StoredLetter),
+    Kept(Box<StoredLetter>),
     RunAgainAs(TaskId),
 }

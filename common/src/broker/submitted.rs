@@ -76,7 +76,7 @@ impl Broker {
             return Ok(Some(letter));
         }
         Ok(match self.ended_task(id).await? {
-            Some(Ended::Kept(kept)) => Some(kept),
+            Some(Ended::Kept(kept)) => Some(*kept),
             Some(Ended::RunAgainAs(_)) | None => None,
         })
     }

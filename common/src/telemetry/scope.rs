@@ -123,12 +123,12 @@ impl Scope {
 
     /// What was kept so far; from now on each span goes its way by itself.
     pub(super) fn pass(&self) -> Vec<Span> {
-        self.from_now_on(Does::Pass)
+        self.henceforth(Does::Pass)
     }
 
     /// Nobody wants them.
     pub(super) fn drop_all(&self) {
-        self.from_now_on(Does::Drop);
+        self.henceforth(Does::Drop);
     }
 
     /// Whether anything was made here.
@@ -137,7 +137,7 @@ impl Scope {
         kept.is_some_and(|kept| kept.state().is_used)
     }
 
-    fn from_now_on(&self, does: Does) -> Vec<Span> {
+    fn henceforth(&self, does: Does) -> Vec<Span> {
         let Some(kept) = &self.kept else {
             return Vec::new();
         };
@@ -225,5 +225,85 @@ impl Drop for Open {
             span.end_now();
             scope.add(span);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::traces::Traces;
+    use super::super::{Config, ids};
+    use super::*;
+
+    /// To a collector that is not there.
+    fn traces() -> Traces {
+        let look = |name: &str| {
+            let endpoint = name == "OTEL_EXPORTER_OTLP_ENDPOINT";
+            endpoint.then(|| "http://127.0.0.1:9".to_owned())
+        };
+        Traces::start(&Config::read("test", &look).unwrap().unwrap()).unwrap()
+    }
+
+    fn scope(traces: &Traces, is_sampled: bool) -> Scope {
+        let task = "t".parse().unwrap();
+        let parent = TraceContext {
+            is_sampled,
+            ..ids::derived(&task, Timestamp::now())
+        };
+        Scope::new(parent, traces.on().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_made_finds_its_place() {
+        let traces = traces();
+        let scope = scope(&traces, true);
+        let made = Scope::around(Some(scope.clone()), async {
+            let outer = Open::internal("outer");
+            outer.around(async { drop(Open::client("inner")) }).await;
+        });
+        made.await;
+        assert!(Scope::current().is_none() && scope.is_used());
+        let spans = scope.pass();
+        let [inner, outer] = &spans[..] else {
+            panic!("{spans:?}")
+        };
+        assert_eq!(
+            (&*inner.name, inner.parent),
+            ("inner", Some(outer.context.span))
+        );
+        assert_eq!(outer.parent, Some(scope.parent().span));
+        assert!(!Open::client("outside").is_on());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_is_kept_until_that_is_known() {
+        let traces = traces();
+        for wanted in [true, false] {
+            let scope = scope(&traces, false);
+            Scope::around(Some(scope.clone()), async { drop(Open::client("call")) }).await;
+            match wanted {
+                true => assert_eq!(scope.pass().len(), 1),
+                false => scope.drop_all(),
+            }
+            assert!(scope.pass().is_empty());
+        }
+        assert_eq!(traces.on().unwrap().queue.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn there_is_a_bound_to_what_is_kept() {
+        let traces = traces();
+        let unwanted = scope(&traces, false);
+        let wanted = scope(&traces, true);
+        for scope in [&unwanted, &wanted] {
+            Scope::around(Some(scope.clone()), async {
+                for _ in 0..=KEPT_MAX {
+                    drop(Open::internal("one of many"));
+                }
+            })
+            .await;
+        }
+        assert_eq!((unwanted.pass().len(), wanted.pass().len()), (1, 1));
+        assert_eq!(traces.counts().unwrap().dropped, KEPT_MAX as u64);
+        assert_eq!(traces.on().unwrap().queue.waiting(), KEPT_MAX);
     }
 }

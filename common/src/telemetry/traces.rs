@@ -16,7 +16,7 @@ use super::otlp::{Collector, SendError, SetupError};
 use super::queue::{Queue, Room};
 use super::sampler::Sampler;
 use super::span::{Span, Value};
-use crate::model::{Envelope, SpanCounts, TraceContext, TraceId};
+use crate::model::{Envelope, RecordTrace, SpanCounts, TraceContext, TraceId};
 
 /// Between two tries to send a batch; doubled each time, up to the longest.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -53,7 +53,8 @@ impl Traces {
             sampler: config.sampler,
             queue: Queue::new(config.queue.spans_max, config.queue.batch_max),
             resource: config.resource.clone(),
-            process: fastrand::u64(..),
+            // As much as JSON carries for everybody.
+            process: fastrand::u64(1..1 << 53),
             stop: CancellationToken::new(),
             exporting: Mutex::default(),
         });
@@ -84,6 +85,19 @@ impl Traces {
             None if self.is_on() => Some(ids::derived(&envelope.id, envelope.submitted_at).trace),
             None => None,
         }
+    }
+
+    /// The same, as a record says it.
+    pub fn record_trace(&self, envelope: &Envelope) -> Option<RecordTrace> {
+        let traces = self.on()?;
+        let id = self.trace_of(envelope)?;
+        Some(RecordTrace {
+            id,
+            is_kept: traces.keeps(id, envelope.lineage.parent.as_ref()),
+            has_begun: false,
+            delivery: None,
+            since: None,
+        })
     }
 
     /// `None` where traces are off.

@@ -188,12 +188,11 @@ impl<'a> Opened<'a> {
 
     /// The process stops: the task goes back at once, and the attempt does not count.
     pub(super) async fn hand_back(mut self) -> Option<Settle> {
-        if self.is_recorded() || self.has_news {
+        // A next attempt that makes spans has to know of this one.
+        if self.is_recorded() || self.has_news || self.trace.is_some() {
             let interrupted_at = Timestamp::now();
             let recorded = self.record(Status::Interrupted { interrupted_at }).await;
             unless_superseded(recorded).ok()?;
-        } else if let Some(trace) = &mut self.trace {
-            trace.handed_back();
         }
         Some(Settle::Return(Duration::ZERO))
     }

@@ -2,7 +2,8 @@
 
 use flotilla_common::broker::WaitingTask;
 use flotilla_common::model::{
-    Category, FailedAttempt, Failure, Origin, Progress, Record, ResultObject, Status, TaskId, Was,
+    Category, FailedAttempt, Failure, Origin, Progress, Record, RecordTrace, ResultObject, Status,
+    TaskId, Was,
 };
 use flotilla_common::telemetry::Links;
 use jiff::{SignedDuration, Timestamp};
@@ -123,6 +124,15 @@ impl TaskView {
             trace_id: parent.map(|parent| parent.trace.to_string()),
             trace_url: None,
         }
+    }
+
+    /// In a trace that nobody has told of yet, as it will be made of the task's id.
+    pub(crate) fn in_trace(mut self, made: Option<RecordTrace>) -> Self {
+        if let Some(made) = made.filter(|_| self.trace_id.is_none()) {
+            self.is_trace_kept = made.is_kept;
+            self.trace_id = Some(made.id.to_string());
+        }
+        self
     }
 
     /// With a link to its trace, where there is anything to be seen.

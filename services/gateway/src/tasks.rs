@@ -103,11 +103,15 @@ impl Gateway {
 
     /// As it is shown, with its result wherever that is.
     pub(crate) async fn view(&self, found: Found) -> Result<TaskView, Problem> {
+        let made_here = match &found {
+            Found::Waiting(task) => self.broker.traces().record_trace(task),
+            Found::Scheduled(_) | Found::Recorded(_) => None,
+        };
         let view = TaskView::of(match found {
             Found::Recorded(record) => Found::Recorded(self.broker.with_result(record).await?),
             found => found,
         });
-        Ok(view.with_trace_url(&self.links))
+        Ok(view.in_trace(made_here).with_trace_url(&self.links))
     }
 
     /// The same as `find`, for an answer that can do without.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use flotilla_common::broker::{Broker, Config, StreamLimits};
 use flotilla_common::model::{Category, NewTask, Options, Outcome, Priority, TaskId};
 use flotilla_common::service::{Context, Settings};
+use flotilla_common::telemetry::Traces;
 use flotilla_common::worker::{self, Attempt, Handler};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,15 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) async fn start(url: &str, slots: usize) -> anyhow::Result<Self> {
-        let broker = connect(url).await?;
+        Self::start_traced(url, slots, &Traces::off()).await
+    }
+
+    pub(crate) async fn start_traced(
+        url: &str,
+        slots: usize,
+        traces: &Traces,
+    ) -> anyhow::Result<Self> {
+        let broker = connect(url).await?.with_traces(traces.clone());
         let stop = CancellationToken::new();
         let (bound, is_bound) = tokio::sync::oneshot::channel();
         let task = tokio::spawn({

@@ -9,6 +9,7 @@ mod query;
 mod raw;
 mod report;
 mod throughput;
+mod tracing;
 
 use clap::{Parser, Subcommand};
 use flotilla_tests::Nats;
@@ -37,6 +38,8 @@ enum What {
     Embeddings,
     /// Tasks found among a million finished ones
     Find,
+    /// Every task traced, against none; and traces that are off
+    Tracing,
     /// Answers out of 100,000 chunks while documents are embedded at full load
     Query,
 }
@@ -77,7 +80,7 @@ async fn main() -> anyhow::Result<()> {
             return print(&report, options.json);
         }
         Some(What::Find) => return find::measure(options.quick).await,
-        None => {}
+        Some(What::Tracing) | None => {}
     }
     let (_server, url) = match options.url {
         Some(url) => (None, url),
@@ -87,6 +90,10 @@ async fn main() -> anyhow::Result<()> {
             (Some(server), url)
         }
     };
+    if matches!(options.what, Some(What::Tracing)) {
+        tracing::measure(&url, scale, &mut report).await?;
+        return print(&report, options.json);
+    }
     throughput::measure(&url, scale, &mut report).await?;
     latency::measure(&url, scale, &mut report).await?;
     print(&report, options.json)

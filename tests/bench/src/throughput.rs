@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use bytes::Bytes;
 use flotilla_common::model::NewTask;
+use flotilla_common::telemetry::Traces;
 
 use crate::report::{Report, median};
 use crate::{Scale, fleet, raw};
@@ -52,11 +53,21 @@ async fn raw_round(url: &str, tasks: usize, slots: usize) -> anyhow::Result<f64>
 }
 
 async fn fleet_round(url: &str, tasks: usize, slots: usize) -> anyhow::Result<f64> {
+    traced_round(url, tasks, slots, &Traces::off()).await
+}
+
+/// The same, traced from the publish to the result.
+pub(crate) async fn traced_round(
+    url: &str,
+    tasks: usize,
+    slots: usize,
+    traces: &Traces,
+) -> anyhow::Result<f64> {
     let jetstream = jetstream::new(async_nats::connect(url).await?);
-    let publisher = fleet::connect(url).await?;
+    let publisher = fleet::connect(url).await?.with_traces(traces.clone());
     let mut results = jetstream.get_stream("RESULTS").await?;
     results.purge().await?;
-    let worker = fleet::Worker::start(url, slots).await?;
+    let worker = fleet::Worker::start_traced(url, slots, traces).await?;
     let tasks: Vec<NewTask> = (0..tasks).map(|_| fleet::task(&PAYLOAD)).collect();
     let began = Instant::now();
     for accepted in publisher.submit_all(&tasks).await {

@@ -78,7 +78,8 @@ fn a_request_is_the_root_of_all_that_comes_of_it() {
         let collector = FakeCollector::start().await;
         let traces = collector.traces(&[]);
         let worker = Setup::slots(2).traces(&traces).start(nats).await;
-        let fleet = Fleet::start_traced(nats, &["gateway"], &[], traces).await;
+        let links = "telemetry.trace_url=http://jaeger:16686/trace/{trace_id}";
+        let fleet = Fleet::start_traced(nats, &["gateway"], &[links], traces).await;
         let embed = json!({"query": "what is it?"}).to_string();
         // The scripted worker rejects it, which is an outcome as well.
         let answer = fleet.post("/query", &embed).await;
@@ -104,6 +105,8 @@ fn a_request_is_the_root_of_all_that_comes_of_it() {
         let looks = all(&collector.spans(), "GET /api/hp/tasks/{task_id}").len();
         let seen = fleet.get(&format!("/tasks/{id}")).await.body;
         assert_eq!(seen["trace_id"], spans[0].trace.as_str(), "{seen}");
+        let url = format!("http://jaeger:16686/trace/{}", spans[0].trace);
+        assert_eq!(seen["trace_url"], url.as_str());
         assert_eq!(
             all(&collector.spans(), "GET /api/hp/tasks/{task_id}").len(),
             looks

@@ -217,6 +217,33 @@ fn a_second_life_is_linked_to_the_first() {
 }
 
 #[test]
+fn what_ends_without_running_is_told_by_whoever_ends_it() {
+    test(async |nats| {
+        let collector = FakeCollector::start().await;
+        let traces = collector.traces(&[]);
+        let fleet = Fleet::start_traced(nats, &["gateway"], &[], traces).await;
+        let client = Client::connect(nats).await;
+        let id = client.submit(&say(1)).await;
+        let waits = fleet.get(&format!("/tasks/{id}")).await.body;
+        let cancelled = fleet.post(&format!("/tasks/{id}/cancel"), "").await;
+        assert_eq!(cancelled.status, 200, "{}", cancelled.body);
+        let spans = finished(&collector, &id).await;
+        assert_eq!(
+            one(&spans, "result").attribute("flotilla.outcome"),
+            "cancelled"
+        );
+        assert_eq!(spans.len(), 3, "no attempt: {spans:#?}");
+        // It was known before anybody had made it.
+        assert_eq!(waits["trace_id"], spans[0].trace.as_str());
+        assert_eq!(
+            client.record(&id).await.unwrap()["trace"]["id"],
+            spans[0].trace.as_str()
+        );
+        fleet.stop().await;
+    });
+}
+
+#[test]
 fn an_attempt_that_is_handed_back_is_told() {
     test(async |nats| {
         let collector = FakeCollector::start().await;
@@ -239,6 +266,7 @@ fn an_attempt_that_is_handed_back_is_told() {
             (2, 1),
             "{spans:#?}"
         );
+        linked(&attempts);
         second.stop().await;
     });
 }

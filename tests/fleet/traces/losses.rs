@@ -6,7 +6,7 @@ use flotilla_tests::otlp::{Behaviour, FakeCollector, traces_to};
 use futures::future::join_all;
 
 use super::{all, finished, one, sound};
-use crate::harness::fleet::free_port;
+use crate::harness::fleet::{Fleet, free_port};
 use crate::harness::{Client, Setup, body, eventually, say, test};
 
 const NONE: (&str, &str) = ("OTEL_TRACES_SAMPLER", "parentbased_always_off");
@@ -79,6 +79,22 @@ fn a_collector_that_is_gone_costs_no_task_and_is_counted() {
         .await;
         worker.stop().await;
         traces.stop(std::time::Duration::from_millis(100)).await;
+    });
+}
+
+#[test]
+fn the_fleet_tells_what_became_of_its_spans() {
+    test(async |nats| {
+        let collector = FakeCollector::start().await;
+        let services = ["gateway", "stats"];
+        let fleet = Fleet::start_traced(nats, &services, &[], collector.traces(&[])).await;
+        fleet.post("/query?wait=0", r#"{"query":"q"}"#).await;
+        eventually("it is told", async || {
+            let stats = fleet.get("/stats").await.body;
+            stats["spans"]["exported"].as_u64() >= Some(1) && stats["spans"]["failed"] == 0
+        })
+        .await;
+        fleet.stop().await;
     });
 }
 

@@ -5,6 +5,7 @@ mod foreign;
 mod lives;
 mod losses;
 mod parts;
+mod programs;
 
 use std::collections::BTreeSet;
 
