@@ -25,10 +25,16 @@ export FLOTILLA_MODEL_DIR
 export OTEL_EXPORTER_OTLP_ENDPOINT=${OTEL_EXPORTER_OTLP_ENDPOINT:-http://127.0.0.1:$grpc}
 export OTEL_EXPORTER_OTLP_PROTOCOL=${OTEL_EXPORTER_OTLP_PROTOCOL:-grpc}
 
+program=${FLOTILLA_JAEGER:-$(command -v jaeger)}
+if [[ $program -ef $FLOTILLA_TOOLS_DIR/bin/jaeger ]]; then
+    # Built from the Go module, which lacks the user interface: a plain page in its stead.
+    export JAEGER_UI_DIR=${JAEGER_UI_DIR:-deploy/jaeger/page}
+fi
+
 # With job control each has its own process group, so that Ctrl-C in the terminal reaches only this
 # script.
 set -m
-"${FLOTILLA_JAEGER:-jaeger}" --config deploy/jaeger/jaeger.yaml </dev/null >"$directory/log" 2>&1 &
+"$program" --config deploy/jaeger/jaeger.yaml </dev/null >"$directory/log" 2>&1 &
 jaeger=$!
 until curl --silent --fail --output /dev/null "http://127.0.0.1:${JAEGER_HEALTH_PORT:-13133}/status"; do
     if ! kill -0 "$jaeger" 2>/dev/null; then

@@ -55,4 +55,5 @@ mod versions;
 mod waiting;
 mod whole_fleet;
 mod why_waiting;
+mod with_jaeger;
 mod worker_lost;

@@ -19,6 +19,12 @@ pub(crate) async fn post(address: &str, path: &str, body: &str) -> Answer {
     request(address, "POST", path, body).await
 }
 
+/// With one more header, as a line of its own.
+pub(crate) async fn post_with(address: &str, path: &str, header: &str, body: &str) -> Answer {
+    let head = format!("POST {path} HTTP/1.1\r\n{header}\r\ncontent-type: application/json\r\n");
+    send(address, &head, body).await
+}
+
 pub(crate) async fn request(address: &str, method: &str, path: &str, body: &str) -> Answer {
     let head = format!("{method} {path} HTTP/1.1\r\ncontent-type: application/json\r\n");
     send(address, &head, body).await

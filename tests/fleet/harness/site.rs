@@ -1,11 +1,13 @@
 //! A small web site on the loopback address.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
 
@@ -15,12 +17,14 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// `/page/<n>` answers at once, `/slow/<n>` after as many milliseconds.
+    /// `/page/<n>` answers at once, `/slow/<n>` after as many milliseconds, `/flaky/<n>/<name>`
+    /// with a page after so many failures.
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let visits = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&visits);
+        let failures = Arc::new(Mutex::new(HashMap::<String, u64>::new()));
         let pages = Router::new()
             .route(
                 "/page/{n}",
@@ -34,6 +38,18 @@ impl Site {
                 get(async |Path(millis): Path<u64>| {
                     tokio::time::sleep(Duration::from_millis(millis)).await;
                     page(millis)
+                }),
+            )
+            .route(
+                "/flaky/{n}/{name}",
+                get(async move |Path((n, name)): Path<(u64, String)>| {
+                    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                    let failed = failures.entry(name).or_default();
+                    *failed += 1;
+                    match *failed > n {
+                        true => Ok(page(n)),
+                        false => Err(StatusCode::SERVICE_UNAVAILABLE),
+                    }
                 }),
             );
         tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });

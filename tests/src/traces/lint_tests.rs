@@ -205,6 +205,7 @@ const WORD_BUGS: &[Bug] = &[
     ("a key of old conventions", CALL, |s| attribute(s, "http.status_code", "200"), &["outdated"]),
     ("a key of no convention", CALL, |s| attribute(s, "busy_ns", "12"), &["attribute name"]),
     ("a key in camels", CALL, |s| attribute(s, "flotilla.taskId", "1"), &["attribute name"]),
+    ("what Jaeger warns of", CALL, |s| attribute(s, "@jaeger@warnings", "a wrong clock"), &["warning"]),
     ("a port in a host", CALL, |s| attribute(s, "server.address", "example.com:80"), &["address"]),
     ("a body", CALL, |s| attribute(s, "http.request.body", "{}"), &["private"]),
     ("a secret in an attribute", CALL, |s| attribute(s, "url.full", "https://a/?key=hunter2"), &["private"]),

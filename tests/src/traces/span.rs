@@ -65,6 +65,12 @@ impl Span {
         self.name.split(' ').next().unwrap_or_default()
     }
 
+    /// Of the process that told it.
+    pub fn service_instance(&self) -> &str {
+        let id = self.resource.get("service.instance.id");
+        id.and_then(Value::as_str).unwrap_or_default()
+    }
+
     pub fn service(&self) -> &str {
         let name = self.resource.get("service.name");
         name.and_then(Value::as_str).unwrap_or_default()

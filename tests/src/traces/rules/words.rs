@@ -132,7 +132,10 @@ fn keys(span: &Span, attributes: &BTreeMap<String, Value>, findings: &mut Vec<Fi
         // HTTP headers keep their dashes.
         let is_well_formed = parts.clone().next().is_some()
             && parts.all(|part| is_word(part) && (!part.contains('-') || key.contains(".header.")));
-        if OUTDATED.contains(&key.as_str()) {
+        if key.starts_with("@jaeger@") {
+            let what = format!("Jaeger says {}", attributes[key]);
+            findings.push(Finding::of("warning", span, what));
+        } else if OUTDATED.contains(&key.as_str()) {
             findings.push(Finding::of(
                 "outdated",
                 span,
