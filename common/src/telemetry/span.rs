@@ -40,7 +40,7 @@ pub struct Span {
 
 impl Span {
     /// From one time to another. A clock that was set back, and another machine's, make no span
-    /// that ends before it began.
+    /// that ends before it began; nor as it began, which Jaeger takes for a wrong clock as well.
     pub fn new(
         context: TraceContext,
         parent: Option<SpanId>,
@@ -55,7 +55,7 @@ impl Span {
             name: name.into(),
             kind,
             start,
-            end: nanoseconds(end).max(start),
+            end: nanoseconds(end).max(start + 1),
             attributes: Vec::with_capacity(10),
             links: Vec::new(),
             error: None,
@@ -101,7 +101,7 @@ impl Span {
 
     /// Now, unless its clock was set back since it began.
     pub(super) fn end_now(&mut self) {
-        self.end = nanoseconds(Timestamp::now()).max(self.start);
+        self.end = nanoseconds(Timestamp::now()).max(self.start + 1);
     }
 
     pub fn context(&self) -> &TraceContext {
