@@ -139,6 +139,8 @@ async fn enter(serving: Arc<Serving>, request: Request) {
         answered.unwrap_or_else(IntoResponse::into_response)
     };
     let traces = serving.gateway.broker.traces();
+    // Boxed: the futures of all calls in one are large.
+    let answering = Box::pin(answering);
     let response = traced::around(traces, &request, answering).await;
     reply::send(&serving.gateway, request, response).await;
 }
