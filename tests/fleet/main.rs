@@ -40,6 +40,7 @@ mod progress;
 mod protocol;
 mod recount;
 mod retries;
+mod roles;
 mod schedules;
 mod secured;
 mod snapshots;

@@ -1,18 +1,10 @@
 //! An external broker with TLS and a credentials file.
 
-use std::path::{Path, PathBuf};
-
 use flotilla_common::broker::{Broker, Config, ConnectError, StreamLimits};
 use tokio::process::Command;
 
 use crate::harness::fleet::free_port;
-use crate::harness::{eventually, program, test};
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(name)
-}
+use crate::harness::{eventually, fixture, program, test};
 
 #[test]
 fn tls_and_credentials_are_used_and_their_faults_are_told_apart() {

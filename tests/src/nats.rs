@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+const CONFIGURATION: &str = "server.conf";
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
@@ -25,11 +26,16 @@ impl Nats {
     }
 
     pub async fn start_with(arguments: Vec<String>) -> Self {
+        let dir = tempfile::Builder::new().prefix("flotilla-nats-").tempdir();
+        let dir = dir.unwrap();
+        configure(dir.path());
+        Self::start_in(dir, arguments).await
+    }
+
+    /// In a directory with a configuration of its own, `server.conf`.
+    pub async fn start_in(dir: TempDir, arguments: Vec<String>) -> Self {
         let mut nats = Self {
-            dir: tempfile::Builder::new()
-                .prefix("flotilla-nats-")
-                .tempdir()
-                .unwrap(),
+            dir,
             port: 0,
             arguments,
             process: None,
@@ -98,8 +104,8 @@ impl Nats {
         let process = Command::new(&program)
             .args(["--jetstream", "--addr", "127.0.0.1", "--port"])
             .arg(self.port.to_string())
-            .arg("--config")
-            .arg(configuration(dir))
+            .args(["--config", CONFIGURATION])
+            .current_dir(dir)
             .arg("--ports_file_dir")
             .arg(dir)
             .args(&self.arguments)
@@ -133,9 +139,18 @@ impl Nats {
         true
     }
 
+    /// Where its configuration is, and what goes with it.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it has said since its first start.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     fn log(&self) -> String {
-        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-        format!("nats-server does not start:\n{log}")
+        format!("nats-server does not start:\n{}", self.said())
     }
 }
 
@@ -146,11 +161,10 @@ impl Drop for Nats {
 }
 
 /// The streams reserve more than the server would grant on a nearly full disk.
-fn configuration(dir: &Path) -> PathBuf {
-    let (file, store) = (dir.join("server.conf"), dir.join("store"));
+fn configure(dir: &Path) {
+    let store = dir.join("store");
     let text = format!("jetstream {{ store_dir: {store:?}, max_file_store: 20GB }}\n");
-    std::fs::write(&file, text).unwrap();
-    file
+    std::fs::write(dir.join(CONFIGURATION), text).unwrap();
 }
 
 pub fn program() -> PathBuf {

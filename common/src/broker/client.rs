@@ -1,15 +1,18 @@
 //! The connection: made with clear errors, kept for ever, and telling when it came back.
 
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, jetstream};
+use nkeys::{KeyPair, KeyPairType};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::roles::{Role, inbox_prefix};
 use crate::telemetry::Traces;
 
 /// Message schedules with cron, and one fsync per append, came with this version.
@@ -22,13 +25,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Section `[nats]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// One URL or several, separated by commas; `tls://` insists on TLS.
     pub url: String,
+    /// What the user may do, where the server tells users apart (`flotilla nats roles`).
+    pub role: Option<Role>,
+    /// Where answers come in: what the user alone may read. By default its role's.
+    pub inbox_prefix: Option<String>,
     /// A `.creds` file with JWT and nkey seed.
     pub credentials_file: Option<PathBuf>,
+    /// A file with the user's nkey seed, which begins with SU.
+    pub nkey_seed_file: Option<PathBuf>,
     /// A PEM file with the certificate authorities to trust, where not the system's.
     pub tls_ca_file: Option<PathBuf>,
     /// A PEM certificate and key to present, both or neither.
@@ -40,7 +49,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             url: "nats://127.0.0.1:4222".to_owned(),
+            role: None,
+            inbox_prefix: None,
             credentials_file: None,
+            nkey_seed_file: None,
             tls_ca_file: None,
             tls_cert_file: None,
             tls_key_file: None,
@@ -48,8 +60,41 @@ impl Default for Config {
     }
 }
 
+/// Without the password that a URL may have.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("url", &self.shown_url())
+            .field("role", &self.role)
+            .field("inbox_prefix", &self.inbox_prefix)
+            .field("credentials_file", &self.credentials_file)
+            .field("nkey_seed_file", &self.nkey_seed_file)
+            .field("tls_ca_file", &self.tls_ca_file)
+            .field("tls_cert_file", &self.tls_cert_file)
+            .field("tls_key_file", &self.tls_key_file)
+            .finish()
+    }
+}
+
 impl Config {
     pub fn validate(&self) -> Result<(), String> {
+        if self.credentials_file.is_some() && self.nkey_seed_file.is_some() {
+            return Err(
+                "nats.credentials_file and nats.nkey_seed_file are two users: set one of them"
+                    .to_owned(),
+            );
+        }
+        if let Some(prefix) = &self.inbox_prefix {
+            let is_token = |token: &str| {
+                !token.is_empty()
+                    && !token.contains(|c: char| c.is_whitespace() || "*>".contains(c))
+            };
+            if !prefix.split('.').all(is_token) {
+                return Err(format!(
+                    "nats.inbox_prefix is {prefix:?}: use a subject without wildcards, like _INBOX_worker-query"
+                ));
+            }
+        }
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
             return Err(
                 "nats.tls_cert_file and nats.tls_key_file go together: set both or neither"
@@ -57,6 +102,12 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// What the server lets this user alone listen to; every client's own where nothing is set.
+    pub(super) fn inbox(&self) -> Option<String> {
+        let of_role = || Some(inbox_prefix(&self.role?.user()));
+        self.inbox_prefix.clone().or_else(of_role)
     }
 
     /// The URL without a password, for messages.
@@ -83,7 +134,7 @@ pub enum ConnectError {
         source: async_nats::ConnectError,
     },
     #[error(
-        "the nats-server at {url} refuses our credentials: check nats.credentials_file, or the user in the URL"
+        "the nats-server at {url} refuses our credentials: check nats.credentials_file, nats.nkey_seed_file, or the user in the URL"
     )]
     Denied { url: String },
     #[error(
@@ -98,6 +149,13 @@ pub enum ConnectError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("cannot read nats.nkey_seed_file {}", path.display())]
+    Seed {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("nats.nkey_seed_file {} has no line that is the seed of a user, which begins with SU: make one with `flotilla nats keys`", path.display())]
+    NoSeed { path: PathBuf },
     #[error("the nats-server at {url} has version {found}, which is too old: use {}.{}.{} or newer", SERVER_VERSION_MIN.0, SERVER_VERSION_MIN.1, SERVER_VERSION_MIN.2)]
     TooOld { url: String, found: String },
 }
@@ -107,6 +165,8 @@ pub enum ConnectError {
 pub struct Broker {
     pub(super) client: Client,
     pub(super) jetstream: jetstream::Context,
+    /// Without one we may do everything.
+    pub(super) role: Option<Role>,
     connections: watch::Receiver<u64>,
     pub(super) traces: Traces,
 }
@@ -154,6 +214,7 @@ impl Broker {
         Ok(Self {
             client,
             jetstream,
+            role: config.role,
             connections,
             traces: Traces::off(),
         })
@@ -229,6 +290,12 @@ pub(super) async fn options(config: &Config) -> Result<ConnectOptions, ConnectEr
                     source,
                 })?;
     }
+    if let Some(path) = &config.nkey_seed_file {
+        options = options.nkey(seed(path)?);
+    }
+    if let Some(inbox) = config.inbox() {
+        options = options.custom_inbox_prefix(inbox);
+    }
     if let Some(path) = &config.tls_ca_file {
         options = options.add_root_certificates(path.clone());
     }
@@ -236,6 +303,23 @@ pub(super) async fn options(config: &Config) -> Result<ConnectOptions, ConnectEr
         options = options.add_client_certificate(cert.clone(), key.clone());
     }
     Ok(options)
+}
+
+/// The first line that is one: such files may explain themselves.
+fn seed(path: &Path) -> Result<String, ConnectError> {
+    let path = || path.to_owned();
+    let text = std::fs::read_to_string(path());
+    let text = text.map_err(|source| ConnectError::Seed {
+        path: path(),
+        source,
+    })?;
+    let is_seed = |line: &&str| {
+        let key = KeyPair::from_seed(line).ok();
+        key.is_some_and(|key| matches!(key.key_pair_type(), KeyPairType::User))
+    };
+    let seed = text.lines().map(str::trim).find(is_seed);
+    seed.map(str::to_owned)
+        .ok_or_else(|| ConnectError::NoSeed { path: path() })
 }
 
 /// With the user, or the token, that stands in a URL: the client library leaves it there.
@@ -312,5 +396,18 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(config.shown_url(), "nats://***@h:4222,tls://k:4222");
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_inbox_is_the_roles_unless_it_is_named() {
+        let mut config = Config::default();
+        assert_eq!(config.inbox(), None);
+        config.role = Some("worker.query".parse().unwrap());
+        assert_eq!(config.inbox().unwrap(), "_INBOX_worker-query");
+        config.inbox_prefix = Some("_INBOX_mine".to_owned());
+        assert_eq!(config.inbox().unwrap(), "_INBOX_mine");
+        config.inbox_prefix = Some("_INBOX_>".to_owned());
+        assert!(config.validate().is_err());
     }
 }

@@ -189,6 +189,33 @@ pub(super) fn circuit(dependency: Dependency) -> String {
     format!("control.breaker.{}", dependency.name())
 }
 
+/// All task subjects of a category that end with an id; the others are [`lane_subject`]s.
+pub(super) fn tasks_of(category: Category) -> String {
+    format!("tasks.{category}.*.*")
+}
+
+/// The records of a category.
+pub(super) fn results_of(category: Category) -> String {
+    format!("results.{category}.*")
+}
+
+/// What the server repeats of them.
+pub(super) fn outcomes_of(category: Category) -> String {
+    outcome(category.name(), "*")
+}
+
+pub(super) fn tokens_of(category: Category) -> String {
+    format!("tokens.{category}.*")
+}
+
+pub(super) fn dead_letters_of(category: Category) -> String {
+    format!("dead.{category}.*")
+}
+
+pub(super) fn ended_of(category: Category) -> String {
+    format!("ended.{category}.*")
+}
+
 /// The parts of a task subject: category, priority and, where it has one, the id's token.
 pub(super) fn parse_task(subject: &str) -> Option<(Category, Priority, Option<&str>)> {
     parse_lane(subject.strip_prefix("tasks.")?)
@@ -221,6 +248,21 @@ mod tests {
                 let subject = lane_subject(category, priority);
                 assert_eq!(parse_task(&subject), Some((category, priority, None)));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_of_a_category_is_of_any_of_its_tasks() {
+        let any = |subject: String| subject.replace("a-1", "*");
+        let id: TaskId = "a-1".parse().unwrap();
+        for category in Category::BUILT_IN {
+            assert_eq!(any(result(category, &id)), results_of(category));
+            assert_eq!(any(outcome(category.name(), "a-1")), outcomes_of(category));
+            assert_eq!(any(tokens(category.name(), &id)), tokens_of(category));
+            assert_eq!(any(dead_letter(category, &id)), dead_letters_of(category));
+            assert_eq!(any(ended(category, &id)), ended_of(category));
+            let task = task_subject(category, Priority::Low, &id).replace("low", "*");
+            assert_eq!(any(task), tasks_of(category));
         }
     }
 

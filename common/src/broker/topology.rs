@@ -1,15 +1,18 @@
 //! Brings a server to what the fleet needs (`broker::streams`). Any service may be the first to
 //! do so, and several may at once.
 
+use std::time::Duration;
+
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, Source};
 use futures::future::try_join_all;
 
+use super::facts::is_no_consumer;
 use super::streams::{StreamLimits, consumer_config, schedules, streams};
 use super::subjects::{SCHED_STREAM, consumer, lanes, tasks_stream};
-use super::{Broker, BrokerError};
+use super::{Broker, BrokerError, Role};
 use crate::model::{Category, Priority};
 
 /// A setting that the server holds differently from what this version wants, and won't change.
@@ -20,9 +23,34 @@ pub struct Drift {
     why: String,
 }
 
+/// Something that the fleet needs, and that we may not make.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "stream {stream} has no consumer {name}, and role {role} may not make it: waiting for a gateway, which makes all streams and consumers when it starts"
+)]
+struct Missing {
+    stream: String,
+    name: String,
+    role: Role,
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// While we wait, we say so every ten seconds.
+const LOOKS_A_WORD: u64 = 40;
+
 impl Broker {
-    /// Creates what is missing, changes what differs, and reports what cannot be changed.
+    /// Creates what is missing, changes what differs, and reports what cannot be changed. In a
+    /// role that may do none of this, only looks whether all is there that it needs.
     pub async fn ensure_topology(&self, limits: &StreamLimits) -> Result<Vec<Drift>, BrokerError> {
+        if let Some(role) = self.role.filter(|role| !role.makes_topology()) {
+            return match self.missing_for(role).await? {
+                None => Ok(Vec::new()),
+                Some(missing) => Err(BrokerError::Other {
+                    doing: "looking for the streams and consumers".to_owned(),
+                    source: missing.into(),
+                }),
+            };
+        }
         // What the others take from has to be there before them.
         let first = self.ensure_stream(&schedules(limits)).await?;
         let streams = streams(limits);
@@ -40,6 +68,42 @@ impl Broker {
             tracing::warn!("{drift}");
         }
         Ok(drifts)
+    }
+
+    /// Until all is there that this role needs; at once where it may make it itself. Services
+    /// start in any order, and wait here for the one that makes the streams.
+    pub async fn await_topology(&self, limits: &StreamLimits) -> Result<(), BrokerError> {
+        let Some(role) = self.role.filter(|role| !role.makes_topology()) else {
+            return self.ensure_topology(limits).await.map(drop);
+        };
+        let mut looks: u64 = 0;
+        while let Some(missing) = self.missing_for(role).await? {
+            if looks.is_multiple_of(LOOKS_A_WORD) {
+                tracing::warn!("{missing}");
+            }
+            looks += 1;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    async fn missing_for(&self, role: Role) -> Result<Option<Missing>, BrokerError> {
+        for (category, priority) in role.needed_lanes() {
+            let (stream, name) = (tasks_stream(category), consumer(category, priority));
+            let failed = |error: async_nats::Error| {
+                BrokerError::other(format!("looking for consumer {name}"), error)
+            };
+            let handle = self.jetstream.get_stream_no_info(&stream).await;
+            let handle = handle.map_err(|error| failed(error.into()))?;
+            match handle.consumer_info(&name).await {
+                Ok(_) => {}
+                Err(error) if is_no_consumer(&error.kind()) => {
+                    return Ok(Some(Missing { stream, name, role }));
+                }
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Ok(None)
     }
 
     async fn ensure_stream(&self, wanted: &Config) -> Result<Option<Drift>, BrokerError> {

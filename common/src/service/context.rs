@@ -31,6 +31,8 @@ pub enum StartError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    #[error("stopped before the streams and consumers were there")]
+    Stopped,
 }
 
 /// Section `[fleet]`.
@@ -136,14 +138,23 @@ impl Context {
         Self { traces, ..self }
     }
 
-    /// Connects, and ensures that the streams and consumers are there.
+    /// Connects, and ensures that the streams and consumers are there: makes them, or waits for
+    /// whoever may.
     pub async fn broker(&self, service: &str) -> Result<Broker, StartError> {
         let config: broker::Config = self.settings.section("nats")?;
         config.validate().map_err(StartError::Invalid)?;
+        if let Some(role) = config.role.filter(|role| !role.serves(service)) {
+            return Err(StartError::Invalid(format!(
+                "nats.role is {role}, and {service} cannot do its work in it: give each service its own role and key"
+            )));
+        }
         let streams = self.streams()?;
         let broker = Broker::connect(&config, &format!("flotilla-{service}")).await?;
         let broker = broker.with_traces(self.traces.clone());
-        broker.ensure_topology(&streams).await?;
+        tokio::select! {
+            ready = broker.await_topology(&streams) => ready?,
+            () = self.stop.cancelled() => return Err(StartError::Stopped),
+        }
         Ok(broker)
     }
 

@@ -16,7 +16,7 @@ use crate::commands::{
 };
 use crate::exit::{Done, Failed, report};
 use crate::terminal::Screen;
-use crate::{doctor, keys, protocol, top, up};
+use crate::{doctor, keys, nats, protocol, top, up};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,7 +30,7 @@ Exit codes:
   130  Ctrl-C
 
 Environment: FLOTILLA_SERVER, FLOTILLA_API_KEY, FLOTILLA_CONFIG, NO_COLOR; VISUAL or EDITOR.
-`up`, `keys`, `protocol` and `completions` talk to nobody, and end with 1 where they fail; all others talk to a gateway, or with --nats to the broker
+`up`, `keys`, `nats`, `protocol` and `completions` talk to nobody, and end with 1 where they fail; all others talk to a gateway, or with --nats to the broker
 itself; `doctor` looks at both.";
 
 #[derive(Debug, Parser)]
@@ -93,6 +93,9 @@ enum Command {
     Keys(keys::Command),
     /// Prints the wire contract as AsyncAPI, for clients over NATS
     Protocol(protocol::Args),
+    /// Who may what on a nats-server that tells users apart: roles, its configuration, keys
+    #[command(subcommand)]
+    Nats(nats::Command),
     /// Prints the completions of a shell
     Completions { shell: Shell },
 }
@@ -119,6 +122,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Up(up) => report_failure(up.run(&cli.flags)),
         Command::Keys(command) => report_failure(manage_keys(command, &cli.flags)),
         Command::Protocol(args) => report(protocol::run(&args)),
+        Command::Nats(command) => report_failure(manage_users(command, &cli.flags)),
         Command::Completions { shell } => report(completions(shell)),
         command => report(talk(command, &cli.flags, &cli.target, cli.json)),
     }
@@ -178,12 +182,19 @@ async fn dispatch(command: Command, api: &Api, screen: Screen) -> Done {
         | Command::Up(_)
         | Command::Keys(_)
         | Command::Protocol(_)
+        | Command::Nats(_)
         | Command::Completions { .. } => Ok(()),
     }
 }
 
 fn manage_keys(command: keys::Command, flags: &Flags) -> anyhow::Result<()> {
     keys::run(command, &flags.settings()?)
+}
+
+fn manage_users(command: nats::Command, flags: &Flags) -> anyhow::Result<()> {
+    // The settings may define categories, which have roles of their own.
+    flags.settings()?;
+    nats::run(command)
 }
 
 fn completions(shell: Shell) -> Done {

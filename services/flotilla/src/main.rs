@@ -10,6 +10,7 @@ mod embedded;
 mod exit;
 mod fleet;
 mod keys;
+mod nats;
 mod protocol;
 mod terminal;
 mod top;

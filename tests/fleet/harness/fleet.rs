@@ -1,15 +1,26 @@
 //! The whole fleet on a test's broker: each service run as its binary runs it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use flotilla_common::service::{Context, Readiness, Settings};
 use flotilla_common::telemetry::Traces;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Nats, eventually, http};
+use super::{Nats, Secured, eventually, http};
 
 pub(crate) const ALL: [&str; 3] = ["gateway", "stats", "scraping"];
+/// All of them.
+pub(crate) const EVERYTHING: [&str; 7] = [
+    "gateway",
+    "stats",
+    "scraping",
+    "embedding",
+    "query",
+    "batch",
+    "maintenance",
+];
 /// With what indexes pages and answers questions.
 pub(crate) const KNOWING: [&str; 5] = ["gateway", "stats", "scraping", "embedding", "query"];
 
@@ -18,6 +29,8 @@ pub(crate) struct Fleet {
     pub(crate) address: String,
     settings: Settings,
     traces: Traces,
+    /// Where the keys of a broker are that tells its users apart: each service is one.
+    seeds: Option<PathBuf>,
     services: BTreeMap<&'static str, Service>,
 }
 
@@ -45,6 +58,31 @@ impl Fleet {
         more: &[&str],
         traces: Traces,
     ) -> Self {
+        let mut fleet = Self::new(nats, services, more, traces);
+        for service in services {
+            fleet.start_service(service).await;
+        }
+        fleet
+    }
+
+    /// The same, each service with a key and rights of its own.
+    pub(crate) async fn start_secured(nats: &Secured, services: &[&'static str]) -> Self {
+        let mut fleet = Self::secured(nats, services);
+        for service in services {
+            fleet.start_service(service).await;
+        }
+        fleet
+    }
+
+    /// Not started yet.
+    pub(crate) fn secured(nats: &Secured, services: &[&'static str]) -> Self {
+        let (url, ca) = (format!("nats.url={}", nats.url()), nats.ca_setting());
+        let mut fleet = Self::new(&nats.nats, services, &[&url, &ca], Traces::off());
+        fleet.seeds = Some(nats.nats.dir().to_owned());
+        fleet
+    }
+
+    fn new(nats: &Nats, services: &[&'static str], more: &[&str], traces: Traces) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let categories = services
             .iter()
@@ -61,23 +99,42 @@ impl Fleet {
         ];
         set.extend(more.iter().map(|&setting| setting.to_owned()));
         let settings = Settings::load(None, std::iter::empty(), &set).unwrap();
-        let mut fleet = Self {
+        Self {
             address,
             settings,
             traces,
+            seeds: None,
             services: BTreeMap::new(),
-        };
-        for service in services {
-            fleet.start_service(service).await;
         }
-        fleet
+    }
+
+    /// With the key of the service's own role, where there are such.
+    fn settings_of(&self, service: &str) -> Settings {
+        let mut settings = self.settings.clone();
+        if let Some(seeds) = &self.seeds {
+            let role = match service {
+                "gateway" | "stats" => service.to_owned(),
+                category => format!("worker.{category}"),
+            };
+            let seed = seeds.join(format!("{}.nk", role.replace('.', "-")));
+            settings.set("nats", "nkey_seed_file", seed.display().to_string());
+            settings.set("nats", "role", role);
+        }
+        settings
     }
 
     pub(crate) async fn start_service(&mut self, name: &'static str) {
+        let readiness = self.launch(name);
+        readiness.wait(1).await;
+    }
+
+    /// Without waiting until it is ready.
+    pub(crate) fn launch(&mut self, name: &'static str) -> Readiness {
         let stop = CancellationToken::new();
-        let context = Context::new(self.settings.clone(), stop.clone());
+        let settings = self.settings_of(name);
+        let context = Context::new(settings.clone(), stop.clone());
         let context = context.with_traces(self.traces.clone());
-        let (readiness, settings) = (context.readiness.clone(), self.settings.clone());
+        let readiness = context.readiness.clone();
         let task = match name {
             "gateway" => tokio::spawn(flotilla_gateway::run(
                 context,
@@ -109,13 +166,13 @@ impl Fleet {
             )),
             _ => panic!("there is no service {name}"),
         };
-        readiness.wait(1).await;
         let service = Service {
-            readiness,
+            readiness: readiness.clone(),
             stop,
             task,
         };
         self.services.insert(name, service);
+        readiness
     }
 
     pub(crate) fn is_ready(&self, name: &str) -> bool {

@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod http;
 mod process;
 pub(crate) mod raw;
+mod secured;
 mod site;
 pub(crate) mod sse;
 mod worker;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) use client::Client;
 pub(crate) use flotilla_tests::{Cluster, Nats, program};
 pub(crate) use process::{WorkerProcess, binary};
+pub(crate) use secured::{Secured, User, fixture};
 pub(crate) use site::Site;
 pub(crate) use worker::{Setup, Worker};
 
@@ -32,6 +34,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Runs a test on a broker of its own.
 pub(crate) fn test(body: impl AsyncFnOnce(&mut Nats)) {
     bounded(async || body(&mut Nats::start().await).await);
+}
+
+/// Runs a test on a broker as `deploy/nats` has it, with these users beside those of the roles.
+pub(crate) fn secured_test(users: &[&str], body: impl AsyncFnOnce(&mut Secured)) {
+    bounded(async || body(&mut Secured::start(users).await).await);
 }
 
 /// Runs a test on three servers that are one cluster.

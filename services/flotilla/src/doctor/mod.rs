@@ -11,7 +11,7 @@ mod settings;
 mod topology;
 mod work;
 
-use flotilla_common::broker::{self, Broker, StreamLimits};
+use flotilla_common::broker::{self, Broker, Role, StreamLimits};
 use flotilla_common::service::{Context, Settings};
 use flotilla_common::worker;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     /// port 8222 of its host is tried
     #[arg(long, value_name = "URL")]
     monitor: Option<String>,
+    /// Tries the permissions of this role alone, as often as wanted, like worker.query; where none
+    /// is given, of nats.role, or of all
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
     /// Leaves out what is in order
     #[arg(long, short)]
     quiet: bool,
@@ -51,6 +55,9 @@ pub(crate) async fn run(args: Args, target: &Target, settings: &Settings, screen
         nats: None,
         ..target.clone()
     };
+    let roles = args.role.iter().map(|role| role.parse::<Role>());
+    let roles: Result<Vec<Role>, _> = roles.collect();
+    let roles = roles.map_err(|error| Failed::usage(format!("--role: {error}")))?;
     let mut findings = settings::check(&settings);
     findings.extend(gateway::check(&Api::open(&over_http, &settings).await?, target).await);
     // By settings that nothing starts with, nothing else can be judged.
@@ -58,12 +65,12 @@ pub(crate) async fn run(args: Args, target: &Target, settings: &Settings, screen
         .iter()
         .all(|finding| finding.check != settings::CHECK || finding.severity == Severity::Ok)
     {
-        findings.extend(examine(&args, settings).await?);
+        findings.extend(examine(&args, &roles, settings).await?);
     }
     tell(&findings, args.quiet, screen)
 }
 
-async fn examine(args: &Args, settings: Settings) -> Result<Vec<Finding>, Failed> {
+async fn examine(args: &Args, roles: &[Role], settings: Settings) -> Result<Vec<Finding>, Failed> {
     let wrong = |error: &dyn std::fmt::Display| Failed::usage(error.to_string());
     let connection: broker::Config = settings.section("nats").map_err(|error| wrong(&error))?;
     let context = Context::new(settings, CancellationToken::new());
@@ -87,7 +94,7 @@ async fn examine(args: &Args, settings: Settings) -> Result<Vec<Finding>, Failed
     findings.extend(durability::check(&patient));
     if patient.broker.server().has_jetstream {
         findings.extend(topology::check(&patient).await);
-        findings.extend(permissions::check(&patient).await);
+        findings.extend(permissions::check(&patient, roles).await);
         findings.extend(clocks::check(&patient).await);
         findings.extend(plans::check(&patient).await);
     }

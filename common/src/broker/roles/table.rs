@@ -1,0 +1,285 @@
+//! What each role does. What is not written here is not allowed.
+
+use super::super::streams::{StreamLimits, schedules, streams};
+use super::super::subjects::{
+    CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, EVENTS, EVENTS_STREAM,
+    INDEX_CALLS, OBJECT_METAS, OBJECT_PIECES, OBJECTS_STREAM, RESULTS_STREAM, SCHED_STREAM,
+    SERIES_REQUEST, STATS_REQUEST, STATS_STREAM, STATS_SUBJECTS, TASKS_REQUEST, category_control,
+    dead_letters_of, documents, ended_of, lane_subjects, note, once_schedule_any, outcome,
+    outcomes_of, recurring_schedule, results_of, tasks_of, tasks_stream, tokens_of, worker_calls,
+};
+use super::{Grants, Role};
+use crate::model::{Category, Priority};
+
+/// Where the server's own account would answer the doctor.
+const ABOUT_SERVER: &str = "$SYS.REQ.SERVER.PING.VARZ";
+const ANY_BREAKER: &str = "control.breaker.*";
+
+pub(super) fn of(role: Role) -> Grants {
+    let mut grants = Grants::default();
+    let g = &mut grants;
+    match role {
+        Role::Gateway => gateway(g),
+        Role::Stats => stats(g),
+        Role::Worker(category) => worker(g, category),
+        Role::Publisher(Some(category)) => publish(g, category),
+        Role::Publisher(None) => {
+            every(|category| publish(g, category));
+            // A schedule names what it fires at in a header, where no permission looks: only who
+            // may publish every category may schedule.
+            g.publish(once_schedule_any());
+            g.publish(recurring_schedule("*"));
+        }
+        Role::Reader(Some(category)) => read(g, category),
+        Role::Reader(None) => {
+            every(|category| read(g, category));
+            g.subscribe(outcome("*", "*"));
+        }
+        Role::Operator => {
+            gateway(g);
+            stats(g);
+            every(|category| worker(g, category));
+            examine(g);
+        }
+        Role::Monitor => {
+            examine(g);
+            g.publish(STATS_REQUEST);
+            g.publish(SERIES_REQUEST);
+            g.publish("$SRV.>");
+            g.subscribe("$JS.EVENT.ADVISORY.>");
+        }
+        Role::Admin => {
+            g.publish(">");
+            g.subscribe(">");
+        }
+    }
+    grants
+}
+
+fn every(mut each: impl FnMut(Category)) {
+    for category in Category::all() {
+        each(category);
+    }
+}
+
+/// What all services do: report, share breakers, follow what is set, store what is large.
+fn service(g: &mut Grants) {
+    g.ask_account();
+    g.publish(EVENTS);
+    g.look_up(CONTROL_STREAM, "control.*.*");
+    g.follow(CONTROL_STREAM);
+    g.publish(ANY_BREAKER);
+    objects(g);
+}
+
+/// One bucket for all: its layout is that of every client's object store, whose names and pieces
+/// tell no categories apart.
+fn objects(g: &mut Grants) {
+    g.publish(OBJECT_METAS);
+    g.publish(format!("{OBJECT_PIECES}*"));
+    g.browse(OBJECTS_STREAM);
+    g.look_up(OBJECTS_STREAM, OBJECT_METAS);
+    g.scan(OBJECTS_STREAM);
+    g.remove(OBJECTS_STREAM);
+    g.purge(OBJECTS_STREAM);
+}
+
+fn make_topology(g: &mut Grants) {
+    // Only the names matter here.
+    let limits = StreamLimits::default();
+    for stream in streams(&limits).iter().chain([&schedules(&limits)]) {
+        g.make(&stream.name);
+    }
+    every(|category| g.make_consumers(category));
+}
+
+fn gateway(g: &mut Grants) {
+    service(g);
+    make_topology(g);
+    every(|category| {
+        submit(g, category);
+        follow_tasks(g, category);
+        end_tasks(g, category);
+        g.publish(category_control(category));
+        read(g, category);
+        g.publish(worker_calls(category));
+    });
+    // Who waits for a task by its id alone need not know its category.
+    g.subscribe(outcome("*", "*"));
+    schedule(g);
+    g.browse(SCHED_STREAM);
+    for (stream, subjects) in [(DEAD_STREAM, "dead.*.*"), (ENDED_STREAM, "ended.*.*")] {
+        g.look_up(stream, subjects);
+        g.browse(stream);
+    }
+    g.remove(DEAD_STREAM);
+    list_documents(g);
+    g.publish(documents(None));
+    g.follow(EVENTS_STREAM);
+    for question in [STATS_REQUEST, TASKS_REQUEST, SERIES_REQUEST] {
+        g.publish(question);
+    }
+    g.serve(&[]);
+}
+
+fn stats(g: &mut Grants) {
+    service(g);
+    for stream in [EVENTS_STREAM, RESULTS_STREAM] {
+        g.follow(stream);
+        g.inspect(stream);
+    }
+    for subject in STATS_SUBJECTS {
+        g.look_up(STATS_STREAM, subject);
+        g.publish(subject);
+    }
+    every(|category| {
+        g.look_up(RESULTS_STREAM, &results_of(category));
+        look_into_queue(g, category);
+    });
+    // Tasks for later are found as well.
+    g.inspect(SCHED_STREAM);
+    g.browse(SCHED_STREAM);
+    g.serve(&[STATS_REQUEST, TASKS_REQUEST, SERIES_REQUEST]);
+}
+
+fn worker(g: &mut Grants, category: Category) {
+    service(g);
+    g.take_tasks(category);
+    look_into_queue(g, category);
+    // What no client can read is found, and ended, by the server's own API (`quarantine`).
+    g.scan(&tasks_stream(category));
+    end_tasks(g, category);
+    g.publish(dead_letters_of(category));
+    g.look_up(RESULTS_STREAM, &results_of(category));
+    g.subscribe(worker_calls(category));
+    g.answers = true;
+    match category {
+        Category::Scraping => {
+            // Pages of a site, and what is read of them.
+            parent(g, Category::Scraping);
+            submit(g, Category::Embedding);
+        }
+        Category::Query => {
+            g.follow(DOCUMENTS_STREAM);
+            g.inspect(DOCUMENTS_STREAM);
+            g.look_up(DOCUMENTS_STREAM, &documents(None));
+            g.subscribe(INDEX_CALLS);
+            g.publish(tokens_of(category));
+        }
+        Category::Embedding => {
+            list_documents(g);
+            g.publish(documents(None));
+            // Which embedder is in use; with another one than before, all is embedded anew.
+            g.publish(note("*"));
+            submit(g, Category::Maintenance);
+        }
+        Category::Batch => every(|category| parent(g, category)),
+        Category::Maintenance => maintain(g),
+        Category::Custom(_) => {}
+    }
+}
+
+/// Its sweep looks through everything that could still name an object.
+fn maintain(g: &mut Grants) {
+    parent(g, Category::Embedding);
+    list_documents(g);
+    g.publish(documents(None));
+    g.remove(DOCUMENTS_STREAM);
+    for stream in [SCHED_STREAM, DEAD_STREAM, ENDED_STREAM] {
+        g.scan(stream);
+    }
+    every(|category| {
+        g.scan(&tasks_stream(category));
+        g.count_tasks(category);
+        g.look_up(RESULTS_STREAM, &results_of(category));
+        g.publish(worker_calls(category));
+    });
+    g.look_up(OBJECTS_STREAM, &format!("{OBJECT_PIECES}*"));
+    // Leases, and its own schedules.
+    g.publish(note("*"));
+    schedule(g);
+    g.publish(INDEX_CALLS);
+    g.publish(STATS_REQUEST);
+    // How full everything is.
+    let limits = StreamLimits::default();
+    for stream in streams(&limits) {
+        g.inspect(&stream.name);
+    }
+}
+
+/// Tasks under ids of one's own choice.
+fn submit(g: &mut Grants, category: Category) {
+    for priority in Priority::ALL {
+        let [_, with_id] = lane_subjects(category, priority);
+        g.publish(with_id);
+    }
+    // How large a task may be.
+    g.inspect(&tasks_stream(category));
+}
+
+/// Submits, and looks what became of it.
+fn parent(g: &mut Grants, category: Category) {
+    submit(g, category);
+    g.look_up(&tasks_stream(category), &tasks_of(category));
+    g.look_up(RESULTS_STREAM, &results_of(category));
+    g.count_tasks(category);
+}
+
+/// All that waits in a queue: the bodies too.
+fn look_into_queue(g: &mut Grants, category: Category) {
+    let stream = tasks_stream(category);
+    g.inspect(&stream);
+    g.browse(&stream);
+    g.count_tasks(category);
+}
+
+fn follow_tasks(g: &mut Grants, category: Category) {
+    look_into_queue(g, category);
+    g.look_up(&tasks_stream(category), &tasks_of(category));
+}
+
+/// Outcomes, and what is kept of a task that can run again.
+fn end_tasks(g: &mut Grants, category: Category) {
+    g.publish(results_of(category));
+    g.publish(ended_of(category));
+    g.remove(&tasks_stream(category));
+}
+
+fn schedule(g: &mut Grants) {
+    g.publish(once_schedule_any());
+    g.publish(recurring_schedule("*"));
+    g.inspect(SCHED_STREAM);
+    g.look_up(SCHED_STREAM, &once_schedule_any());
+    g.look_up(SCHED_STREAM, &recurring_schedule("*"));
+    g.look_up(SCHED_STREAM, "due.*.*.*");
+    g.purge(SCHED_STREAM);
+}
+
+fn list_documents(g: &mut Grants) {
+    g.inspect(DOCUMENTS_STREAM);
+    g.follow(DOCUMENTS_STREAM);
+    g.browse(DOCUMENTS_STREAM);
+    g.look_up(DOCUMENTS_STREAM, &documents(None));
+}
+
+/// From outside the fleet: no reading, and no object store, where one header may wipe the bucket.
+fn publish(g: &mut Grants, category: Category) {
+    for priority in Priority::ALL {
+        for subject in lane_subjects(category, priority) {
+            g.publish(subject);
+        }
+    }
+}
+
+/// Outcomes as they come, and of tasks whose ids are known.
+fn read(g: &mut Grants, category: Category) {
+    g.look_up(RESULTS_STREAM, &results_of(category));
+    g.subscribe(outcomes_of(category));
+    g.subscribe(tokens_of(category));
+}
+
+fn examine(g: &mut Grants) {
+    g.ask_account();
+    g.list();
+    g.publish(ABOUT_SERVER);
+}
