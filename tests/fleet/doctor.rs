@@ -32,7 +32,7 @@ fn of<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
 }
 
 #[track_caller]
-fn finds(report: &Value, check: &str, severity: &str, words: &str) {
+fn finds<'a>(report: &'a Value, check: &str, severity: &str, words: &str) -> &'a Value {
     let found = of(report, check);
     let matches = |finding: &&Value| {
         finding["severity"] == severity && finding["message"].as_str().unwrap().contains(words)
@@ -43,6 +43,7 @@ fn finds(report: &Value, check: &str, severity: &str, words: &str) {
         let remedy = finding["remedy"].as_str();
         assert!(remedy.is_some_and(|remedy| !remedy.is_empty()), "{finding}");
     }
+    finding
 }
 
 /// A server with a configuration of its own in the place of the tests' usual one.
@@ -217,25 +218,18 @@ fn permissions_that_are_missing() {
         let report = examine(&url("whole"), &[]).await.json();
         finds(&report, "permissions", "ok", "may do all");
         let report = examine(&url("part"), &[]).await.ends_with(1).json();
-        finds(
-            &report,
-            "permissions",
-            "error",
-            "publish tasks.query.normal.*",
-        );
-        finds(
-            &report,
-            "permissions",
-            "error",
-            "$JS.API.STREAM.PURGE.SCHED",
-        );
-        finds(
-            &report,
-            "permissions",
-            "error",
-            "subscribe to fleet.workers.batch",
-        );
-        assert_eq!(of(&report, "permissions").len(), 3, "{report:#}");
+        // Of each role that needs it, and of no other.
+        for (role, lacking) in [
+            ("gateway", "publish tasks.query.normal.*"),
+            ("publisher", "publish tasks.query.normal"),
+            ("worker.maintenance", "$JS.API.STREAM.PURGE.SCHED"),
+            ("worker.batch", "subscribe to fleet.workers.batch"),
+        ] {
+            let finding = finds(&report, "permissions", "error", &format!("role {role}:"));
+            let message = finding["message"].as_str().unwrap();
+            assert!(message.contains(lacking), "{message}");
+        }
+        assert_eq!(of(&report, "permissions").len(), 4, "{report:#}");
         let report = examine(&url("nobody"), &[]).await.ends_with(1).json();
         finds(&report, "broker", "error", "refuses our credentials");
     });

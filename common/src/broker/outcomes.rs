@@ -4,7 +4,7 @@
 use async_nats::Subscriber;
 use futures::StreamExt;
 
-use super::record_feed::RecordFeed;
+use super::record_feed::{RecordFeed, is_of_the_stream};
 use super::records::StoredRecord;
 use super::subjects::outcome;
 use super::{Broker, BrokerError};
@@ -47,7 +47,9 @@ impl OutcomeSample {
     pub async fn next(&mut self) -> Option<Record> {
         loop {
             let message = self.pushed.next().await?;
-            if let Some(record) = final_record(&message.payload) {
+            if is_of_the_stream(&message)
+                && let Some(record) = final_record(&message.payload)
+            {
                 return Some(record);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::header::{NATS_SEQUENCE, NATS_SUBJECT};
 use async_nats::{Message, Subscriber};
 use futures::StreamExt;
 use tokio::sync::watch;
@@ -82,15 +83,70 @@ impl RecordFeed {
     }
 }
 
+/// Whether the broker has repeated a record that was written there. It can be made to send other
+/// things to the same subject (`records::disowned`), of which it says where they are from.
+pub(super) fn is_of_the_stream(message: &Message) -> bool {
+    let (Some(headers), Some(task)) = (&message.headers, message.subject.strip_prefix("outcomes."))
+    else {
+        return false;
+    };
+    let mut subjects = headers.get_all(NATS_SUBJECT);
+    let first = subjects.next().map(|subject| subject.as_str());
+    let is_of_task = first
+        .and_then(|subject| subject.strip_prefix("results."))
+        .is_some_and(|stored| stored == task);
+    is_of_task && subjects.next().is_none()
+}
+
 /// `None` for a push that does not say which revision it is of, or cannot be read: then what is
 /// stored has to be looked at.
 fn pushed(message: &Message) -> Option<StoredRecord> {
+    if !is_of_the_stream(message) {
+        return None;
+    }
     let headers = message.headers.as_ref()?;
-    let revision = headers
-        .get(async_nats::header::NATS_SEQUENCE)?
-        .as_str()
-        .parse()
-        .ok()?;
+    let revision = headers.get(NATS_SEQUENCE)?.as_str().parse().ok()?;
     let record = serde_json::from_slice(&message.payload).ok()?;
     Some(StoredRecord { record, revision })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::HeaderMap;
+
+    use super::*;
+
+    fn is_taken(subject: &str, of: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for subject in of {
+            headers.append(NATS_SUBJECT, *subject);
+        }
+        is_of_the_stream(&Message {
+            subject: subject.to_owned().into(),
+            reply: None,
+            payload: bytes::Bytes::new(),
+            headers: Some(headers),
+            status: None,
+            description: None,
+            length: 0,
+        })
+    }
+
+    #[test]
+    fn only_what_is_stored_for_a_task_is_its_outcome() {
+        assert!(is_taken("outcomes.query.a", &["results.query.a"]));
+        for (subject, of) in [
+            // A direct get that was answered here; the same, with a header of its author's.
+            ("outcomes.query.a", &["results.scraping.b"][..]),
+            (
+                "outcomes.query.a",
+                &["results.query.a", "results.scraping.b"],
+            ),
+            // A task that was pulled to here: it has the subject of the task.
+            ("tasks.scraping.low", &["results.query.a"]),
+            ("outcomes.query.a", &[]),
+        ] {
+            assert!(!is_taken(subject, of), "{subject} {of:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The records by their headers alone, in the order in which they were written: what an index of
 //! tasks follows, at no more than a header's cost a record.
 
+use async_nats::header::NATS_SUBJECT;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures::StreamExt;
@@ -113,6 +114,10 @@ impl HeadFeed {
             let Some((category, task_id)) = parse_result(&message.subject) else {
                 continue;
             };
+            // Stored by the broker itself, as an answer that somebody wanted there.
+            if header(message.headers.as_ref(), NATS_SUBJECT.as_ref()).is_some() {
+                continue;
+            }
             let text = header(message.headers.as_ref(), RECORD_SUMMARY);
             let summary = text.and_then(|text| serde_json::from_str(text).ok());
             let summary = match summary {

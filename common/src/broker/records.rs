@@ -1,7 +1,9 @@
 //! Task records in the RESULTS stream: read by direct get, written by compare-and-set.
 
+use async_nats::header::NATS_SUBJECT;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
+use bytes::Bytes;
 use futures::future::join_all;
 
 use super::delivery::{envelope, timestamp};
@@ -88,7 +90,8 @@ impl Broker {
         let reading = self.last(RESULTS_STREAM, result(category, id));
         let stored = self.on_one_connection(reading).await;
         let stored = stored.ok_or_else(|| BrokerError::Unavailable { doing: doing() })?;
-        stored.map_err(|error| BrokerError::other(doing(), error))
+        let stored = stored.map_err(|error| BrokerError::other(doing(), error))?;
+        Ok(stored.map(disowned))
     }
 
     /// The record of a task, wherever it is.
@@ -192,6 +195,16 @@ impl Broker {
     }
 }
 
+/// What nobody has written is nobody's word. The broker sends its answers wherever a question
+/// wants them: so one who may read a record, and write none of this category, can have a record of
+/// his own stored here. It comes with what the broker says of it twice: of there, and of here.
+fn disowned(mut message: StreamMessage) -> StreamMessage {
+    if message.headers.get_all(NATS_SUBJECT).count() > 1 {
+        message.payload = Bytes::new();
+    }
+    message
+}
+
 fn found(
     answer: Result<StreamMessage, DirectGetError>,
 ) -> Result<Option<StreamMessage>, DirectGetError> {
@@ -224,4 +237,32 @@ fn first_found<T>(answers: Vec<Result<Option<T>, BrokerError>>) -> Result<Option
         }
     }
     failed.map_or(Ok(None), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_broker_was_made_to_write_is_no_record() {
+        let read = |subjects: &[&str]| {
+            let mut headers = async_nats::HeaderMap::new();
+            for subject in subjects {
+                headers.append(NATS_SUBJECT, *subject);
+            }
+            disowned(StreamMessage {
+                subject: "results.query.a".into(),
+                sequence: 1,
+                headers,
+                payload: Bytes::from_static(b"{}"),
+                time: async_nats::datetime::now(),
+            })
+        };
+        assert_eq!(&*read(&["results.query.a"]).payload, b"{}");
+        assert!(
+            read(&["results.scraping.b", "results.query.a"])
+                .payload
+                .is_empty()
+        );
+    }
 }

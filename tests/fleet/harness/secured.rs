@@ -153,6 +153,17 @@ impl User {
             .unwrap_or_else(|_| panic!("neither answered nor refused: {subject}"))
     }
 
+    /// Publishes, and names where the answer is to go.
+    pub(crate) async fn tell(&self, subject: &str, reply: &str, body: &'static str) {
+        let (subject, reply) = (subject.to_owned(), reply.to_owned());
+        let sent = self
+            .nats
+            .publish_with_reply(subject.clone(), reply, body.into());
+        sent.await.unwrap();
+        self.everything_is_heard().await;
+        assert!(!self.was_refused("publish", &subject), "{subject}");
+    }
+
     async fn question(&self, subject: &str, headers: HeaderMap, body: Bytes) -> Subscriber {
         let inbox = self.nats.new_inbox();
         let answers = self.nats.subscribe(inbox.clone()).await.unwrap();

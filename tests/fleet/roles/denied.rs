@@ -1,7 +1,7 @@
 //! What the server refuses: each attempt is made by somebody who may not and by somebody who may,
 //! so that none is refused for another reason.
 
-use async_nats::HeaderMap;
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::Fleet;
@@ -250,22 +250,16 @@ fn a_monitor_looks_and_changes_nothing() {
             let answer = monitor.ask(subject, "").await.unwrap();
             String::from_utf8(answer.payload.to_vec()).unwrap()
         };
-        assert!(text("$JS.API.STREAM.NAMES").await.contains("TASKS_QUERY"));
+        assert!(text("FLEET.API.STREAM.NAMES").await.contains("TASKS_QUERY"));
         assert!(
-            text("$JS.API.CONSUMER.INFO.TASKS_QUERY.query_low")
+            text("FLEET.API.CONSUMER.INFO.TASKS_QUERY.query_low")
                 .await
                 .contains("num_pending")
         );
         assert!(text("fleet.stats").await.contains("instances"));
         assert!(text("$SRV.PING").await.contains("flotilla"));
-        let (mischief, work) = (scene.mischief(), scene.work());
-        all_refused(&monitor, &mischief).await;
-        let is_look = |subject: &str| subject.contains("CONSUMER.INFO");
-        let work: Vec<_> = work
-            .into_iter()
-            .filter(|(subject, _)| !is_look(subject))
-            .collect();
-        all_refused(&monitor, &work).await;
+        all_refused(&monitor, &scene.mischief()).await;
+        all_refused(&monitor, &scene.work()).await;
         for subject in [
             "tasks.query.low",
             "control.category.query",
@@ -287,29 +281,67 @@ fn a_monitor_looks_and_changes_nothing() {
     });
 }
 
-/// A worker may take a bare answer of the broker anywhere that it may write itself: not further.
 #[test]
 fn answers_go_to_whoever_asked() {
     secured_test(&[], async |nats| {
         let scene = Scene::set(nats).await;
-        let (gateway, worker) = (nats.user("gateway").await, nats.user("worker-query").await);
-        let mut calls = worker.nats.subscribe("fleet.workers.query").await.unwrap();
-        let asking = gateway.ask("fleet.workers.query", r#"{"is_running":"x"}"#);
+        let gateway = nats.user("gateway").await;
+        let worker = nats.user("worker-query").await;
+        let calls = "fleet.workers.query";
+        let mut heard = worker.nats.subscribe(calls).await.unwrap();
+        assert!(!worker.is_deaf_to(calls).await);
         let answering = async {
-            let call = futures::StreamExt::next(&mut calls).await.unwrap();
-            let reply = call.reply.unwrap();
+            let reply = heard.next().await.unwrap().reply.unwrap();
             worker
                 .nats
-                .publish_with_headers(reply.clone(), HeaderMap::new(), "yes".into())
+                .publish(reply.clone(), "yes".into())
                 .await
                 .unwrap();
             reply
         };
+        let asking = gateway.ask(calls, r#"{"is_running":"x"}"#);
         let (answer, reply) = tokio::join!(asking, answering);
         assert_eq!(&*answer.unwrap().payload, b"yes");
         // Once, and to nobody who has not asked.
         assert!(worker.is_refused(&reply, "again").await);
         assert!(worker.is_refused("_INBOX_gateway.guessed", "yes").await);
+        scene.fleet.stop().await;
+    });
+}
+
+/// The broker answers wherever a question wants it to, and permissions do not look there. From
+/// outside nothing gets in by that; from within, what gets there is nobody's word.
+#[test]
+fn the_brokers_answers_are_no_way_in() {
+    let users = ["shop=publisher.query", "page=reader.query"];
+    secured_test(&users, async |nats| {
+        let scene = Scene::set(nats).await;
+        let admin = nats.user("admin").await;
+        let stored = || async {
+            let record = admin.ask(&record_of(&scene), "").await.unwrap();
+            record.payload
+        };
+        let before = stored().await;
+        let victim = format!("results.query.{}", scene.ended);
+        let shop = nats.user("shop").await;
+        shop.tell("tasks.query.low", &victim, r#"{"query":"A PubAck?"}"#)
+            .await;
+        let page = nats.user("page").await;
+        page.tell(&record_of(&scene), &victim, "").await;
+        let monitor = nats.user("monitor").await;
+        monitor.tell("FLEET.API.STREAM.NAMES", &victim, "").await;
+        assert_eq!(stored().await, before);
+
+        // A worker of another category, with a record that is his to write.
+        let forged = br#"{"task_id":"x","category":"query","status":"completed"}"#;
+        let scraping = nats.user("worker-scraping").await;
+        let own = "results.scraping.mine";
+        scraping.ask(own, forged.as_slice()).await.unwrap();
+        let path = format!("/tasks/{}", scene.ended);
+        let look_up = format!("$JS.API.DIRECT.GET.RESULTS.{own}");
+        scraping.tell(&look_up, &victim, "").await;
+        let shown = scene.fleet.get(&path).await;
+        assert_ne!(shown.body["status"], "completed", "{}", shown.body);
         scene.fleet.stop().await;
     });
 }

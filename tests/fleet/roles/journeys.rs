@@ -52,7 +52,7 @@ fn pages_become_answers() {
         assert_eq!(report["done"], 3, "{report}");
 
         // No message takes that much: it travels as an object.
-        let text = "The warranty of the pump lasts 36 months. ".repeat(50_000);
+        let text = "The warranty of the pump lasts 36 months. ".repeat(28_000);
         let large = json!({"document": {"id": "large", "text": text}, "brand": "acme"});
         done(&fleet, "/embed", &large).await;
         nothing_was_refused(nats);

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use super::super::subjects::{consumer, tasks_stream};
 use crate::model::{Category, Priority};
 
+pub(super) const API: &str = "$JS.API";
+
 /// Patterns as the server's configuration has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -26,7 +28,7 @@ impl Grants {
     }
 
     fn api(&mut self, call: &str) {
-        self.publish(format!("$JS.API.{call}"));
+        self.publish(format!("{API}.{call}"));
     }
 
     /// What the account may store; every service ends its connection with this question.
@@ -105,12 +107,19 @@ impl Grants {
         }
     }
 
-    pub(super) fn list(&mut self) {
-        for call in ["STREAM.NAMES", "STREAM.LIST", "STREAM.INFO.*"] {
-            self.api(call);
-        }
-        for call in ["CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.INFO.*.*"] {
-            self.api(call);
+    /// What streams and consumers there are, and how they are; by the API of the own account, or
+    /// as outsiders call that of the fleet's.
+    pub(super) fn list(&mut self, api: &str) {
+        for call in [
+            "INFO",
+            "STREAM.NAMES",
+            "STREAM.LIST",
+            "STREAM.INFO.*",
+            "CONSUMER.NAMES.*",
+            "CONSUMER.LIST.*",
+            "CONSUMER.INFO.*.*",
+        ] {
+            self.publish(format!("{api}.{call}"));
         }
     }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::subjects::lanes;
 use crate::model::{Category, Priority};
 
+pub(super) use grants::API;
 pub use grants::Grants;
 
 /// A part that somebody plays, with no more rights than it takes.
@@ -79,6 +80,13 @@ impl Role {
         }
     }
 
+    /// Whether it is no part of the fleet. Such users have an account of their own on the server:
+    /// within one account, whoever may ask for anything can have the broker's answer written to
+    /// any subject, records included; across accounts it only comes back to whoever asked.
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::Publisher(_) | Self::Reader(_) | Self::Monitor)
+    }
+
     /// Whether it makes streams and consumers that are missing, and changes those that differ.
     pub(super) fn makes_topology(self) -> bool {
         matches!(self, Self::Gateway | Self::Operator | Self::Admin)
@@ -112,6 +120,9 @@ impl Role {
         table::of(self)
     }
 }
+
+/// How outsiders call what the fleet's account has as `$JS.API`: that one is their own account's.
+pub const OUTSIDE_API: &str = "FLEET.API";
 
 /// Where answers to a user go, and where nobody else may listen.
 pub fn inbox_prefix(user: &str) -> String {

@@ -8,11 +8,14 @@ use super::super::subjects::{
     dead_letters_of, documents, ended_of, lane_subjects, note, once_schedule_any, outcome,
     outcomes_of, recurring_schedule, results_of, tasks_of, tasks_stream, tokens_of, worker_calls,
 };
-use super::{Grants, Role};
+use super::grants::API;
+use super::{Grants, OUTSIDE_API, Role};
 use crate::model::{Category, Priority};
 
 /// Where the server's own account would answer the doctor.
 const ABOUT_SERVER: &str = "$SYS.REQ.SERVER.PING.VARZ";
+/// Whatever is asked of the fleet, and by whom: the gateway answers for it.
+const ANY_REQUEST: &str = "fleet.>";
 const ANY_BREAKER: &str = "control.breaker.*";
 
 pub(super) fn of(role: Role) -> Grants {
@@ -39,10 +42,11 @@ pub(super) fn of(role: Role) -> Grants {
             gateway(g);
             stats(g);
             every(|category| worker(g, category));
-            examine(g);
+            g.list(API);
+            g.publish(ABOUT_SERVER);
         }
         Role::Monitor => {
-            examine(g);
+            g.list(OUTSIDE_API);
             g.publish(STATS_REQUEST);
             g.publish(SERIES_REQUEST);
             g.publish("$SRV.>");
@@ -119,7 +123,7 @@ fn gateway(g: &mut Grants) {
     for question in [STATS_REQUEST, TASKS_REQUEST, SERIES_REQUEST] {
         g.publish(question);
     }
-    g.serve(&[]);
+    g.serve(&[ANY_REQUEST]);
 }
 
 fn stats(g: &mut Grants) {
@@ -276,10 +280,4 @@ fn read(g: &mut Grants, category: Category) {
     g.look_up(RESULTS_STREAM, &results_of(category));
     g.subscribe(outcomes_of(category));
     g.subscribe(tokens_of(category));
-}
-
-fn examine(g: &mut Grants) {
-    g.ask_account();
-    g.list();
-    g.publish(ABOUT_SERVER);
 }

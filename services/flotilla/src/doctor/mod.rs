@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// port 8222 of its host is tried
     #[arg(long, value_name = "URL")]
     monitor: Option<String>,
-    /// Tries the permissions of this role alone, as often as wanted, like worker.query; where none
-    /// is given, of nats.role, or of all
+    /// Tries nothing but the permissions of this role, as often as wanted, like worker.query; where
+    /// none is given, those of nats.role, or of all roles that the fleet has, beside all else
     #[arg(long, value_name = "ROLE")]
     role: Vec<String>,
     /// Leaves out what is in order
@@ -58,6 +58,9 @@ pub(crate) async fn run(args: Args, target: &Target, settings: &Settings, screen
     let roles = args.role.iter().map(|role| role.parse::<Role>());
     let roles: Result<Vec<Role>, _> = roles.collect();
     let roles = roles.map_err(|error| Failed::usage(format!("--role: {error}")))?;
+    if !roles.is_empty() {
+        return tell(&examine(&args, &roles, settings).await?, args.quiet, screen);
+    }
     let mut findings = settings::check(&settings);
     findings.extend(gateway::check(&Api::open(&over_http, &settings).await?, target).await);
     // By settings that nothing starts with, nothing else can be judged.
@@ -82,6 +85,10 @@ async fn examine(args: &Args, roles: &[Role], settings: Settings) -> Result<Vec<
             "without the broker nothing else of it can be examined; name it with --nats, NATS_URL or [nats] in --config",
         )]),
     };
+    if !roles.is_empty() {
+        broker.close().await;
+        return Ok(permissions::check(&connection, roles).await);
+    }
     let about = server::About::read(&broker, &connection, args.monitor.as_deref()).await;
     let patient = Patient {
         broker,
@@ -94,7 +101,7 @@ async fn examine(args: &Args, roles: &[Role], settings: Settings) -> Result<Vec<
     findings.extend(durability::check(&patient));
     if patient.broker.server().has_jetstream {
         findings.extend(topology::check(&patient).await);
-        findings.extend(permissions::check(&patient, roles).await);
+        findings.extend(permissions::check(&patient.connection, roles).await);
         findings.extend(clocks::check(&patient).await);
         findings.extend(plans::check(&patient).await);
     }

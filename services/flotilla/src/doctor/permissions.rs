@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_common::broker::{Permission, Role, missing_permissions};
+use flotilla_common::broker::{Config, Permission, Role, missing_permissions};
 
 use super::finding::Finding;
-use super::{Patient, unseen};
+use super::unseen;
 
 /// Of one role where the credentials are of one, and else of all that the fleet consists of.
-pub(super) async fn check(patient: &Patient, asked: &[Role]) -> Vec<Finding> {
-    let roles = match (asked, patient.connection.role) {
+pub(super) async fn check(connection: &Config, asked: &[Role]) -> Vec<Finding> {
+    let roles = match (asked, connection.role) {
         ([], Some(role)) => vec![role],
         ([], None) => of_the_fleet(),
         (asked, _) => asked.to_vec(),
     };
-    match missing_permissions(&patient.connection, &roles).await {
+    match missing_permissions(connection, &roles).await {
         Ok(missing) => judge(&missing, &roles),
         Err(error) => vec![unseen("permissions", &error)],
     }

@@ -13,6 +13,11 @@ pub(super) struct User {
 }
 
 impl User {
+    /// Whether it belongs to nobody of the fleet's.
+    pub(super) fn is_outside(&self) -> bool {
+        self.roles.iter().all(|role| role.is_outside())
+    }
+
     /// What all its roles may do together, and its own inbox.
     pub(super) fn grants(&self) -> Grants {
         let mut all = Grants::default();
@@ -51,10 +56,17 @@ impl FromStr for User {
         }
         let roles = roles.split(',').map(|role| role.parse::<Role>());
         let roles = roles.collect::<Result<Vec<_>, _>>();
-        Ok(Self {
+        let user = Self {
             name: name.to_owned(),
             roles: roles.map_err(|error| error.to_string())?,
-        })
+        };
+        let outside = user.roles.iter().filter(|role| role.is_outside()).count();
+        if ![0, user.roles.len()].contains(&outside) {
+            return Err(
+                "one user cannot be of the fleet and outside of it: make two of them".to_owned(),
+            );
+        }
+        Ok(user)
     }
 }
 
@@ -99,6 +111,7 @@ mod tests {
         let why = |text: &str| text.parse::<User>().unwrap_err();
         assert!(why("shop").contains("NAME=ROLE"));
         assert!(why("Shop=reader").contains("lower-case"));
+        assert!(why("all=stats,reader").contains("make two"));
         assert!(why("shop=cook").contains("\"cook\" is no role"));
         let twice = with(&["stats=reader".to_owned()]).unwrap_err();
         assert!(twice.to_string().contains("two users stats"));
