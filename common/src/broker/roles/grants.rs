@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::super::subjects::{consumer, tasks_stream};
 use crate::model::{Category, Priority};
 
-pub(super) const API: &str = "$JS.API";
+pub(in crate::broker) const API: &str = "$JS.API";
 
 /// Patterns as the server's configuration has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::subjects::lanes;
 use crate::model::{Category, Priority};
 
-pub(super) use grants::API;
+pub(in crate::broker) use grants::API;
 pub use grants::Grants;
 
 /// A part that somebody plays, with no more rights than it takes.
