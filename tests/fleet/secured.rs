@@ -13,7 +13,7 @@ fn tls_and_credentials_are_used_and_their_faults_are_told_apart() {
         let quoted = |name: &str| format!("{:?}", fixture(name).display().to_string());
         let file = dir.path().join("server.conf");
         let text = format!(
-            "{jwt}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\ntls {{ cert_file: {}, key_file: {} }}\n",
+            "{jwt}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?}, max_file_store: 20GB }}\ntls {{ cert_file: {}, key_file: {} }}\n",
             quoted("server.pem"),
             quoted("server.key"),
             jwt = std::fs::read_to_string(fixture("jwt.conf")).unwrap(),

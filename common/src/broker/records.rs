@@ -96,12 +96,16 @@ impl Broker {
 
     /// The record of a task, wherever it is.
     pub async fn record(&self, id: &TaskId) -> Result<Option<StoredRecord>, BrokerError> {
-        if let Some(category) = id.likely_category()
+        // A role that may not read it would wait for an answer in vain.
+        let may_read =
+            |category: &Category| self.role.is_none_or(|role| role.reads_records(*category));
+        if let Some(category) = id.likely_category().filter(may_read)
             && let Some(found) = self.record_in(category, id).await?
         {
             return Ok(Some(found));
         }
-        let reads = Category::all().map(|category| self.record_in(category, id));
+        let reads = Category::all().filter(may_read);
+        let reads = reads.map(|category| self.record_in(category, id));
         first_found(join_all(reads).await)
     }
 

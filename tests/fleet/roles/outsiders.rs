@@ -35,6 +35,11 @@ fn a_task_is_published_by_one_user_and_its_outcome_read_by_another() {
             let stored = page.ask(record, "").await.unwrap();
             let stored: Value = serde_json::from_slice(&stored.payload).unwrap();
             assert_eq!(stored["result"], outcome["result"]);
+            // The publisher has what comes as an answer.
+            let body = json!({"url": site.page(2), "embed": false}).to_string();
+            let asked = shop.ask("fleet.ask.scraping", body).await.unwrap();
+            let asked: Value = serde_json::from_slice(&asked.payload).unwrap();
+            assert_eq!(asked["status"], "completed", "{asked}");
             assert_eq!(nats.refusals(), [""; 0]);
             fleet.stop().await;
         },

@@ -104,6 +104,23 @@ impl Role {
             .collect()
     }
 
+    /// Whose tasks' records it reads. A part of another task's work does not start once that one is
+    /// cancelled: so a worker reads those of the categories whose tasks have such parts, too.
+    pub(super) fn reads_records(self, category: Category) -> bool {
+        match self {
+            Self::Gateway | Self::Stats | Self::Reader(None) | Self::Operator | Self::Admin => true,
+            Self::Reader(Some(own)) => own == category,
+            Self::Publisher(_) | Self::Monitor => false,
+            Self::Worker(Category::Batch | Category::Maintenance) => true,
+            Self::Worker(own) => {
+                let is_part_of_maintenance = own == Category::Embedding;
+                own == category
+                    || category == Category::Batch
+                    || is_part_of_maintenance && category == Category::Maintenance
+            }
+        }
+    }
+
     /// Whether a service can do its work in this role.
     pub fn serves(self, service: &str) -> bool {
         match self {
@@ -185,6 +202,18 @@ mod tests {
         }
         let error = "worker.nothing".parse::<Role>().unwrap_err().to_string();
         assert!(error.contains("worker.embedding"), "{error}");
+    }
+
+    #[test]
+    fn records_are_read_by_who_may_look_them_up() {
+        for role in Role::all() {
+            let grants = role.grants();
+            for category in Category::BUILT_IN {
+                let look_up = format!("$JS.API.DIRECT.GET.RESULTS.results.{category}.*");
+                let may = grants.publish.contains(&look_up) || role == Role::Admin;
+                assert_eq!(role.reads_records(category), may, "{role} {category}");
+            }
+        }
     }
 
     #[test]

@@ -10,12 +10,21 @@ use super::super::subjects::{
 };
 use super::grants::API;
 use super::{Grants, OUTSIDE_API, Role};
-use crate::model::{Category, Priority};
+use crate::model::{Call, Category, Does, Priority};
 
 /// Where the server's own account would answer the doctor.
 const ABOUT_SERVER: &str = "$SYS.REQ.SERVER.PING.VARZ";
-/// Whatever is asked of the fleet, and by whom: the gateway answers for it.
-const ANY_REQUEST: &str = "fleet.>";
+/// Requests that tell figures and states, and nothing that a task says.
+const FIGURES: [&str; 8] = [
+    "category-list",
+    "queue-list",
+    "breaker-list",
+    "health-get",
+    "worker-list",
+    "stats-get",
+    "series-get",
+    "protocol-get",
+];
 const ANY_BREAKER: &str = "control.breaker.*";
 
 pub(super) fn of(role: Role) -> Grants {
@@ -37,6 +46,9 @@ pub(super) fn of(role: Role) -> Grants {
         Role::Reader(None) => {
             every(|category| read(g, category));
             g.subscribe(outcome("*", "*"));
+            // The gateway does not ask whose a task is.
+            call(g, "task-get");
+            call(g, "task-list");
         }
         Role::Operator => {
             gateway(g);
@@ -44,11 +56,17 @@ pub(super) fn of(role: Role) -> Grants {
             every(|category| worker(g, category));
             g.list(API);
             g.publish(ABOUT_SERVER);
+            for call in Call::ALL {
+                g.publish(call.subject());
+            }
         }
         Role::Monitor => {
             g.list(OUTSIDE_API);
             g.publish(STATS_REQUEST);
             g.publish(SERIES_REQUEST);
+            for name in FIGURES {
+                call(g, name);
+            }
             g.publish("$SRV.>");
             g.subscribe("$JS.EVENT.ADVISORY.>");
         }
@@ -123,7 +141,10 @@ fn gateway(g: &mut Grants) {
     for question in [STATS_REQUEST, TASKS_REQUEST, SERIES_REQUEST] {
         g.publish(question);
     }
-    g.serve(&[ANY_REQUEST]);
+    for call in Call::ALL {
+        g.subscribe(call.subject());
+    }
+    g.serve(&[]);
 }
 
 fn stats(g: &mut Grants) {
@@ -154,7 +175,11 @@ fn worker(g: &mut Grants, category: Category) {
     g.scan(&tasks_stream(category));
     end_tasks(g, category);
     g.publish(dead_letters_of(category));
-    g.look_up(RESULTS_STREAM, &results_of(category));
+    every(|other| {
+        if Role::Worker(category).reads_records(other) {
+            g.look_up(RESULTS_STREAM, &results_of(other));
+        }
+    });
     g.subscribe(worker_calls(category));
     g.answers = true;
     match category {
@@ -266,12 +291,30 @@ fn list_documents(g: &mut Grants) {
     g.look_up(DOCUMENTS_STREAM, &documents(None));
 }
 
-/// From outside the fleet: no reading, and no object store, where one header may wipe the bucket.
+/// From outside the fleet: tasks, and requests for their outcomes, which come as answers. No reading
+/// besides, and no object store, where one header may wipe the bucket.
 fn publish(g: &mut Grants, category: Category) {
     for priority in Priority::ALL {
         for subject in lane_subjects(category, priority) {
             g.publish(subject);
         }
+    }
+    for call in Call::ALL {
+        if matches!(call.does, Does::Ask | Does::Submit) {
+            let of_category = call.subject().replace(">", category.name());
+            g.publish(format!("{of_category}.*"));
+            g.publish(of_category);
+        }
+    }
+    call(g, "protocol-get");
+}
+
+/// A request that the gateway answers.
+fn call(g: &mut Grants, name: &str) {
+    let call = Call::ALL.into_iter().find(|call| call.name == name);
+    debug_assert!(call.is_some(), "there is no call {name}");
+    if let Some(call) = call {
+        g.publish(call.subject());
     }
 }
 
