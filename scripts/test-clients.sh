@@ -54,6 +54,11 @@ uses() {
     options+=(--driver "$1=$2" --example "$1=$3")
 }
 
+# handles LANGUAGE HANDLER: the command line of one that serves a category
+handles() {
+    options+=(--handler "$1=$2")
+}
+
 fetch_python() {
     PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
         python3 -m pip install --quiet --no-deps --only-binary :all: --require-hashes \
@@ -65,6 +70,7 @@ prepare_python() {
     local packages
     packages=$(kept python "$sources/python/requirements.txt" fetch_python)
     uses python "env PYTHONPATH=$packages python3 $sources/python/driver.py" "env PYTHONPATH=$packages python3 $sources/python/example.py"
+    handles python "env PYTHONPATH=$packages python3 $sources/python/handler.py"
 }
 
 fetch_node() {
@@ -82,6 +88,7 @@ prepare_node() {
     cp "$sources"/node/*.mjs "$work/node/"
     ln -s "$packages/node_modules" "$work/node/node_modules"
     uses node "node $work/node/driver.mjs" "node $work/node/example.mjs"
+    handles node "node $work/node/handler.mjs"
 }
 
 prepare_go() {

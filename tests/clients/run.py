@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from suite import cases, report
+from suite import cases, handlers, report
 from suite.driver import Driver, DriverError
 from suite.fleet import Fleet
 from suite.site import Site
@@ -27,6 +27,7 @@ def arguments():
     parser.add_argument("--flotilla", required=True, help="the program flotilla")
     parser.add_argument("--driver", action="append", default=[], metavar="LANGUAGE=COMMAND")
     parser.add_argument("--example", action="append", default=[], metavar="LANGUAGE=COMMAND")
+    parser.add_argument("--handler", action="append", default=[], metavar="LANGUAGE=COMMAND")
     parser.add_argument("--case", help="only cases whose name contains this")
     return parser.parse_args()
 
@@ -110,6 +111,8 @@ def main():
             fleet.read(f"{site.url}/manual", "How long does the warranty last?")
         for language, command in examples.items():
             run_example(language, command, fleet, site, results)
+        for language, command in commands(options.handler).items():
+            handlers.run(language, command, fleet, results)
         log = fleet.told()
     finally:
         ended_well = fleet.stop()

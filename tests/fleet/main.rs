@@ -23,6 +23,7 @@ mod drain;
 mod duplicates;
 mod entrances;
 mod find;
+mod foreign_handlers;
 mod health;
 mod lost_lease;
 mod maintenance;

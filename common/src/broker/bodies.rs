@@ -107,12 +107,12 @@ pub(super) fn own_body<'a>(
     object.filter(|name| name.starts_with(&own_prefix(category, id)))
 }
 
-fn own_prefix(category: Category, id: &TaskId) -> String {
+pub(super) fn own_prefix(category: Category, id: &TaskId) -> String {
     format!("request/{category}/{id}/")
 }
 
 /// As the protocol writes them, roughly: a few bytes too many do no harm.
-fn wire_bytes(headers: &HeaderMap) -> usize {
+pub(super) fn wire_bytes(headers: &HeaderMap) -> usize {
     let line = |name: &str, value: &str| name.len() + value.len() + 4;
     let lines = headers.iter().flat_map(|(name, values)| {
         let name: &str = name.as_ref();

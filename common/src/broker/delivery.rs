@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use std::time::Duration;
 
+use super::handlers::PublisherHeaders;
 use super::headers::{self, IDEMPOTENCY_KEY, InvalidHeader, TASK_ID, header};
 use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, parse_task};
 use crate::model::{Category, Envelope, TaskId, brand_of};
@@ -117,6 +118,11 @@ impl Delivery {
         if let Err(error) = self.acker.ack_with(kind).await {
             tracing::warn!(task_id = %self.envelope.id, error, "could not settle the task");
         }
+    }
+
+    /// The same for whoever hands the task on.
+    pub fn publisher_headers(&self) -> PublisherHeaders {
+        PublisherHeaders(self.own_headers())
     }
 
     /// The publisher's headers, without those that mean something to the broker.

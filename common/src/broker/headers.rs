@@ -271,7 +271,7 @@ fn millis(duration: Duration) -> String {
 }
 
 /// Removes a header, however its name is written.
-fn remove(headers: &mut HeaderMap, name: &str) {
+pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
     let names: Vec<_> = headers
         .iter()
         .map(|(key, _)| key.clone())

@@ -18,6 +18,7 @@ mod event_feed;
 mod events;
 mod facts;
 mod follow;
+mod handlers;
 mod headers;
 mod index_calls;
 mod letters;
@@ -62,6 +63,10 @@ pub use error::{BrokerError, Refusal};
 pub use event_feed::EventFeed;
 pub use events::{EventLog, StoredEvent};
 pub use facts::{Facts, StreamFacts};
+pub use handlers::{
+    HandlerAnswers, HandlerCall, HandlerRequest, HandlerStop, Heard, PublisherHeaders, Said,
+    StopReason,
+};
 pub use headers::{InvalidHeader, TASK_HEADERS};
 pub use index_calls::{IndexCall, IndexHoldings};
 pub use letters::{LetterFilter, LetterPage, Requeue, StoredLetter};

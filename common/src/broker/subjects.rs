@@ -151,6 +151,16 @@ pub(super) fn worker_calls(category: Category) -> String {
     format!("fleet.workers.{category}")
 }
 
+/// Where attempts are handed to whoever serves a category in a process of its own.
+pub(super) fn handlers(category: Category) -> String {
+    format!("handlers.{category}")
+}
+
+/// Where they are told to stop.
+pub(super) fn handler_stop(category: Category, id: &TaskId) -> String {
+    format!("handlers.{category}.stop.{id}")
+}
+
 /// Where an object is described.
 pub(super) fn object_meta(name: &str) -> String {
     format!("$O.flotilla.M.{}", BASE64_URL_SAFE.encode(name))

@@ -81,6 +81,9 @@ pub struct WorkerState {
     /// False for one that hears nothing of the tasks that wait for it.
     #[serde(default = "yes")]
     pub is_receiving: bool,
+    /// True for one whose work others do, while none of them is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_handlers: bool,
 }
 
 fn yes() -> bool {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Either, select};
-use serde::de::DeserializeOwned;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -20,11 +19,12 @@ use super::conclude::Opened;
 use super::handler::{Attempt, Handler};
 use super::ledger::{Superseded, unless_superseded};
 use super::meter::Meter;
+use super::payload;
 use super::progress::{self, Listener};
 use super::running::Running;
 use crate::breaker::{Admission, Breakers};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
-use crate::model::{Failure, FailureCode, Outcome, Status};
+use crate::model::{Envelope, Failure, FailureCode, Outcome, Status};
 use crate::telemetry::Scope;
 
 /// What all attempts of a worker share.
@@ -129,7 +129,7 @@ impl<H: Handler> Runtime<H> {
         }
         let bytes_max = self.streams.object_bytes_max;
         let body = body::fetch(&self.broker, delivery, bytes_max).await;
-        let payload = match body.and_then(|body| parse(&body)) {
+        let payload = match body.and_then(|body| payload::read(body, delivery)) {
             Ok(payload) => payload,
             Err(outcome) => return opened.conclude(outcome).await,
         };
@@ -169,6 +169,8 @@ impl<H: Handler> Runtime<H> {
             breakers: self.breakers.clone(),
             admission: Arc::new(admission),
             ended: stop.clone(),
+            time_max: self.time_max(&opened.delivery().envelope),
+            object_bytes_max: self.streams.object_bytes_max,
         };
         let left = self
             .run_recorded(opened, payload, &attempt, &listener, stop)
@@ -195,6 +197,10 @@ impl<H: Handler> Runtime<H> {
                 after: AFTER_PROBE,
             },
         })
+    }
+
+    fn time_max(&self, envelope: &Envelope) -> Duration {
+        envelope.options.timeout.unwrap_or(self.timeout)
     }
 
     async fn run_recorded(
@@ -247,7 +253,7 @@ impl<H: Handler> Runtime<H> {
         attempt: &Attempt,
         stop: &CancellationToken,
     ) -> Left {
-        let time_max = attempt.envelope.options.timeout.unwrap_or(self.timeout);
+        let time_max = attempt.time_max;
         // The call is within the guard too: a handler may panic before it makes its future.
         let handling = async { self.handler.handle(payload, attempt).await };
         let handled = AssertUnwindSafe(handling).catch_unwind();
@@ -266,19 +272,7 @@ impl<H: Handler> Runtime<H> {
     }
 }
 
-/// A payload type may bring parsing code of its own, so that this can panic as well.
-fn parse<P: DeserializeOwned>(body: &[u8]) -> Result<P, Outcome> {
-    match catch_unwind(|| serde_json::from_slice(body)) {
-        Ok(Ok(payload)) => Ok(payload),
-        Ok(Err(error)) => Err(Outcome::Reject(Failure::new(
-            FailureCode::INVALID_PAYLOAD,
-            format!("the task's body is not what its category takes: {error}"),
-        ))),
-        Err(panic) => Err(panicked(&*panic)),
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Outcome {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Outcome {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let text = text.unwrap_or_else(|| "the handler panicked".to_owned());

@@ -45,6 +45,12 @@ pub struct Config {
 #[serde(transparent)]
 pub struct Timeout(#[serde(with = "duration")] Duration);
 
+impl Timeout {
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

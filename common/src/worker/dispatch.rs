@@ -86,6 +86,7 @@ impl Dispatch {
             slots: rules.slots,
             busy: 0,
             is_receiving: true,
+            lacks_handlers: false,
         };
         let mut dispatch = Self {
             broker: broker.clone(),
@@ -171,6 +172,7 @@ impl Dispatch {
             slots: self.scheduler.slots(),
             busy: self.scheduler.busy(),
             is_receiving,
+            lacks_handlers: false,
         });
         self.is_receiving
             .send_if_modified(|is_so| std::mem::replace(is_so, is_receiving) != is_receiving);

@@ -1,12 +1,13 @@
 //! The one seam between the runtime and the work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::payload::Payload;
 use super::progress::{CheckpointTooLarge, Teller};
 use crate::breaker::{Admission, BreakerOpen, Breakers, Permit};
 use crate::broker::Broker;
@@ -16,7 +17,7 @@ use crate::model::{Category, Dependency, Envelope, Needs, Outcome, Priority, Pro
 pub trait Handler: Send + Sync + 'static {
     /// What a task's body is parsed into. A body that does not parse is rejected before
     /// the handler sees it, with the parser's words as the reason.
-    type Payload: DeserializeOwned + Send + 'static;
+    type Payload: Payload;
 
     /// What it serves, the same for all its life.
     fn category(&self) -> Category;
@@ -35,6 +36,12 @@ pub trait Handler: Send + Sync + 'static {
         payload: Self::Payload,
         attempt: &Attempt,
     ) -> impl Future<Output = Outcome> + Send;
+
+    /// Whether nothing can be done now, however well the worker is, as those are missing who do
+    /// the work for it. Asked for every report.
+    fn lacks_handlers(&self) -> bool {
+        false
+    }
 
     /// Asks each dependency that the work may use how it is, past its breaker. Called now and
     /// then by the runtime, which reports the answers.
@@ -63,6 +70,10 @@ impl<H: Handler> Handler for Arc<H> {
         H::handle(self, payload, attempt)
     }
 
+    fn lacks_handlers(&self) -> bool {
+        H::lacks_handlers(self)
+    }
+
     fn probe(&self) -> impl Future<Output = Vec<Probed>> + Send {
         H::probe(self)
     }
@@ -79,11 +90,27 @@ pub struct Attempt {
     pub(super) breakers: Breakers,
     pub(super) admission: Arc<Admission>,
     pub(super) ended: CancellationToken,
+    pub(super) time_max: Duration,
+    pub(super) object_bytes_max: usize,
 }
 
 impl Attempt {
     pub fn task_id(&self) -> &TaskId {
         &self.envelope.id
+    }
+
+    pub fn category(&self) -> Category {
+        self.envelope.category
+    }
+
+    /// How long it may run.
+    pub fn time_max(&self) -> Duration {
+        self.time_max
+    }
+
+    /// The largest object that a body or a result is kept in.
+    pub fn object_bytes_max(&self) -> usize {
+        self.object_bytes_max
     }
 
     /// When the task was accepted.
@@ -135,6 +162,13 @@ impl Attempt {
             None => self.breakers.guard(dependency).await?,
         };
         Ok(permit.of(&self.admission))
+    }
+
+    /// The dependencies whose breakers let nothing through now.
+    pub fn open_breakers(&self) -> Needs {
+        let all = Dependency::ALL.into_iter();
+        all.filter(|dependency| self.breakers.open(*dependency).is_some())
+            .collect()
     }
 
     /// Cancelled when the attempt is over, however it ended: for work on other threads, which

@@ -121,8 +121,12 @@ async fn speak<H: Handler>(
     let answering =
         answer_calls(broker, runtime.handler.category(), running, prober.asked()).await?;
     let mut found = prober.found();
+    let handling = Arc::clone(runtime);
     let state = move || ReportedState {
-        worker: Some(*now.borrow()),
+        worker: Some(WorkerState {
+            lacks_handlers: handling.handler.lacks_handlers(),
+            ..*now.borrow()
+        }),
         probes: news(&mut found),
     };
     let meter = Arc::clone(&runtime.meter);

@@ -39,6 +39,7 @@ fn the_documented_values_are_the_defaults() {
     is_default::<flotilla_remote::openai::Config>("openai");
     is_default::<flotilla_knowledge::chroma::Config>("chromadb");
     is_default::<flotilla_batch::Config>("batch");
+    is_default::<flotilla_bridge::Config>("bridge");
     is_default::<flotilla_maintenance::Config>("maintenance");
     is_default::<crate::embedded::Config>("embedded");
 }
@@ -76,6 +77,8 @@ fn every_documented_key_is_one_and_every_key_is_documented() {
         format!("{:?}", flotilla_remote::openai::Config::default()),
         format!("{:?}", flotilla_knowledge::chroma::Config::default()),
         format!("{:?}", flotilla_batch::Config::default()),
+        format!("{:?}", flotilla_bridge::Config::default()),
+        format!("{:?}", flotilla_common::model::category::Custom::default()),
         format!("{:?}", flotilla_maintenance::Config::default()),
         format!("{:?}", crate::embedded::Config::default()),
     ] {

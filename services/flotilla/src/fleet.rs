@@ -89,6 +89,8 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
         .section::<flotilla_knowledge::chroma::Config>("chromadb")?
         .validate()?;
     settings.section::<flotilla_batch::Config>("batch")?;
+    let bridge: flotilla_bridge::Config = settings.section("bridge")?;
+    bridge.validate().map_err(anyhow::Error::msg)?;
     let maintenance: flotilla_maintenance::Config = settings.section("maintenance")?;
     maintenance.validate().map_err(anyhow::Error::msg)?;
     Ok(())
@@ -97,6 +99,11 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
 /// `None` for a category whose workers are none of ours.
 fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Service>> {
     let (context, settings) = (context.clone(), &context.settings);
+    let bridge: flotilla_bridge::Config = settings.section("bridge")?;
+    if bridge.serves(category) {
+        let service = flotilla_bridge::run_one(context, category, bridge);
+        return Ok(Some(named(category.name(), service)));
+    }
     Ok(Some(match category {
         Category::Scraping => named(
             "scraping",

@@ -16,7 +16,10 @@ STARTED_WITHIN = 90
 # Nobody serves the categories batch and maintenance, whose streams are made all the same: what is
 # sent there waits, so that there is something to find and to cancel, and a queue to fill.
 SETTINGS = {
-    "fleet.categories": '["scraping","query","embedding"]',
+    "fleet.categories": '["scraping","query","embedding","translate"]',
+    # A category that the examples serve.
+    "categories.translate.slots": "2",
+    "bridge.silence_max.translate": "1s",
     "streams.tasks_bytes_max": "16777216",
     "scraping.allow_networks": '["127.0.0.0/8"]',
     "scraping.requests_per_second_per_host": "1000.0",
@@ -70,16 +73,20 @@ class Fleet:
                 raise RuntimeError(f"the fleet is not healthy after {STARTED_WITHIN} s:\n{self.told()}")
             time.sleep(0.1)
 
-    def _post(self, path, body):
+    def post(self, path, body):
         request = urllib.request.Request(f"{self.http_url}{path}", data=json.dumps(body).encode(), headers={"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
+            return json.load(answer)
+
+    def get(self, path):
+        with urllib.request.urlopen(f"{self.http_url}{path}", timeout=30) as answer:
             return json.load(answer)
 
     def read(self, url, question):
         """Has a page scraped, and waits until it answers a question: indexing is a task of its own."""
-        self._post("/scrape?wait=30s", {"url": url})
+        self.post("/scrape?wait=30s", {"url": url})
         deadline = time.monotonic() + STARTED_WITHIN
-        while not self._post("/query", {"query": question}).get("result", {}).get("found"):
+        while not self.post("/query", {"query": question}).get("result", {}).get("found"):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{url} is not indexed after {STARTED_WITHIN} s:\n{self.told()}")
             time.sleep(0.1)

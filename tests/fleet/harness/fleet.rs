@@ -86,7 +86,7 @@ impl Fleet {
         let address = format!("127.0.0.1:{}", free_port());
         let categories = services
             .iter()
-            .filter(|name| !matches!(**name, "gateway" | "stats"));
+            .filter(|name| !matches!(**name, "gateway" | "stats" | "bridge"));
         let mut set = vec![
             format!("fleet.categories={:?}", categories.collect::<Vec<_>>()),
             format!("nats.url={}", nats.url()),
@@ -156,6 +156,10 @@ impl Fleet {
                 context,
                 settings.section("knowledge").unwrap(),
             )),
+            "bridge" => tokio::spawn(flotilla_bridge::run(
+                context,
+                settings.section(name).unwrap(),
+            )),
             "batch" => tokio::spawn(flotilla_batch::run(
                 context,
                 settings.section("batch").unwrap(),
@@ -193,6 +197,7 @@ impl Fleet {
 
     pub(crate) async fn stop(mut self) {
         for name in [
+            "bridge",
             "batch",
             "maintenance",
             "scraping",

@@ -3,6 +3,7 @@
 mod client;
 pub(crate) mod command_line;
 pub(crate) mod fleet;
+pub(crate) mod foreign;
 pub(crate) mod http;
 mod process;
 pub(crate) mod raw;

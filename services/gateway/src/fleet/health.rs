@@ -51,6 +51,8 @@ enum Presence {
     Missing,
     /// Connected, and yet it receives none of the tasks that wait.
     Deaf,
+    /// It is there, and nobody who does its work.
+    Unserved,
     /// Nobody is there to tell.
     Unknown,
 }
@@ -104,7 +106,16 @@ fn presence(
         if deaf > 0 {
             problems.push(format!("{deaf} of {alive} {service} processes receive no tasks, though some wait; look at the broker's consumers and their logs"));
         }
-        let presence = if deaf > 0 && deaf == alive {
+        let lacks_handlers = |seen: &&SeenInstance| {
+            seen.is_alive && seen.worker.is_some_and(|worker| worker.lacks_handlers)
+        };
+        let unserved = alive > 0 && seen().filter(lacks_handlers).count() == alive;
+        if unserved {
+            problems.push(format!("nobody serves {service}: no process listens on handlers.{service}, and its tasks are put off; start one"));
+        }
+        let presence = if unserved {
+            Presence::Unserved
+        } else if deaf > 0 && deaf == alive {
             Presence::Deaf
         } else if alive > 0 {
             Presence::Alive

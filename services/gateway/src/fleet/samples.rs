@@ -41,6 +41,7 @@ pub(super) fn worker(category: Category, slots: usize, is_alive: bool) -> SeenIn
             slots,
             busy: 0,
             is_receiving: true,
+            lacks_handlers: false,
         }),
         ..service(category.name(), is_alive)
     }

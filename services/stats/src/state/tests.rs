@@ -27,6 +27,7 @@ fn report(sequence: u64, id: &str, number: u64, stopping: bool) -> StoredEvent {
         slots: 6,
         busy: 0,
         is_receiving: true,
+        lacks_handlers: false,
     });
     let body = EventBody::Report(Report {
         number,

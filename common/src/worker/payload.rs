@@ -1,0 +1,33 @@
+//! What a handler takes: made of a task's body before the handler sees the task.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::attempt::panicked;
+use crate::broker::Delivery;
+use crate::model::{Failure, FailureCode, Outcome};
+
+/// Whatever can be read from JSON is one. A type of its own reading takes the bytes as they are.
+pub trait Payload: Sized + Send + 'static {
+    /// `Err` is the outcome of a task whose body is none.
+    fn read(body: Bytes, delivery: &Delivery) -> Result<Self, Outcome>;
+}
+
+impl<T: DeserializeOwned + Send + 'static> Payload for T {
+    fn read(body: Bytes, _: &Delivery) -> Result<Self, Outcome> {
+        serde_json::from_slice(&body).map_err(|error| {
+            Outcome::Reject(Failure::new(
+                FailureCode::INVALID_PAYLOAD,
+                format!("the task's body is not what its category takes: {error}"),
+            ))
+        })
+    }
+}
+
+/// A payload type may bring parsing code of its own, so that this can panic as well.
+pub(super) fn read<P: Payload>(body: Bytes, delivery: &Delivery) -> Result<P, Outcome> {
+    let reading = AssertUnwindSafe(|| P::read(body, delivery));
+    catch_unwind(reading).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}

@@ -1,0 +1,35 @@
+//! Categories whose handlers are processes in any language: the worker runtime as everywhere,
+//! with a handler that sends each attempt to `handlers.<category>` and hears what comes of it.
+//! HANDLERS.md describes what is said.
+
+mod answer;
+mod config;
+mod handler;
+mod outstanding;
+mod payload;
+
+use flotilla_common::model::Category;
+use flotilla_common::service::{Context, StartError, serve};
+use futures::future::try_join_all;
+
+pub use config::Config;
+use handler::Bridge;
+
+/// Serves all categories that are the bridge's until the context's stop, then drains.
+pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    let categories: Vec<Category> = Category::all().filter(|c| config.serves(*c)).collect();
+    anyhow::ensure!(
+        !categories.is_empty(),
+        "there is no category to serve: define one in [categories], or name some in bridge.categories"
+    );
+    let services = categories
+        .into_iter()
+        .map(|category| run_one(context.clone(), category, config.clone()));
+    try_join_all(services).await.map(drop)
+}
+
+/// Serves one of them.
+pub async fn run_one(context: Context, category: Category, config: Config) -> anyhow::Result<()> {
+    config.validate().map_err(StartError::Invalid)?;
+    serve(context, Bridge::new(category, &config)).await
+}
