@@ -64,6 +64,11 @@ test-protocol *args:
 protocol:
     cargo run --bin flotilla -- protocol deploy/protocol
 
+# Hold metrics, alerts and Grafana's dashboards against each other: promtool, and a Prometheus that scrapes a fleet of its own
+[no-exit-message]
+test-metrics: (tool "nats-server") (tool "promtool") (tool "prometheus")
+    scripts/test-metrics.sh
+
 # Run the dashboard's tests in a real Chromium; FLOTILLA_SCREENSHOTS=dir keeps a picture of each
 test-dashboard *args: (tool "nats-server") (tool "playwright")
     scripts/test-dashboard.sh "$@"

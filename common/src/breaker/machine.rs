@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::config::Rules;
 use crate::broker::Shared;
-use crate::model::{Circuit, CircuitStage, Dependency};
+use crate::model::{BreakerState, Circuit, CircuitStage, Dependency};
 
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -114,6 +114,10 @@ impl Machine {
             cause,
             by: self.me.clone(),
         }
+    }
+
+    pub(super) fn state(&self) -> BreakerState {
+        self.circuit.state()
     }
 
     pub(super) fn succeeded(&mut self) {

@@ -12,7 +12,7 @@ use super::config::Rules;
 use super::machine::{Machine, Probed, Verdict};
 use super::permit::{Admission, BreakerOpen, Permit};
 use crate::broker::{Broker, BrokerError, Shared, WriteError};
-use crate::model::{Circuit, Dependency, Event, EventBody, Instance, Needs};
+use crate::model::{BreakerState, Circuit, Dependency, Event, EventBody, Instance, Needs};
 
 /// What the broker did not take is written again after so long.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -97,6 +97,11 @@ impl Breakers {
             Verdict::Wait { until, cause } => Some(waiting(dependency, until, cause)),
             Verdict::Go | Verdict::Probe(_) => None,
         }
+    }
+
+    /// As this process has it.
+    pub(crate) fn state(&self, dependency: Dependency) -> BreakerState {
+        self.with(dependency, |machine| machine.state())
     }
 
     pub fn adopt(&self, shared: &Shared<Circuit>) {

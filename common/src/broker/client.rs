@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::context::ContextBuilder;
@@ -12,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::link::Link;
 use super::roles::{Role, inbox_prefix};
 use crate::telemetry::Traces;
 
@@ -169,6 +171,7 @@ pub struct Broker {
     pub(super) role: Option<Role>,
     connections: watch::Receiver<u64>,
     pub(super) traces: Traces,
+    pub(super) link: Arc<Link>,
 }
 
 impl Broker {
@@ -212,6 +215,7 @@ impl Broker {
             .backpressure_on_inflight(true)
             .build(client.clone());
         Ok(Self {
+            link: Link::new(client.clone()),
             client,
             jetstream,
             role: config.role,

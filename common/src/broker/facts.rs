@@ -12,12 +12,21 @@ use super::{Broker, BrokerError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
     pub server_version: String,
-    pub storage_bytes: u64,
-    /// `None` where the account has no limit of its own.
-    pub storage_bytes_max: Option<u64>,
-    pub streams: Vec<StreamFacts>,
+    #[serde(flatten)]
+    pub storage: Storage,
     /// Streams and consumers that should be there.
     pub missing: Vec<String>,
+}
+
+/// What is stored, and how much room there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Storage {
+    #[serde(rename = "storage_bytes")]
+    pub bytes: u64,
+    /// `None` where the account has no limit of its own.
+    #[serde(rename = "storage_bytes_max")]
+    pub bytes_max: Option<u64>,
+    pub streams: Vec<StreamFacts>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +39,8 @@ pub struct StreamFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<u64>,
 }
+
+const DOING: &str = "looking at the broker's own state";
 
 impl StreamFacts {
     /// Percent of its narrower limit; 0 where it has none.
@@ -59,41 +70,54 @@ fn limit(limit: i64) -> Option<u64> {
 
 impl Broker {
     pub async fn facts(&self) -> Result<Facts, BrokerError> {
-        let doing = "looking at the broker's own state";
-        let account = self.jetstream.query_account().await;
-        let account = account.map_err(|error| BrokerError::other(doing, error))?;
+        let storage = self.storage().await?;
+        let is_there = |name: &String| storage.streams.iter().any(|stream| stream.name == *name);
+        let missing = stream_names().filter(|name| !is_there(name));
         let mut facts = Facts {
             server_version: self.server_version(),
-            storage_bytes: account.storage,
-            storage_bytes_max: account.limits.max_storage.and_then(limit),
-            streams: Vec::new(),
-            missing: Vec::new(),
+            missing: missing.map(|name| format!("stream {name}")).collect(),
+            storage,
         };
-        // Only the names matter here.
-        let limits = StreamLimits::default();
-        for stream in streams(&limits).iter().chain([&schedules(&limits)]) {
-            match self.jetstream.get_stream(&stream.name).await {
-                Ok(found) => facts.streams.push(StreamFacts::of(found.cached_info())),
-                Err(error) if is_no_stream(&error.kind()) => {
-                    facts.missing.push(format!("stream {}", stream.name));
-                }
-                Err(error) => return Err(BrokerError::other(doing, error)),
-            }
-        }
         for (category, priority) in lanes() {
             let (stream, name) = (tasks_stream(category), consumer(category, priority));
             let stream = self.jetstream.get_stream_no_info(stream).await;
-            let stream = stream.map_err(|error| BrokerError::other(doing, error))?;
+            let stream = stream.map_err(|error| BrokerError::other(DOING, error))?;
             match stream.consumer_info(&name).await {
                 Ok(_) => {}
                 Err(error) if is_no_consumer(&error.kind()) => {
                     facts.missing.push(format!("consumer {name}"));
                 }
-                Err(error) => return Err(BrokerError::other(doing, error)),
+                Err(error) => return Err(BrokerError::other(DOING, error)),
             }
         }
         Ok(facts)
     }
+
+    /// Streams that are missing are left out.
+    pub async fn storage(&self) -> Result<Storage, BrokerError> {
+        let account = self.jetstream.query_account().await;
+        let account = account.map_err(|error| BrokerError::other(DOING, error))?;
+        let mut storage = Storage {
+            bytes: account.storage,
+            bytes_max: account.limits.max_storage.and_then(limit),
+            streams: Vec::new(),
+        };
+        for name in stream_names() {
+            match self.jetstream.get_stream(&name).await {
+                Ok(found) => storage.streams.push(StreamFacts::of(found.cached_info())),
+                Err(error) if is_no_stream(&error.kind()) => {}
+                Err(error) => return Err(BrokerError::other(DOING, error)),
+            }
+        }
+        Ok(storage)
+    }
+}
+
+/// Of all streams that should be there.
+fn stream_names() -> impl Iterator<Item = String> {
+    let limits = StreamLimits::default();
+    let all = streams(&limits).into_iter().chain([schedules(&limits)]);
+    all.map(|stream| stream.name)
 }
 
 fn is_no_stream(kind: &GetStreamErrorKind) -> bool {

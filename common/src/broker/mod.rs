@@ -22,6 +22,7 @@ mod handlers;
 mod headers;
 mod index_calls;
 mod letters;
+mod link;
 mod objects;
 mod outcomes;
 mod permissions;
@@ -62,7 +63,7 @@ pub use ended::RunAgain;
 pub use error::{BrokerError, Refusal};
 pub use event_feed::EventFeed;
 pub use events::{EventLog, StoredEvent};
-pub use facts::{Facts, StreamFacts};
+pub use facts::{Facts, Storage, StreamFacts};
 pub use handlers::{
     HandlerAnswers, HandlerCall, HandlerRequest, HandlerStop, Heard, PublisherHeaders, Said,
     StopReason,

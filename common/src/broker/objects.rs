@@ -72,16 +72,7 @@ impl Broker {
             let purged = self.purge_pieces(&nuid).await;
             tracing::debug!(name, ?purged, "an object was not stored");
         }
-        stored.map_err(|error| match error {
-            BrokerError::Refused {
-                doing,
-                refusal: Refusal::StreamFull(why),
-            } => BrokerError::Refused {
-                doing,
-                refusal: Refusal::ObjectsFull(why),
-            },
-            error => error,
-        })
+        stored.map_err(no_room)
     }
 
     async fn put_pieces(&self, name: &str, body: &Bytes, nuid: &str) -> Result<(), BrokerError> {
@@ -113,7 +104,9 @@ impl Broker {
             let answer = answer.await.map(drop).map_err(failed);
             stored = stored.and(answer);
         }
-        stored?;
+        stored
+            .map_err(no_room)
+            .inspect_err(|error| self.link.count(error))?;
         let info = ObjectInfo {
             name: name.to_owned(),
             description: None,
@@ -276,6 +269,20 @@ pub(super) fn read_meta(payload: &[u8], sequence: u64, stored_at: Timestamp) -> 
 }
 
 /// A name that somebody has made up may be of any length.
+/// A full stream of objects is told apart from a full queue.
+fn no_room(error: BrokerError) -> BrokerError {
+    match error {
+        BrokerError::Refused {
+            doing,
+            refusal: Refusal::StreamFull(why),
+        } => BrokerError::Refused {
+            doing,
+            refusal: Refusal::ObjectsFull(why),
+        },
+        error => error,
+    }
+}
+
 fn shown(name: &str) -> String {
     match name.char_indices().nth(100) {
         Some((end, _)) => format!("{:?}…", &name[..end]),

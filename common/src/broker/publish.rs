@@ -15,7 +15,11 @@ impl Broker {
         subject: String,
         message: PublishMessage,
     ) -> Result<PublishAck, BrokerError> {
-        let failed = |error| BrokerError::of_publish(doing(), error);
+        let failed = |error| {
+            let error = BrokerError::of_publish(doing(), error);
+            self.link.count(&error);
+            error
+        };
         let sent = self.jetstream.send_publish(subject, message).await;
         sent.map_err(failed)?.await.map_err(failed)
     }

@@ -51,10 +51,38 @@ impl Broker {
         category: Category,
         priority: Priority,
     ) -> Result<Option<Timestamp>, BrokerError> {
+        self.oldest_from(category, priority, 1).await
+    }
+
+    /// When the first task of a priority was submitted that no worker has been handed yet.
+    pub async fn oldest_waiting(
+        &self,
+        category: Category,
+        priority: Priority,
+    ) -> Result<Option<Timestamp>, BrokerError> {
+        let name = consumer(category, priority);
+        let failed = |error: async_nats::Error| {
+            BrokerError::other(format!("asking what waits first at {name}"), error)
+        };
+        let stream = tasks_stream(category);
+        let tasks = self.jetstream.get_stream_no_info(&stream).await;
+        let tasks = tasks.map_err(|error| failed(error.into()))?;
+        let info = tasks.consumer_info(&name).await;
+        let info = info.map_err(|error| failed(error.into()))?;
+        let from = info.delivered.stream_sequence + 1;
+        self.oldest_from(category, priority, from).await
+    }
+
+    async fn oldest_from(
+        &self,
+        category: Category,
+        priority: Priority,
+        from: u64,
+    ) -> Result<Option<Timestamp>, BrokerError> {
         let stream = tasks_stream(category);
         let mut oldest: Option<Timestamp> = None;
         for subject in lane_subjects(category, priority) {
-            let batch = self.get_batch(&stream, &subject, 1, 1, 1).await?;
+            let batch = self.get_batch(&stream, &subject, from, 1, 1).await?;
             let at = batch.messages.first().map(|first| timestamp(first.time));
             oldest = oldest.into_iter().chain(at).min();
         }

@@ -224,6 +224,7 @@ fn found(envelope: Envelope, run_at: Option<Timestamp>) -> FoundTask {
         task_id: envelope.id,
         category: envelope.category,
         summary: TaskSummary {
+            until: None,
             state,
             priority: envelope.priority,
             submitted_at: envelope.submitted_at,

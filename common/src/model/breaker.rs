@@ -124,6 +124,8 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",

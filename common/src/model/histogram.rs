@@ -68,6 +68,22 @@ impl Histogram {
         (count > 0).then(|| Duration::from_secs_f64(self.sum_seconds / count as f64))
     }
 
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_seconds
+    }
+
+    /// How many durations are in the buckets up to this one.
+    pub(crate) fn count_through(&self, bucket: u16) -> u64 {
+        self.buckets.range(..=bucket).map(|(_, count)| count).sum()
+    }
+
+    /// The bucket that ends nearest to a duration, and where it ends, in seconds.
+    pub(crate) fn bucket_near(duration: Duration) -> (u16, f64) {
+        let micros = duration.as_secs_f64() * 1e6;
+        let index = (micros.max(1.0).ln() / GROWTH.ln()).round() as u16;
+        (index, GROWTH.powi(i32::from(index)) / 1e6)
+    }
+
     /// The duration that the share `q` (0 to 1) of all recorded ones does not exceed.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let rank = (q * self.count() as f64).ceil().max(1.0) as u64;

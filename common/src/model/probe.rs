@@ -18,6 +18,19 @@ pub enum Condition {
 }
 
 impl Condition {
+    pub const ALL: [Self; 4] = [Self::Up, Self::Down, Self::Disabled, Self::Unknown];
+
+    /// Which of two words about one dependency counts: what is down for somebody needs a look,
+    /// and what works for somebody is not disabled.
+    pub const fn weight(self) -> u8 {
+        match self {
+            Self::Disabled => 0,
+            Self::Unknown => 1,
+            Self::Up => 2,
+            Self::Down => 3,
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Up => "up",

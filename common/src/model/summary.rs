@@ -20,6 +20,9 @@ pub struct TaskSummary {
     /// How long the last attempt ran, where it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,
+    /// When it may run again, for a task that backs off or was put off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     #[serde(default)]
     pub attempt: u32,
     #[serde(default)]
@@ -44,6 +47,7 @@ impl TaskSummary {
             duration_seconds: record
                 .duration()
                 .map(|ran| ran.as_micros().max(0) as f64 / 1e6),
+            until: until(&record.status),
             attempt: record.attempt,
             retries: u32::try_from(record.retries()).unwrap_or(u32::MAX),
             brand: record
@@ -65,6 +69,19 @@ fn last_failure(record: &Record) -> Option<&Failure> {
         Status::Running { .. }
         | Status::Interrupted { .. }
         | Status::Completed { .. }
+        | Status::Cancelled { .. }
+        | Status::Expired { .. } => None,
+    }
+}
+
+fn until(status: &Status) -> Option<Timestamp> {
+    match status {
+        Status::Retrying { retry_at } => Some(*retry_at),
+        Status::Deferred { until, .. } => Some(*until),
+        Status::Running { .. }
+        | Status::Interrupted { .. }
+        | Status::Completed { .. }
+        | Status::Failed { .. }
         | Status::Cancelled { .. }
         | Status::Expired { .. } => None,
     }

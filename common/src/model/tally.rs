@@ -37,6 +37,14 @@ pub struct Counts {
     /// Tasks whose deadline passed before they could start.
     #[serde(skip_serializing_if = "is_zero")]
     pub expired: u64,
+    /// Deliveries of what had been delivered before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub redelivered: u64,
+    /// Attempts whose worker was lost, as the next one found out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dead_letters: u64,
     /// From the broker's timestamp to the start of the first attempt.
     #[serde(skip_serializing_if = "is_empty")]
     pub wait: Histogram,
@@ -94,6 +102,17 @@ impl Tally {
         self.lanes.entry(lane).or_default().expired += 1;
     }
 
+    /// Counts a delivery of what had been delivered before, and whether its worker was lost.
+    pub fn redelivered(&mut self, lane: Lane, was_lost: bool) {
+        let counts = self.lanes.entry(lane).or_default();
+        counts.redelivered += 1;
+        counts.lost += u64::from(was_lost);
+    }
+
+    pub fn dead_letter(&mut self, lane: Lane) {
+        self.lanes.entry(lane).or_default().dead_letters += 1;
+    }
+
     /// Counts a task by the state that it ended in; one that has not ended counts for nothing.
     pub fn outcome(&mut self, lane: Lane, state: TaskState) {
         if !state.is_final() {
@@ -144,6 +163,9 @@ impl Counts {
         self.deferred += other.deferred;
         self.cancelled += other.cancelled;
         self.expired += other.expired;
+        self.redelivered += other.redelivered;
+        self.lost += other.lost;
+        self.dead_letters += other.dead_letters;
         self.wait.merge(&other.wait);
         self.run.merge(&other.run);
     }

@@ -2,11 +2,12 @@
 //! fleet, and in tests.
 
 use serde::Deserialize;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, SettingsError};
+use super::ops::OpsError;
+use super::{Readiness, Settings, SettingsError};
 use crate::broker::{self, Broker, BrokerError, ConnectError, StreamLimits};
+use crate::metrics::Registry;
 use crate::model::Category;
 use crate::telemetry::{Links, Traces};
 use crate::worker;
@@ -19,6 +20,8 @@ pub struct Context {
     pub readiness: Readiness,
     /// Off, unless this is a process that traces.
     pub traces: Traces,
+    /// Who counts in this process.
+    pub metrics: Registry,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,8 @@ pub enum StartError {
     Settings(#[from] SettingsError),
     #[error("{0}")]
     Invalid(String),
+    #[error(transparent)]
+    Ops(#[from] OpsError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(transparent)]
@@ -51,77 +56,6 @@ impl Default for Fleet {
     }
 }
 
-/// Counts the services of this process that are ready to work.
-#[derive(Debug, Clone)]
-pub struct Readiness {
-    ready: watch::Sender<usize>,
-}
-
-impl Default for Readiness {
-    fn default() -> Self {
-        Self {
-            ready: watch::Sender::new(0),
-        }
-    }
-}
-
-impl Readiness {
-    pub fn mark(&self) {
-        self.ready.send_modify(|count| *count += 1);
-    }
-
-    /// How many services are ready now.
-    pub fn count(&self) -> usize {
-        *self.ready.borrow()
-    }
-
-    fn unmark(&self) {
-        self.ready
-            .send_modify(|count| *count = count.saturating_sub(1));
-    }
-
-    /// Until so many services are ready.
-    pub async fn wait(&self, services: usize) {
-        // The sender is ours, so that it cannot be gone.
-        let _ = self
-            .ready
-            .subscribe()
-            .wait_for(|count| *count >= services)
-            .await;
-    }
-}
-
-/// A service that may stop being ready and become it again; it is not when this is dropped.
-#[derive(Debug)]
-pub(super) struct Counted<'a> {
-    readiness: &'a Readiness,
-    is_ready: bool,
-}
-
-impl<'a> Counted<'a> {
-    pub(super) fn new(readiness: &'a Readiness) -> Self {
-        Self {
-            readiness,
-            is_ready: false,
-        }
-    }
-
-    pub(super) fn set(&mut self, is_ready: bool) {
-        match (self.is_ready, is_ready) {
-            (false, true) => self.readiness.mark(),
-            (true, false) => self.readiness.unmark(),
-            (true, true) | (false, false) => {}
-        }
-        self.is_ready = is_ready;
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.set(false);
-    }
-}
-
 impl Context {
     pub fn new(settings: Settings, stop: CancellationToken) -> Self {
         Self {
@@ -129,6 +63,7 @@ impl Context {
             stop,
             readiness: Readiness::default(),
             traces: Traces::off(),
+            metrics: Registry::default(),
         }
     }
 
@@ -151,6 +86,7 @@ impl Context {
         let streams = self.streams()?;
         let broker = Broker::connect(&config, &format!("flotilla-{service}")).await?;
         let broker = broker.with_traces(self.traces.clone());
+        broker.show(&self.metrics);
         tokio::select! {
             ready = broker.await_topology(&streams) => ready?,
             () = self.stop.cancelled() => return Err(StartError::Stopped),

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, LogConfig, Settings, StartError};
+use super::{Context, LogConfig, Ops, Settings, StartError};
 use crate::telemetry::{self, Traces};
 
 /// After the work has drained, its last spans get this long to reach the collector.
@@ -61,6 +61,7 @@ where
             let stop = stop_on_signals()?;
             traced(program(), async |traces| {
                 let context = Context::new(settings, stop).with_traces(traces);
+                let _ops = Ops::start(&context, 1)?;
                 run(context, config).await
             })
             .await

@@ -3,12 +3,16 @@
 mod context;
 mod log;
 mod main;
+mod ops;
+mod readiness;
 mod serve;
 mod settings;
 
 pub use crate::model::duration;
-pub use context::{Context, Fleet, Readiness, StartError};
+pub use context::{Context, Fleet, StartError};
 pub use log::Config as LogConfig;
 pub use main::{Flags, main, report_failure, stop_on_signals, traced};
+pub use ops::{Config as OpsConfig, Ops};
+pub use readiness::{Presence, Readiness};
 pub use serve::serve;
 pub use settings::{Settings, SettingsError};

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use crate::model::category::{self, Custom, InvalidCategory};
 
 /// Every section there is, whichever service reads it: all share one file.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "nats",
     "streams",
     "fleet",
@@ -19,6 +19,7 @@ const SECTIONS: [&str; 18] = [
     "worker",
     "log",
     "telemetry",
+    "ops",
     "embedded",
     "gateway",
     "stats",

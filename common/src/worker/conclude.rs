@@ -49,7 +49,8 @@ impl<'a> Opened<'a> {
             number,
             started_at,
         };
-        Some(Self {
+        let has_lost_attempt = ledger.has_lost_attempt();
+        let opened = Self {
             broker,
             meter,
             delivery,
@@ -59,7 +60,11 @@ impl<'a> Opened<'a> {
             started_at,
             clock: Instant::now(),
             has_news: false,
-        })
+        };
+        if delivery.is_redelivery {
+            meter.redelivered(opened.lane(), has_lost_attempt);
+        }
+        Some(opened)
     }
 
     pub(super) fn delivery(&self) -> &'a Delivery {
@@ -281,6 +286,7 @@ impl<'a> Opened<'a> {
         while let Err(error) = self.broker.bury(&letter, self.delivery).await {
             self.ledger.pause(&error).await;
         }
+        self.meter.dead_letter(self.lane());
         tracing::warn!(task_id = %letter.task_id, %failure, "the task failed for good");
         let failed = Status::Failed {
             started_at: self.started_at,

@@ -36,6 +36,8 @@ pub(super) struct Ledger<'a> {
     before: Option<Before>,
     /// Of the record that we replace; 0 where there is none.
     revision: u64,
+    /// The attempt before this one ended with its worker.
+    has_lost_attempt: bool,
 }
 
 /// A write that is not ours to make any more.
@@ -79,6 +81,7 @@ impl<'a> Ledger<'a> {
             trace: None,
             before: None,
             revision: 0,
+            has_lost_attempt: false,
         };
         if !delivery.is_redelivery && envelope.id.is_unique() {
             return Some(ledger);
@@ -100,6 +103,7 @@ impl<'a> Ledger<'a> {
         ledger.checkpoint = record.checkpoint;
         ledger.trace = record.trace;
         if let Status::Running { started_at } = record.status {
+            ledger.has_lost_attempt = true;
             ledger
                 .failed_attempts
                 .push(lost_attempt(record.attempt, record.worker, started_at));
@@ -147,6 +151,10 @@ impl<'a> Ledger<'a> {
 
     pub(super) fn take_before(&mut self) -> Option<Before> {
         self.before.take()
+    }
+
+    pub(super) fn has_lost_attempt(&self) -> bool {
+        self.has_lost_attempt
     }
 
     /// What the last attempt left for this one.

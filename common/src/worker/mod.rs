@@ -8,6 +8,7 @@ mod conclude;
 mod config;
 mod controls;
 mod dispatch;
+mod figures;
 mod handler;
 mod hearing;
 mod large_result;

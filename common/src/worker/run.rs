@@ -12,6 +12,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::attempt::Runtime;
 use super::controls::Controls;
 use super::dispatch::{Dispatch, Freed, Setup};
+use super::figures::Figures;
 use super::prober::{Prober, news};
 use super::running::answer_calls;
 use super::{Config, Handler, Meter, ReportedState, Reporter};
@@ -24,7 +25,7 @@ const HAND_BACK_TIME: Duration = Duration::from_secs(2);
 
 /// Works until `stop`, then drains: no new tasks, the running ones get the grace period, and
 /// what still runs then is handed back. `ready` is called with true once the consumers are
-/// bound, and whenever that ends or begins again.
+/// bound, and whenever that ends or begins again. What is counted goes to the meter.
 pub async fn run<H: Handler>(
     handler: H,
     broker: Broker,
@@ -32,6 +33,7 @@ pub async fn run<H: Handler>(
     streams: &StreamLimits,
     stop: CancellationToken,
     ready: impl FnMut(bool) + Send,
+    meter: Arc<Meter>,
 ) -> Result<(), BrokerError> {
     let category = handler.category();
     let instance = Instance::new(category.name());
@@ -55,7 +57,7 @@ pub async fn run<H: Handler>(
         handler,
         broker: Arc::new(broker.clone()),
         worker: instance.id.clone(),
-        meter: Arc::new(Meter::default()),
+        meter,
         timeout: config.timeout(category),
         running_after: config.running_after,
         streams: streams.clone(),
@@ -65,6 +67,8 @@ pub async fn run<H: Handler>(
     });
     let (now, is_receiving) = (dispatch.state(), dispatch.is_receiving());
     let slots = now.borrow().slots;
+    let (registry, breakers) = (runtime.meter.registry(), runtime.breakers.clone());
+    let _figures = Figures::show(registry, now.clone(), breakers);
     let speaking = speak(&broker, &runtime, instance, config.probe_every, now).await?;
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 

@@ -240,6 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn the_runbook_names_commands_that_there_are() {
+        let runbook = include_str!("../../../deploy/RUNBOOK.md").replace('\n', " ");
+        let quoted = runbook.split('`').skip(1).step_by(2);
+        let commands: Vec<_> = quoted
+            .filter(|text| text.starts_with("flotilla "))
+            .collect();
+        assert!(commands.len() > 10);
+        for command in commands {
+            let command = command.replace("<category>", "query");
+            let command = command.replace("<dependency>", "openai");
+            match Cli::try_parse_from(command.split(' ')) {
+                Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {}
+                parsed => assert!(parsed.is_ok(), "{command}"),
+            }
+        }
+    }
+
+    #[test]
     fn completions_know_the_commands() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();

@@ -2,7 +2,7 @@
 
 use flotilla_common::broker::{self, StreamLimits};
 use flotilla_common::model::Category;
-use flotilla_common::service::{Fleet, LogConfig, Settings};
+use flotilla_common::service::{Fleet, LogConfig, OpsConfig, Settings};
 use flotilla_common::telemetry::Links;
 use flotilla_common::worker;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,7 @@ fn the_documented_values_are_the_defaults() {
     is_default::<Fleet>("fleet");
     is_default::<LogConfig>("log");
     is_default::<Links>("telemetry");
+    is_default::<OpsConfig>("ops");
     is_default::<flotilla_gateway::Config>("gateway");
     is_default::<flotilla_stats::Config>("stats");
     is_default::<flotilla_scraping::Config>("scraping");
@@ -69,6 +70,7 @@ fn every_documented_key_is_one_and_every_key_is_documented() {
         format!("{:?}", StreamLimits::default()),
         format!("{:?}", broker::Config::default()),
         format!("{:?}", Links::default()),
+        format!("{:?}", OpsConfig::default()),
         format!("{:?}", flotilla_gateway::Config::default()),
         format!("{:?}", flotilla_stats::Config::default()),
         format!("{:?}", flotilla_scraping::Config::default()),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use anyhow::Context as _;
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, Fleet, Settings};
+use flotilla_common::service::{Context, Fleet, Ops, OpsConfig, Settings};
 use flotilla_common::telemetry::Traces;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -36,6 +36,7 @@ pub(crate) async fn run(
         services.extend(worker(*category, &work)?);
     }
     let expected = services.len() + 1;
+    let _ops = Ops::start(&work, expected)?;
     let mut stats = named(
         "stats",
         flotilla_stats::run(stats_context.clone(), settings.section("stats")?),
@@ -74,6 +75,7 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     context.fleet()?;
     context.worker()?;
     context.links()?;
+    settings.section::<OpsConfig>("ops")?;
     let gateway: flotilla_gateway::Config = settings.section("gateway")?;
     gateway
         .validate(context.streams()?.object_bytes_max)

@@ -1,8 +1,9 @@
 //! `flotilla up`: a broker, the fleet on it, and what to try next.
 
+use std::net::TcpListener;
 use std::time::Instant;
 
-use flotilla_common::service::Settings;
+use flotilla_common::service::{OpsConfig, Settings};
 use flotilla_common::telemetry::Traces;
 use flotilla_gateway::Config as Gateway;
 use flotilla_knowledge::Embedder;
@@ -19,6 +20,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     fleet::check(&settings)?;
+    usual_ops(&mut settings);
     let server = own_server(&mut settings).await?;
     let result = fleet::run(&settings, &stop, traces, || {
         greet(&settings, server.as_ref(), began)
@@ -28,6 +30,22 @@ pub(crate) async fn run(
         server.stop().await;
     }
     result
+}
+
+/// Metrics and probes where they are looked for, unless somebody says where. A second fleet on this
+/// machine goes without: nobody has asked for them.
+fn usual_ops(settings: &mut Settings) {
+    if settings.has("ops", "listen") {
+        return;
+    }
+    let usual = OpsConfig::FLEET_LISTEN;
+    match TcpListener::bind(usual) {
+        Ok(_) => settings.set("ops", "listen", usual),
+        Err(error) => tracing::warn!(
+            %error,
+            "no metrics and probes are served, as {usual} is not free: choose another address with ops.listen"
+        ),
+    }
 }
 
 /// Our own nats-server, unless somebody named another.
@@ -61,11 +79,16 @@ fn greet(settings: &Settings, server: Option<&NatsServer>, began: Instant) {
     let embedder = embedder(settings).unwrap_or_else(|| {
         "none: documents are found by their words alone ('./just model' fetches one)".to_owned()
     });
+    let metrics = match settings.section::<OpsConfig>("ops") {
+        Ok(ops) if !ops.listen.is_empty() => format!("http://{}/metrics", ops.listen),
+        _ => "not served: set ops.listen".to_owned(),
+    };
     println!(
         r#"
 The fleet is up, after {seconds:.2} s. Ctrl-C drains and stops it.
   dashboard http://{listen}/
   API       http://{listen}/api/hp
+  metrics   {metrics}
   broker    {nats}
   embedder  {embedder}
 

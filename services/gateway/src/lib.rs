@@ -20,6 +20,7 @@ mod payload;
 mod problem;
 pub mod protocol;
 mod refusal;
+mod requests;
 mod retry;
 mod routes;
 mod schedules;
@@ -45,7 +46,6 @@ use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use access::{AccessError, keys};
 pub use config::Config;
@@ -72,14 +72,12 @@ struct Gateway {
     expected: Vec<ExpectedWorker>,
     /// Cancelled when the gateway drains: whoever waits for an outcome is answered then.
     stop: CancellationToken,
-    /// The requests that have not been answered yet.
-    requests: TaskTracker,
+    /// The requests: those that have not been answered yet, and what came of the others.
+    requests: Arc<requests::Requests>,
     /// The keys, where they are asked for.
     keyring: Option<Arc<access::Keyring>>,
     /// What waits, for keys with a quota.
     backlogs: access::Backlogs,
-    /// Seats for event streams.
-    streams: Arc<Semaphore>,
     /// Room for bodies that are large, while they are held.
     large_bodies: Arc<Semaphore>,
 }
@@ -92,6 +90,7 @@ struct ExpectedWorker {
 
 /// Serves the API until the context stops; then answers what is under way, within the grace.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    let presence = context.readiness.announce("gateway");
     let instance = Instance::new("gateway");
     // Settings that are wrong are told before anything is connected.
     let made = Gateway::of(&context, config.clone(), instance.clone())?;
@@ -99,6 +98,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let listener = server::listen(&config.listen).await?;
     let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
     let broker = context.broker("gateway").await?;
+    presence.started(&broker);
     let gateway = made(broker.clone(), keyring.clone());
     let reporter = Reporter::start(
         broker.clone(),
@@ -109,7 +109,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let gateway = Arc::new(gateway);
     let over_nats = over_nats::Server::start(Arc::clone(&gateway)).await;
     let over_nats = tokio::spawn(over_nats.context("answering over NATS")?.run());
-    context.readiness.mark();
+    presence.set_bound(true);
     let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
     let served = server::serve(listener, gateway).await;
     // It ends with the gateway's stop, and within the same grace.
@@ -135,14 +135,16 @@ impl Gateway {
         let worker = context.worker()?;
         let links = context.links()?;
         let stop = context.stop.clone();
+        let meter = Meter::new(&context.metrics);
+        let requests = requests::Requests::show(&context.metrics, config.streams_max);
         Ok(move |broker, keyring| Self {
             broker,
             keyring,
             backlogs: access::Backlogs::default(),
-            streams: Arc::new(Semaphore::new(config.streams_max)),
             large_bodies: Arc::new(Semaphore::new(body::LARGE_AT_ONCE)),
             config,
-            meter: Arc::default(),
+            meter,
+            requests,
             instance,
             worker,
             links,
@@ -150,7 +152,6 @@ impl Gateway {
             object_bytes_max: streams.object_bytes_max,
             expected,
             stop,
-            requests: TaskTracker::new(),
         })
     }
 }

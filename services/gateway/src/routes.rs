@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::middleware;
 use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -18,7 +17,7 @@ use crate::problem::{Kind, Problem};
 use crate::submit::{any, batch, single};
 use crate::{
     Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet,
-    payload, protocol, retry, schedules, stream, tasks, trace,
+    payload, protocol, requests, retry, schedules, stream, tasks,
 };
 
 /// Where the API has always been.
@@ -42,7 +41,10 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             Arc::clone(&gateway),
             access::origins,
         ))
-        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), count))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&gateway),
+            requests::count,
+        ))
         .with_state(gateway)
 }
 
@@ -112,12 +114,6 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         ))
         .routes(routes!(documents::list))
         .routes(routes!(documents::show, documents::retire))
-}
-
-/// Keeps the request counted until it is answered: draining waits for it.
-async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
-    let _counted = gateway.requests.token();
-    trace::around(gateway.broker.traces(), request, next).await
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

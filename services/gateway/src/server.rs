@@ -52,7 +52,7 @@ pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>) -> io::R
 
 async fn drained(gateway: &Gateway) {
     gateway.stop.cancelled().await;
-    let (requests, grace) = (&gateway.requests, gateway.config.drain_grace);
+    let (requests, grace) = (&gateway.requests.open, gateway.config.drain_grace);
     requests.close();
     match tokio::time::timeout(grace, requests.wait()).await {
         Ok(()) => tokio::time::sleep(LAST_BYTES_TIME).await,

@@ -4,6 +4,7 @@
 //! that it follows the records, and answers who looks for tasks.
 
 mod config;
+mod figures;
 mod memory;
 mod queues;
 mod series;
@@ -12,17 +13,20 @@ mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flotilla_common::broker::{
     About, Broker, BrokerError, Endpoint, EventFeed, Request, Requests, SERIES_REQUEST,
     STATS_REQUEST, Service, TASKS_REQUEST,
 };
-use flotilla_common::model::{Instance, SeriesQuery};
+use flotilla_common::model::{Instance, SeriesQuery, Snapshot};
 use flotilla_common::service::Context;
 use flotilla_common::worker::{Meter, ReportedState, Reporter};
-use tokio::time::{Instant, interval_at};
+use jiff::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 pub use config::Config;
+use figures::{Figures, Told};
 use queues::Looks;
 use state::State;
 use tasks::Tasks;
@@ -32,11 +36,16 @@ const ABOUT: About = About {
     name: "flotilla-stats",
     description: "What the fleet has done, and which tasks it knows: asked by the gateway.",
 };
+/// How old what the metrics say may be.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the context's stop; the state is saved last.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
+    let presence = context.readiness.announce("stats");
+    let figures = Figures::show(&context.metrics, &context.fleet()?.categories);
     let broker = context.broker("stats").await?;
+    presence.started(&broker);
     let service = broker.service(ABOUT, BTreeMap::new()).await?;
     let questions = Questions {
         state: endpoint(&service, "stats", STATS_REQUEST).await?,
@@ -54,7 +63,15 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     outcomes.resume(broker.record_log().await?);
     let tasks = Tasks::new(config.tasks_max, outcomes);
     let running = tasks.start(&broker, searches, config.index_pace);
-    serve(&context, &config, &broker, questions, &mut state, &tasks).await?;
+    let serving = Serving {
+        context: &context,
+        config: &config,
+        broker: &broker,
+        tasks: &tasks,
+        figures: &figures,
+    };
+    let ready = || presence.set_bound(true);
+    serving.serve(questions, &mut state, ready).await?;
     drop(running);
     reporter.stop().await;
     save(&broker, &mut state, &tasks).await?;
@@ -92,41 +109,70 @@ async fn save(broker: &Broker, state: &mut State, tasks: &Tasks) -> Result<(), B
     memory::save(broker, state, &outcomes).await
 }
 
-async fn serve(
-    context: &Context,
-    config: &Config,
-    broker: &Broker,
-    mut questions: Questions,
-    state: &mut State,
-    tasks: &Arc<Tasks>,
-) -> anyhow::Result<()> {
-    let mut events = EventFeed::new(broker.clone(), state.applied());
-    let mut looks = Looks::start(broker.clone());
-    let caught_up_at = broker.event_log().await?.last;
-    let mut is_ready = false;
-    let mut saves = interval_at(Instant::now() + config.save_every, config.save_every);
-    loop {
-        if !is_ready && state.applied() >= caught_up_at {
-            is_ready = true;
-            context.readiness.mark();
-            tracing::info!(events = state.applied(), "ready to answer");
-        }
-        tokio::select! {
-            () = context.stop.cancelled() => return Ok(()),
-            stored = events.next() => state.apply(stored),
-            Some(queues) = looks.next() => state.saw_queues(queues),
-            Some(request) = questions.state.next() => {
-                let outcomes = tasks.outcomes().tally().clone();
-                request.answer(&state.snapshot(config.alive_within, &outcomes)).await;
+/// What the service has while it serves.
+struct Serving<'a> {
+    context: &'a Context,
+    config: &'a Config,
+    broker: &'a Broker,
+    tasks: &'a Arc<Tasks>,
+    figures: &'a Figures,
+}
+
+impl Serving<'_> {
+    async fn serve(
+        &self,
+        mut questions: Questions,
+        state: &mut State,
+        ready: impl Fn(),
+    ) -> anyhow::Result<()> {
+        let Self { broker, tasks, .. } = *self;
+        let mut events = EventFeed::new(broker.clone(), state.applied());
+        let mut looks = Looks::start(broker.clone());
+        let caught_up_at = broker.event_log().await?.last;
+        let mut is_ready = false;
+        let every = self.config.save_every;
+        let mut saves = interval_at(Instant::now() + every, every);
+        let mut shows = interval(SHOW_EVERY);
+        shows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if !is_ready && state.applied() >= caught_up_at {
+                is_ready = true;
+                ready();
+                tracing::info!(events = state.applied(), "ready to answer");
             }
-            Some(request) = questions.series.next() => tell(state, request).await,
-            _ = saves.tick() => {
-                // The next attempt carries all that this one would have.
-                if let Err(error) = save(broker, state, tasks).await {
-                    tracing::warn!(%error, "could not save the statistics");
+            tokio::select! {
+                () = self.context.stop.cancelled() => return Ok(()),
+                stored = events.next() => state.apply(stored),
+                Some(look) = looks.next() => state.looked(look),
+                Some(request) = questions.state.next() => {
+                    request.answer(&self.snapshot(state)).await;
+                }
+                Some(request) = questions.series.next() => tell(state, request).await,
+                _ = shows.tick(), if is_ready => self.show(state),
+                _ = saves.tick() => {
+                    // The next attempt carries all that this one would have.
+                    if let Err(error) = save(broker, state, tasks).await {
+                        tracing::warn!(%error, "could not save the statistics");
+                    }
                 }
             }
         }
+    }
+
+    fn snapshot(&self, state: &State) -> Snapshot {
+        let outcomes = self.tasks.outcomes().tally().clone();
+        state.snapshot(self.config.alive_within, &outcomes)
+    }
+
+    /// The same for whoever reads metrics.
+    fn show(&self, state: &State) {
+        self.figures.tell(Told {
+            snapshot: self.snapshot(state),
+            look: state.look().cloned(),
+            waiting: self.tasks.waiting(Timestamp::now()),
+            event: state.applied(),
+            record: self.tasks.applied(),
+        });
     }
 }
 

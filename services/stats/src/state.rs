@@ -13,7 +13,7 @@ use flotilla_common::model::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::queues::Queue;
+use crate::queues::{Look, Queue};
 use crate::series::{History, Slots};
 
 /// A process that fell silent without a goodbye is shown as missing for so long.
@@ -43,9 +43,9 @@ pub(crate) struct State {
     transitions: VecDeque<BreakerTransition>,
     #[serde(default = "histories")]
     histories: [History; 2],
-    /// As last looked at.
+    /// The broker as last looked at.
     #[serde(skip)]
-    queues: Vec<Queue>,
+    look: Option<Look>,
 }
 
 fn histories() -> [History; 2] {
@@ -77,7 +77,7 @@ impl Default for State {
             breakers: BTreeMap::new(),
             transitions: VecDeque::new(),
             histories: histories(),
-            queues: Vec::new(),
+            look: None,
         }
     }
 }
@@ -182,12 +182,16 @@ impl State {
     }
 
     /// Takes down how much waits, as the broker has just said.
-    pub(crate) fn saw_queues(&mut self, queues: Vec<Queue>) {
+    pub(crate) fn looked(&mut self, look: Look) {
         for history in &mut self.histories {
-            let waiting = queues.iter().map(|queue| (queue.lane, queue.waiting));
+            let waiting = look.queues.iter().map(|queue| (queue.lane, queue.waiting));
             history.saw_waiting(waiting.collect());
         }
-        self.queues = queues;
+        self.look = Some(look);
+    }
+
+    pub(crate) fn look(&self) -> Option<&Look> {
+        self.look.as_ref()
     }
 
     pub(crate) fn histories(&mut self) -> &mut [History; 2] {
@@ -227,7 +231,8 @@ impl State {
             ended_last_minute: last_minute.get(&queue.lane).copied().unwrap_or(0),
             ended_last_hour: last_hour.get(&queue.lane).copied().unwrap_or(0),
         };
-        self.queues.iter().map(state).collect()
+        let looked = self.look.iter().flat_map(|look| &look.queues);
+        looked.map(state).collect()
     }
 
     /// What is told to others; `outcomes` are those that are stored, which a process that was

@@ -57,6 +57,7 @@ impl Worker {
                     &StreamLimits::default(),
                     stop,
                     ready,
+                    Default::default(),
                 )
                 .await;
                 if let Err(error) = ended {

@@ -91,7 +91,8 @@ impl Stage {
         let (ours, theirs) = (broker(nats, &streams).await, broker(nats, &streams).await);
         let stopped = stop.clone();
         let worker = tokio::spawn(async move {
-            let run = worker::run(handler, theirs, &rules, &streams, stopped, |_| {});
+            let meter = Default::default();
+            let run = worker::run(handler, theirs, &rules, &streams, stopped, |_| {}, meter);
             run.await.unwrap();
         });
         let client = Client::connect(nats).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use flotilla_common::service::{Context, Readiness, Settings};
+use flotilla_common::service::{Context, Ops, Readiness, Settings};
 use flotilla_common::telemetry::Traces;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) struct Fleet {
 struct Service {
     readiness: Readiness,
     stop: CancellationToken,
+    /// Metrics and probes, where the settings have `ops.listen`.
+    ops: Option<Ops>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -135,6 +137,7 @@ impl Fleet {
         let context = Context::new(settings.clone(), stop.clone());
         let context = context.with_traces(self.traces.clone());
         let readiness = context.readiness.clone();
+        let ops = Ops::start(&context, 1).unwrap();
         let task = match name {
             "gateway" => tokio::spawn(flotilla_gateway::run(
                 context,
@@ -173,6 +176,7 @@ impl Fleet {
         let service = Service {
             readiness: readiness.clone(),
             stop,
+            ops,
             task,
         };
         self.services.insert(name, service);
@@ -181,6 +185,12 @@ impl Fleet {
 
     pub(crate) fn is_ready(&self, name: &str) -> bool {
         self.services[name].readiness.count() > 0
+    }
+
+    /// Where a service tells metrics and probes.
+    pub(crate) fn ops(&self, name: &str) -> String {
+        let ops = self.services[name].ops.as_ref();
+        ops.expect("ops.listen is not set").address().to_string()
     }
 
     /// Drains a service, as SIGTERM does.

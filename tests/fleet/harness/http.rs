@@ -9,6 +9,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 pub(crate) async fn get(address: &str, path: &str) -> Answer {
@@ -45,5 +47,6 @@ pub(crate) async fn send(address: &str, head: &str, body: &str) -> Answer {
         status,
         head: head.to_lowercase(),
         body: serde_json::from_str(body).unwrap_or(Value::Null),
+        text: body.to_owned(),
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod foreign;
 pub(crate) mod http;
 mod process;
 pub(crate) mod raw;
+pub(crate) mod scrape;
 mod secured;
 mod site;
 pub(crate) mod sse;

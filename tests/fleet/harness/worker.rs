@@ -114,7 +114,8 @@ impl Setup {
                 let ready = |_| {
                     let _ = bound.take().map(|bound| bound.send(()));
                 };
-                worker::run(handler, broker, &config, &streams, stop, ready).await
+                let meter = Default::default();
+                worker::run(handler, broker, &config, &streams, stop, ready, meter).await
             });
             Running { task, grace }
         };

@@ -43,6 +43,7 @@ async fn main() -> anyhow::Result<()> {
     let broker = broker.with_traces(traces);
     broker.ensure_topology(&streams).await?;
     let stop = CancellationToken::new();
-    worker::run(Scripted::default(), broker, &worker, &streams, stop, |_| {}).await?;
+    let (handler, meter) = (Scripted::default(), Default::default());
+    worker::run(handler, broker, &worker, &streams, stop, |_| {}, meter).await?;
     Ok(())
 }

@@ -65,30 +65,19 @@ fn words(snapshot: &Snapshot, dependency: Dependency) -> Vec<Word<'_>> {
     .collect()
 }
 
-/// Which of two words about one dependency counts: what is down for somebody needs a look, and
-/// what works for somebody is not disabled.
-const fn weight(condition: Condition) -> u8 {
-    match condition {
-        Condition::Disabled => 0,
-        Condition::Unknown => 1,
-        Condition::Up => 2,
-        Condition::Down => 3,
-    }
-}
-
 impl View {
     fn of(words: &[Word<'_>]) -> Self {
         let mut services: BTreeMap<String, Condition> = BTreeMap::new();
         for word in words {
             let condition = word.probed.condition;
             let said = services.entry(word.service.to_owned()).or_insert(condition);
-            if weight(condition) > weight(*said) {
+            if condition.weight() > said.weight() {
                 *said = condition;
             }
         }
         let telling = words
             .iter()
-            .max_by_key(|word| (weight(word.probed.condition), word.checked_at));
+            .max_by_key(|word| (word.probed.condition.weight(), word.checked_at));
         let status = telling.map_or(Condition::Unknown, |word| word.probed.condition);
         Self {
             status: status.name(),

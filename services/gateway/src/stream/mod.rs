@@ -45,7 +45,7 @@ pub(crate) struct Seat {
 
 impl Gateway {
     pub(crate) fn seat(&self) -> Result<Seat, Problem> {
-        let permit = Arc::clone(&self.streams).try_acquire_owned();
+        let permit = Arc::clone(&self.requests.streams).try_acquire_owned();
         let permit = permit.map_err(|_| {
             let why = "as many event streams are open as this gateway serves";
             Problem::new(Kind::Unavailable, why)
@@ -54,7 +54,7 @@ impl Gateway {
         })?;
         Ok(Seat {
             _permit: permit,
-            _counted: self.requests.token(),
+            _counted: self.requests.open.token(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flotilla_common::broker::{Facts, STATS_REQUEST, StreamFacts};
+use flotilla_common::broker::{Facts, STATS_REQUEST, Storage, StreamFacts};
 use flotilla_common::model::{Category, Condition, Outcome, ProbedBy, Snapshot};
 use futures::future::join_all;
 use serde_json::{Map, json};
@@ -63,7 +63,7 @@ fn broker_problems(facts: &Facts) -> Vec<String> {
         format!("{what} is missing: start any service of the fleet, which makes it anew")
     });
     let is_full = |stream: &&StreamFacts| stream.percent_full() >= FULL_FROM;
-    let full = facts.streams.iter().filter(is_full).map(|stream| {
+    let full = facts.storage.streams.iter().filter(is_full).map(|stream| {
         let percent = stream.percent_full();
         format!("stream {} is {percent} % full: see [streams]", stream.name)
     });
@@ -86,6 +86,8 @@ fn dependency_problems(answer: &ProbedBy) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use flotilla_common::broker::Storage;
+
     use super::*;
 
     #[test]
@@ -99,9 +101,11 @@ mod tests {
         };
         let facts = Facts {
             server_version: "2.15.1".to_owned(),
-            storage_bytes: 1,
-            storage_bytes_max: None,
-            streams: vec![stream("RESULTS", 79), stream("DOCUMENTS", 80)],
+            storage: Storage {
+                bytes: 1,
+                bytes_max: None,
+                streams: vec![stream("RESULTS", 79), stream("DOCUMENTS", 80)],
+            },
             missing: vec!["consumer query_low".to_owned()],
         };
         let problems = broker_problems(&facts);

@@ -2,15 +2,17 @@
 //! record is replaced, and walked from the newest submission on when somebody looks for tasks.
 //! Pure: the follower feeds it, and it can be made anew from the stored records at any time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use flotilla_common::broker::RecordHead;
-use flotilla_common::model::{Category, FoundTask, TaskFilter, TaskId, TaskKey};
+use flotilla_common::model::{Category, FoundTask, Lane, TaskFilter, TaskId, TaskKey};
 use hashbrown::HashTable;
+use jiff::Timestamp;
 
 use super::matcher::Matcher;
 use super::row::{PackedId, Row, Texts};
+use super::waits::{Waiting, Waits};
 
 pub(crate) struct Index {
     rows: Vec<Option<Row>>,
@@ -21,6 +23,7 @@ pub(crate) struct Index {
     /// Revision and place, oldest first; those of replaced records are passed over.
     by_revision: VecDeque<(u64, u32)>,
     texts: Texts,
+    waits: Waits,
     hasher: RandomState,
     tasks_max: usize,
     applied: u64,
@@ -46,6 +49,7 @@ impl Index {
             by_key: BTreeSet::new(),
             by_revision: VecDeque::new(),
             texts: Texts::default(),
+            waits: Waits::default(),
             hasher: RandomState::new(),
             tasks_max,
             applied: 0,
@@ -65,6 +69,11 @@ impl Index {
     /// Tasks that were left out, as there were too many.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Tasks of each queue that wait for a time.
+    pub(crate) fn waiting(&mut self, now: Timestamp) -> BTreeMap<Lane, Waiting> {
+        self.waits.at(now)
     }
 
     /// Says that all up to a sequence is in here.
@@ -145,6 +154,9 @@ impl Index {
         });
         self.by_key.insert(row.ordered(at));
         self.by_revision.push_back((row.revision, at));
+        if let Some(until) = row.until() {
+            self.waits.insert(row.lane(), until, at);
+        }
         self.rows[at as usize] = Some(row);
         let Self {
             by_id,
@@ -175,6 +187,9 @@ impl Index {
             entry.remove();
         }
         self.by_key.remove(&row.ordered(at));
+        if let Some(until) = row.until() {
+            self.waits.remove(row.lane(), until, at);
+        }
         row.give_back(&mut self.texts);
         self.free.push(at);
     }

@@ -36,6 +36,7 @@ fn head(n: u64, revision: u64, state: TaskState) -> RecordHead {
             // Some are of the same microsecond.
             submitted_at: at(n / 2),
             duration_seconds: None,
+            until: None,
             attempt: 1,
             retries: 0,
             brand: n.is_multiple_of(3).then(|| "acme".to_owned()),

@@ -9,19 +9,24 @@ mod names;
 mod outcomes;
 mod pace;
 mod row;
+mod waits;
 
 #[cfg(test)]
 mod index_tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use flotilla_common::broker::{Broker, HeadChunk, RecordLog, Requests};
+use flotilla_common::model::Lane;
+use jiff::Timestamp;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::follow::Follower;
 use self::index::Index;
 pub(crate) use self::outcomes::Outcomes;
+pub(crate) use self::waits::Waiting;
 
 /// The index, and the outcomes that it has seen.
 pub(crate) struct Tasks {
@@ -75,6 +80,16 @@ impl Tasks {
 
     fn write(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks of each queue that wait for a time.
+    pub(crate) fn waiting(&self, now: Timestamp) -> BTreeMap<Lane, Waiting> {
+        self.write().waiting(now)
+    }
+
+    /// The last record that is in the index.
+    pub(crate) fn applied(&self) -> u64 {
+        self.read().applied()
     }
 
     fn apply(&self, chunk: &HeadChunk) {

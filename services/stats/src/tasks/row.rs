@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub(super) brand: Name,
     pub(super) error_class: Name,
     pub(super) error: Name,
+    /// When it may run again, in seconds; 0 for whatever does not wait for a time.
+    until_s: u32,
     attempt: u16,
     retries: u16,
     category: u8,
@@ -100,6 +102,7 @@ impl Row {
             brand: texts.labels.take(summary.brand.as_deref()),
             error_class: texts.labels.take(class.map(|class| class.as_str())),
             error: texts.errors.take(summary.error.as_deref()),
+            until_s: summary.until.map_or(0, seconds),
             attempt: u16::try_from(summary.attempt).unwrap_or(u16::MAX),
             retries: u16::try_from(summary.retries).unwrap_or(u16::MAX),
             category: u8::try_from(head.category.index()).unwrap_or(u8::MAX),
@@ -141,6 +144,12 @@ impl Row {
         }
     }
 
+    /// The time that it waits for, where it waits for one.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        let seconds = Some(self.until_s).filter(|seconds| *seconds > 0)?;
+        Timestamp::from_second(i64::from(seconds)).ok()
+    }
+
     pub(super) fn state(&self) -> TaskState {
         TaskState::ALL[usize::from(self.state)]
     }
@@ -160,6 +169,7 @@ impl Row {
                 state: self.state(),
                 priority: self.lane().priority,
                 submitted_at,
+                until: self.until(),
                 duration_seconds: (self.ran_us != NOT_RUN).then(|| self.ran_us as f64 / 1e6),
                 attempt: u32::from(self.attempt),
                 retries: u32::from(self.retries),
@@ -175,6 +185,12 @@ impl Row {
 
 fn at(micros: u64) -> Option<Timestamp> {
     Timestamp::from_microsecond(i64::try_from(micros).ok()?).ok()
+}
+
+/// Rounded up: it does not run before.
+fn seconds(at: Timestamp) -> u32 {
+    let seconds = at.as_second() + i64::from(at.subsec_nanosecond() > 0);
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
 }
 
 fn index_of<T: PartialEq, const N: usize>(all: &[T; N], one: T) -> u8 {

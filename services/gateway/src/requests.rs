@@ -1,0 +1,94 @@
+//! Requests as metrics: by the template of their route, never by their path, which names tasks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use flotilla_common::metrics::{
+    HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_STREAMS, Registry, Samples, Source,
+};
+use flotilla_common::model::Histogram;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::{Gateway, trace};
+
+/// The route of what leads nowhere, and the method of what is none of the usual ones: clients
+/// choose both, and must not make series with them.
+const OTHER: &str = "other";
+
+pub(crate) struct Requests {
+    answered: Mutex<BTreeMap<Kind, Histogram>>,
+    /// Those that are not answered yet, and streams that are open: draining waits for them.
+    pub(crate) open: TaskTracker,
+    /// Seats for event streams.
+    pub(crate) streams: Arc<Semaphore>,
+    streams_max: usize,
+}
+
+/// Of a request: its route, method, and status.
+type Kind = (String, &'static str, u16);
+
+impl Requests {
+    /// Shown for as long as this is kept.
+    pub(crate) fn show(registry: &Registry, streams_max: usize) -> Arc<Self> {
+        let requests = Arc::new(Self {
+            answered: Mutex::default(),
+            open: TaskTracker::new(),
+            streams: Arc::new(Semaphore::new(streams_max)),
+            streams_max,
+        });
+        registry.add(&requests);
+        requests
+    }
+
+    fn count(&self, kind: Kind, began: Instant) {
+        let answered = self.answered.lock();
+        let mut answered = answered.unwrap_or_else(PoisonError::into_inner);
+        answered.entry(kind).or_default().record(began.elapsed());
+    }
+}
+
+/// Keeps a request among the open ones until it is answered, and counts it then.
+pub(crate) async fn count(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let _open = gateway.requests.open.token();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or(OTHER, MatchedPath::as_str).to_owned();
+    let (method, began) = (usual(request.method()), Instant::now());
+    let response = trace::around(gateway.broker.traces(), request, next).await;
+    let kind = (route, method, response.status().as_u16());
+    gateway.requests.count(kind, began);
+    response
+}
+
+fn usual(method: &Method) -> &'static str {
+    let usual = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"];
+    let found = usual.into_iter().find(|usual| *usual == method.as_str());
+    found.unwrap_or(OTHER)
+}
+
+impl Source for Requests {
+    fn collect(&self, samples: &mut Samples) {
+        let taken = self
+            .streams_max
+            .saturating_sub(self.streams.available_permits());
+        samples.count(&HTTP_STREAMS, &[], taken as u64);
+        // A stream keeps its request open, and is counted by itself.
+        let open = self.open.len().saturating_sub(taken);
+        samples.count(&HTTP_IN_FLIGHT, &[], open as u64);
+        let answered = self.answered.lock();
+        let answered = answered.unwrap_or_else(PoisonError::into_inner);
+        for ((route, method, status), durations) in answered.iter() {
+            let labels = [route, *method, &status.to_string()];
+            samples.durations(&HTTP_REQUESTS, &labels, durations);
+        }
+    }
+}

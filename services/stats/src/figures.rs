@@ -1,0 +1,260 @@
+//! What stats knows, as metrics: the fleet as a whole, where processes tell of themselves alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flotilla_common::broker::Storage;
+use flotilla_common::metrics::{
+    FLEET_BREAKER_STATE, FLEET_DEPENDENCY, FLEET_INSTANCES, FLEET_OLDEST_RUNNABLE, FLEET_PAUSED,
+    FLEET_RUNNABLE, FLEET_SLOTS, FLEET_SLOTS_USED, FLEET_TASKS, Registry, STATS_INDEX_LAG,
+    STATS_LAG, STATS_LOOK_AGE, STORAGE_BYTES, STORAGE_LIMIT, STREAM_BYTES, STREAM_LIMIT,
+    STREAM_MESSAGES, STREAM_MESSAGES_LIMIT, Samples, Source, add_tally,
+};
+use flotilla_common::model::{
+    BreakerState, Category, Condition, Dependency, Lane, SeenInstance, Snapshot,
+};
+use jiff::Timestamp;
+
+use crate::queues::{Look, Queue};
+use crate::tasks::Waiting;
+
+/// The services that every fleet has beside its workers.
+const ALWAYS_EXPECTED: [&str; 2] = ["gateway", "stats"];
+
+/// All of one moment.
+pub(crate) struct Told {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) look: Option<Look>,
+    pub(crate) waiting: BTreeMap<Lane, Waiting>,
+    /// The last event and the last record that were taken in.
+    pub(crate) event: u64,
+    pub(crate) record: u64,
+}
+
+pub(crate) struct Figures {
+    /// Those that have to be there for the fleet to be whole.
+    expected: BTreeSet<&'static str>,
+    told: Mutex<Option<Told>>,
+}
+
+impl Figures {
+    /// Shown for as long as this is kept, once there is something to tell.
+    pub(crate) fn show(registry: &Registry, categories: &[Category]) -> Arc<Self> {
+        let categories = categories.iter().map(|category| category.name());
+        let figures = Arc::new(Self {
+            expected: ALWAYS_EXPECTED.into_iter().chain(categories).collect(),
+            told: Mutex::default(),
+        });
+        registry.add(&figures);
+        figures
+    }
+
+    pub(crate) fn tell(&self, told: Told) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+}
+
+impl Source for Figures {
+    fn collect(&self, samples: &mut Samples) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = told.as_ref() else { return };
+        let snapshot = &told.snapshot;
+        add_tally(samples, &snapshot.tally, true);
+        instances(samples, &self.expected, snapshot);
+        slots(samples, snapshot);
+        breakers(samples, snapshot);
+        dependencies(samples, snapshot);
+        let Some(look) = &told.look else { return };
+        samples.number(&STATS_LOOK_AGE, &[], look.at.elapsed().as_secs_f64());
+        // What came since the look has been taken in as well.
+        let lag = |last: u64, taken| last.saturating_sub(taken);
+        samples.count(&STATS_LAG, &[], lag(look.last_event, told.event));
+        samples.count(&STATS_INDEX_LAG, &[], lag(look.last_record, told.record));
+        let now = Timestamp::now();
+        for queue in &look.queues {
+            let waiting = told.waiting.get(&queue.lane).copied().unwrap_or_default();
+            tasks(samples, queue, waiting, now);
+        }
+        if let Some(storage) = &look.storage {
+            streams(samples, storage);
+        }
+    }
+}
+
+/// The look and the index are of about the same time: what moves meanwhile may be off by a little.
+fn tasks(samples: &mut Samples, queue: &Queue, waiting: Waiting, now: Timestamp) {
+    let lane = [queue.lane.category.name(), queue.lane.priority.name()];
+    let running = queue.in_flight.saturating_sub(waiting.later + waiting.due);
+    for (state, count) in [
+        ("waiting", queue.waiting),
+        ("running", running),
+        ("backing_off", waiting.later),
+        ("due", waiting.due),
+    ] {
+        samples.count(&FLEET_TASKS, &[lane[0], lane[1], state], count);
+    }
+    samples.count(&FLEET_PAUSED, &lane, u64::from(queue.is_paused));
+    let (runnable, since) = match queue.is_paused {
+        true => (0, None),
+        false => (queue.waiting + waiting.due, first(queue, waiting)),
+    };
+    samples.count(&FLEET_RUNNABLE, &lane, runnable);
+    // Our clock and the broker's may differ a little.
+    let age = since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
+    samples.number(&FLEET_OLDEST_RUNNABLE, &lane, age.max(0.0));
+}
+
+fn first(queue: &Queue, waiting: Waiting) -> Option<Timestamp> {
+    let since = queue.waiting_since.into_iter().chain(waiting.due_since);
+    since.min()
+}
+
+fn instances(samples: &mut Samples, expected: &BTreeSet<&'static str>, snapshot: &Snapshot) {
+    for service in expected {
+        for state in ["alive", "missing", "deaf"] {
+            samples.count(&FLEET_INSTANCES, &[service, state], 0);
+        }
+    }
+    for seen in &snapshot.instances {
+        let service = seen.instance.service.as_str();
+        if expected.contains(service) {
+            samples.count(&FLEET_INSTANCES, &[service, state(seen)], 1);
+        }
+    }
+}
+
+fn state(seen: &SeenInstance) -> &'static str {
+    match (seen.is_alive, seen.worker) {
+        (false, _) => "missing",
+        (true, Some(worker)) if !worker.is_receiving => "deaf",
+        (true, _) => "alive",
+    }
+}
+
+fn slots(samples: &mut Samples, snapshot: &Snapshot) {
+    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
+    for worker in alive.filter_map(|seen| seen.worker) {
+        let category = [worker.category.name()];
+        samples.count(&FLEET_SLOTS, &category, worker.slots as u64);
+        samples.count(&FLEET_SLOTS_USED, &category, worker.busy as u64);
+    }
+}
+
+fn breakers(samples: &mut Samples, snapshot: &Snapshot) {
+    let states = BreakerState::ALL.map(BreakerState::name);
+    for breaker in &snapshot.breakers {
+        let (dependency, state) = (breaker.dependency.name(), breaker.state.name());
+        samples.one_of(&FLEET_BREAKER_STATE, dependency, states, state);
+    }
+}
+
+/// Of those that anybody has asked.
+fn dependencies(samples: &mut Samples, snapshot: &Snapshot) {
+    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
+    let mut worst: BTreeMap<Dependency, Condition> = BTreeMap::new();
+    for probed in alive
+        .flat_map(|seen| &seen.probes)
+        .flat_map(|probes| &probes.answers)
+    {
+        let said = worst.entry(probed.dependency).or_insert(probed.condition);
+        if probed.condition.weight() > said.weight() {
+            *said = probed.condition;
+        }
+    }
+    let conditions = Condition::ALL.map(Condition::name);
+    for (dependency, condition) in worst {
+        let dependency = dependency.name();
+        samples.one_of(&FLEET_DEPENDENCY, dependency, conditions, condition.name());
+    }
+}
+
+fn streams(samples: &mut Samples, storage: &Storage) {
+    samples.count(&STORAGE_BYTES, &[], storage.bytes);
+    if let Some(max) = storage.bytes_max {
+        samples.count(&STORAGE_LIMIT, &[], max);
+    }
+    for stream in &storage.streams {
+        let name = [stream.name.as_str()];
+        samples.count(&STREAM_BYTES, &name, stream.bytes);
+        samples.count(&STREAM_MESSAGES, &name, stream.messages);
+        for (family, max) in [
+            (&STREAM_LIMIT, stream.bytes_max),
+            (&STREAM_MESSAGES_LIMIT, stream.messages_max),
+        ] {
+            if let Some(max) = max {
+                samples.count(family, &name, max);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flotilla_common::metrics::Value;
+    use flotilla_common::model::Priority;
+
+    use super::*;
+
+    fn queue(is_paused: bool) -> Queue {
+        Queue {
+            lane: Lane {
+                category: Category::Query,
+                priority: Priority::High,
+            },
+            waiting: 5,
+            in_flight: 9,
+            oldest_at: Timestamp::from_second(10).ok(),
+            waiting_since: Timestamp::from_second(70).ok(),
+            is_paused,
+        }
+    }
+
+    fn told(is_paused: bool) -> impl Fn(&'static flotilla_common::metrics::Family, &[&str]) -> f64 {
+        let mut samples = Samples::default();
+        let waiting = Waiting {
+            later: 4,
+            due: 2,
+            due_since: Timestamp::from_second(60).ok(),
+        };
+        let now = Timestamp::from_second(100).unwrap();
+        tasks(&mut samples, &queue(is_paused), waiting, now);
+        move |family, labels| match samples.get(family, labels) {
+            Some(Value::Number(number)) => *number,
+            other => panic!("{other:?} of {family:?}"),
+        }
+    }
+
+    #[test]
+    fn runnable_is_what_a_slot_would_start() {
+        let lane = ["query", "high"];
+        let of = told(false);
+        for (state, count) in [
+            ("waiting", 5.0),
+            ("running", 3.0),
+            ("backing_off", 4.0),
+            ("due", 2.0),
+        ] {
+            assert_eq!(
+                of(&FLEET_TASKS, &["query", "high", state]),
+                count,
+                "{state}"
+            );
+        }
+        assert_eq!(
+            (
+                of(&FLEET_RUNNABLE, &lane),
+                of(&FLEET_OLDEST_RUNNABLE, &lane)
+            ),
+            (7.0, 40.0)
+        );
+        let of = told(true);
+        assert_eq!(
+            (
+                of(&FLEET_RUNNABLE, &lane),
+                of(&FLEET_OLDEST_RUNNABLE, &lane)
+            ),
+            (0.0, 0.0)
+        );
+        assert_eq!(of(&FLEET_PAUSED, &lane), 1.0);
+    }
+}
