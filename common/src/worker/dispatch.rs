@@ -85,6 +85,7 @@ impl Dispatch {
             category,
             slots: rules.slots,
             busy: 0,
+            running: [0; 5],
             is_receiving: true,
             lacks_handlers: false,
         };
@@ -171,6 +172,7 @@ impl Dispatch {
             category: self.category,
             slots: self.scheduler.slots(),
             busy: self.scheduler.busy(),
+            running: self.scheduler.running(),
             is_receiving,
             lacks_handlers: false,
         });

@@ -52,6 +52,8 @@ pub(super) struct Scheduler<T> {
     busy: usize,
     /// Those of them that are taken by tasks which may not take reserved ones.
     busy_unreserved: usize,
+    /// Taken slots, by priority.
+    running: [usize; 5],
     mean_run: Duration,
     lanes: [Lane<T>; 5],
 }
@@ -100,6 +102,7 @@ impl<T> Scheduler<T> {
             rules,
             busy: 0,
             busy_unreserved: 0,
+            running: [0; 5],
             mean_run: Duration::ZERO,
             lanes: Priority::ALL.map(lane),
         }
@@ -178,6 +181,8 @@ impl<T> Scheduler<T> {
     pub(super) fn freed(&mut self, priority: Priority, ran: Duration) {
         let is_urgent = self.lanes[priority.index()].is_urgent;
         self.busy = self.busy.saturating_sub(1);
+        let running = &mut self.running[priority.index()];
+        *running = running.saturating_sub(1);
         if !is_urgent {
             self.busy_unreserved = self.busy_unreserved.saturating_sub(1);
         }
@@ -205,6 +210,10 @@ impl<T> Scheduler<T> {
 
     pub(super) fn busy(&self) -> usize {
         self.busy
+    }
+
+    pub(super) fn running(&self) -> [usize; 5] {
+        self.running
     }
 
     pub(super) fn is_holding(&self) -> bool {
@@ -293,6 +302,7 @@ impl<T> Scheduler<T> {
 
     fn started(&mut self, priority: Priority) {
         self.busy += 1;
+        self.running[priority.index()] += 1;
         if !self.lanes[priority.index()].is_urgent {
             self.busy_unreserved += 1;
         }

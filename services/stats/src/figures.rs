@@ -73,7 +73,8 @@ impl Source for Figures {
         let now = Timestamp::now();
         for queue in &look.queues {
             let waiting = told.waiting.get(&queue.lane).copied().unwrap_or_default();
-            tasks(samples, queue, waiting, now);
+            let running = running(snapshot, queue.lane);
+            tasks(samples, queue, running, waiting, now);
         }
         if let Some(storage) = &look.storage {
             streams(samples, storage);
@@ -81,22 +82,33 @@ impl Source for Figures {
     }
 }
 
-/// The look and the index are of about the same time: what moves meanwhile may be off by a little.
-fn tasks(samples: &mut Samples, queue: &Queue, waiting: Waiting, now: Timestamp) {
+/// In the slots of the live workers.
+fn running(snapshot: &Snapshot, lane: Lane) -> u64 {
+    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
+    let workers = alive.filter_map(|seen| seen.worker);
+    let of_category = workers.filter(|worker| worker.category == lane.category);
+    let running = of_category.map(|worker| worker.running[lane.priority.index()] as u64);
+    running.sum()
+}
+
+/// Of what has been handed out and neither runs nor backs off, a worker has had no slot for it, or
+/// has been lost: it runs next. The sources are of about the same time: what moves meanwhile may be
+/// off by a little.
+fn tasks(samples: &mut Samples, queue: &Queue, running: u64, waiting: Waiting, now: Timestamp) {
     let lane = [queue.lane.category.name(), queue.lane.priority.name()];
-    let running = queue.in_flight.saturating_sub(waiting.later + waiting.due);
+    let due = queue.in_flight.saturating_sub(running + waiting.later);
     for (state, count) in [
         ("waiting", queue.waiting),
         ("running", running),
         ("backing_off", waiting.later),
-        ("due", waiting.due),
+        ("due", due),
     ] {
         samples.count(&FLEET_TASKS, &[lane[0], lane[1], state], count);
     }
     samples.count(&FLEET_PAUSED, &lane, u64::from(queue.is_paused));
     let (runnable, since) = match queue.is_paused {
         true => (0, None),
-        false => (queue.waiting + waiting.due, first(queue, waiting)),
+        false => (queue.waiting + due, first(queue, due, waiting)),
     };
     samples.count(&FLEET_RUNNABLE, &lane, runnable);
     // Our clock and the broker's may differ a little.
@@ -104,9 +116,10 @@ fn tasks(samples: &mut Samples, queue: &Queue, waiting: Waiting, now: Timestamp)
     samples.number(&FLEET_OLDEST_RUNNABLE, &lane, age.max(0.0));
 }
 
-fn first(queue: &Queue, waiting: Waiting) -> Option<Timestamp> {
+fn first(queue: &Queue, due: u64, waiting: Waiting) -> Option<Timestamp> {
     let since = queue.waiting_since.into_iter().chain(waiting.due_since);
-    since.min()
+    // Since when something handed back is due nobody knows: not for longer than it has been there.
+    since.min().or(queue.oldest_at.filter(|_| due > 0))
 }
 
 fn instances(samples: &mut Samples, expected: &BTreeSet<&'static str>, snapshot: &Snapshot) {
@@ -217,7 +230,7 @@ mod tests {
             due_since: Timestamp::from_second(60).ok(),
         };
         let now = Timestamp::from_second(100).unwrap();
-        tasks(&mut samples, &queue(is_paused), waiting, now);
+        tasks(&mut samples, &queue(is_paused), 3, waiting, now);
         move |family, labels| match samples.get(family, labels) {
             Some(Value::Number(number)) => *number,
             other => panic!("{other:?} of {family:?}"),

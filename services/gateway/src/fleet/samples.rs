@@ -40,6 +40,7 @@ pub(super) fn worker(category: Category, slots: usize, is_alive: bool) -> SeenIn
             category,
             slots,
             busy: 0,
+            running: [0; 5],
             is_receiving: true,
             lacks_handlers: false,
         }),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flotilla_common::broker::{Facts, STATS_REQUEST, Storage, StreamFacts};
+use flotilla_common::broker::{Facts, STATS_REQUEST, StreamFacts};
 use flotilla_common::model::{Category, Condition, Outcome, ProbedBy, Snapshot};
 use futures::future::join_all;
 use serde_json::{Map, json};

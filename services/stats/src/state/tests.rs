@@ -26,6 +26,7 @@ fn report(sequence: u64, id: &str, number: u64, stopping: bool) -> StoredEvent {
         category: Category::Scraping,
         slots: 6,
         busy: 0,
+        running: [0; 5],
         is_receiving: true,
         lacks_handlers: false,
     });
