@@ -39,7 +39,6 @@ until_it_answers() {
 }
 
 promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
-promtool check rules --lint=all --lint-fatal deploy/prometheus/rules/*.yml
 promtool test rules tests/prometheus/alerts.yml
 
 cargo build --bins
@@ -50,6 +49,10 @@ echo "jetstream { store_dir: \"$directory/nats\", max_file_store: 20GB }" >"$dir
 "${FLOTILLA_NATS_SERVER:-nats-server}" --config "$directory/nats.conf" --addr 127.0.0.1 --port "$nats" \
     >"$directory/nats.log" 2>&1 &
 processes+=($!)
+until (exec 3<>"/dev/tcp/127.0.0.1/$nats") 2>/dev/null; do
+    kill -0 "${processes[0]}" || { echo "flotilla: nats-server has ended" >&2; exit 1; }
+    sleep 0.1
+done
 
 cp -R deploy/prometheus "$directory/prometheus"
 rm "$directory"/prometheus/targets/*
