@@ -45,16 +45,21 @@ fn processes_the_fleet_and_the_stats_agree() {
             200
         );
         fleet.counted(22).await;
-        let stats = fleet.get("/stats").await.body;
-        let worker = scrape(&fleet.ops("scraping")).await;
-        let gateway = scrape(&fleet.ops("gateway")).await;
+        // Outcomes are counted by their records as well, and the rest comes with the next report.
         eventually("the fleet's metrics have caught up", async || {
+            let worker = scrape(&fleet.ops("scraping")).await;
             let all = scrape(&fleet.ops("stats")).await;
             ended(&all, "flotilla_fleet_", "completed") == 20.0
                 && ended(&all, "flotilla_fleet_", "cancelled") == 1.0
+                && all.sum("flotilla_fleet_dead_letters_total", &[]) == 1.0
+                && worker.sum("flotilla_task_run_seconds_count", &[])
+                    == all.sum("flotilla_fleet_task_run_seconds_count", &[])
         })
         .await;
+        let worker = scrape(&fleet.ops("scraping")).await;
+        let gateway = scrape(&fleet.ops("gateway")).await;
         let all = scrape(&fleet.ops("stats")).await;
+        let stats = fleet.get("/stats").await.body;
         for outcome in ["completed", "failed", "cancelled", "expired"] {
             let of_fleet = ended(&all, "flotilla_fleet_", outcome);
             assert_eq!(of_fleet, told(&stats, outcome), "{outcome}");

@@ -16,6 +16,7 @@ use super::otlp::{Collector, SendError, SetupError};
 use super::queue::{Queue, Room};
 use super::sampler::Sampler;
 use super::span::{Span, Value};
+use crate::metrics::{Registry, Samples, Source, TRACE_SPANS};
 use crate::model::{Envelope, RecordTrace, SpanCounts, TraceContext, TraceId};
 
 /// Between two tries to send a batch; doubled each time, up to the longest.
@@ -111,6 +112,13 @@ impl Traces {
         })
     }
 
+    /// Shows what becomes of the spans among the metrics, where traces are on.
+    pub fn show(&self, registry: &Registry) {
+        if let Some(inner) = self.on() {
+            registry.add(inner);
+        }
+    }
+
     /// Sends what waits, as far as that goes within the time. What comes later is left out.
     pub async fn stop(&self, within: Duration) {
         let Some(inner) = self.on() else { return };
@@ -124,6 +132,19 @@ impl Traces {
             let spans = inner.queue.waiting();
             inner.queue.left_out(spans);
             tracing::warn!(spans, "the collector did not take the last spans in time");
+        }
+    }
+}
+
+impl Source for Inner {
+    fn collect(&self, samples: &mut Samples) {
+        let counters = &self.queue.counters;
+        for (result, count) in [
+            ("exported", &counters.exported),
+            ("dropped", &counters.dropped),
+            ("failed", &counters.failed),
+        ] {
+            samples.count(&TRACE_SPANS, &[result], count.load(Relaxed));
         }
     }
 }

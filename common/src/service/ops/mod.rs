@@ -87,6 +87,7 @@ impl Ops {
         let (beat, beating) = Beat::start();
         let readiness = Arc::new(context.readiness.clone());
         context.metrics.add(&readiness);
+        context.traces.show(&context.metrics);
         let stop = CancellationToken::new();
         let process = Process {
             started_at: Timestamp::now(),
