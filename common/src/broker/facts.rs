@@ -114,7 +114,7 @@ impl Broker {
 }
 
 /// Of all streams that should be there.
-fn stream_names() -> impl Iterator<Item = String> {
+pub(super) fn stream_names() -> impl Iterator<Item = String> {
     let limits = StreamLimits::default();
     let all = streams(&limits).into_iter().chain([schedules(&limits)]);
     all.map(|stream| stream.name)

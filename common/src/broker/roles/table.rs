@@ -1,5 +1,6 @@
 //! What each role does. What is not written here is not allowed.
 
+use super::super::facts::stream_names;
 use super::super::streams::{StreamLimits, schedules, streams};
 use super::super::subjects::{
     CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, EVENTS, EVENTS_STREAM,
@@ -161,8 +162,11 @@ fn stats(g: &mut Grants) {
         g.look_up(RESULTS_STREAM, &results_of(category));
         look_into_queue(g, category);
     });
+    // How much is stored is told as metrics.
+    for stream in stream_names() {
+        g.inspect(&stream);
+    }
     // Tasks for later are found as well.
-    g.inspect(SCHED_STREAM);
     g.browse(SCHED_STREAM);
     g.serve(&[STATS_REQUEST, TASKS_REQUEST, SERIES_REQUEST]);
 }
