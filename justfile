@@ -47,7 +47,7 @@ test-jaeger *args: (tool "nats-server") (tool "jaeger")
     cargo test --workspace --test fleet with_jaeger:: "$@"
 
 # Check what is in deploy/ for containers: the compose file, the image, and that they agree
-test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "nats-server")
+test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "prometheus") (tool "nats-server")
     scripts/test-deploy.sh
 
 # Hold the HTTP API against its own description: Schemathesis, on a fleet of its own; arguments go to it

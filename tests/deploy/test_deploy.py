@@ -60,6 +60,7 @@ class Files(unittest.TestCase):
         images = {name: service["image"] for name, service in self.services.items()}
         self.assertEqual(images["nats"], f"nats:{pinned('nats_server')}-alpine")
         self.assertEqual(images["jaeger"], f"jaegertracing/jaeger:{pinned('jaeger')}")
+        self.assertEqual(images["prometheus"], f"prom/prometheus:v{pinned('prometheus')}")
         for name, image in images.items():
             self.assertRegex(image, r":[\w.-]+$", name)
             self.assertNotRegex(image, r":latest$", name)
@@ -81,7 +82,13 @@ class Files(unittest.TestCase):
                 with self.subTest(file=file, host=host, port=port):
                     self.assertIn(host, self.services)
                     self.assertIn(int(port), self.listens(host))
-        self.assertGreater(found, 1)
+        self.assertGreater(found, 3)
+
+    def test_prometheus_scrapes_every_service_of_ours(self):
+        targets = (ROOT / "deploy/prometheus/targets/compose.yml").read_text()
+        ours = {name for name, service in self.services.items() if is_ours(service)}
+        port = self.services["gateway"]["environment"]["FLOTILLA_OPS__LISTEN"].split(":")[1]
+        self.assertEqual(set(re.findall(r"- ([a-z]+:\d+)", targets)), {f"{name}:{port}" for name in ours})
 
     def listens(self, name):
         """The ports of a service: in its own configuration, or in its environment."""
@@ -184,6 +191,7 @@ class Running(unittest.TestCase):
         status, done = fleet.ask("gateway", 8080, "/api/hp/embed?wait=20s", document)
         self.assertEqual((status, done["status"]), (200, "completed"), done)
         self.works_in_jaeger(fleet, done["task_id"])
+        self.works_in_prometheus(fleet)
 
     def works_in_jaeger(self, fleet, task):
         path = f'/api/traces?service=flotilla-embedding&tags=%7B"messaging.message.id":"{task}"%7D'
@@ -196,6 +204,15 @@ class Running(unittest.TestCase):
         names = fleet.eventually("Jaeger has the task's trace", lambda: {"result"} <= set(spans() or []) and spans())
         self.assertIn("POST /api/hp/embed", names)
         self.assertIn("send tasks.embedding.normal", names)
+
+    def works_in_prometheus(self, fleet):
+        ours = {name for name, service in fleet.config["services"].items() if is_ours(service)}
+
+        def up():
+            _, found = fleet.ask("prometheus", 9090, "/api/v1/query?query=up==1")
+            return {series["metric"]["instance"].split(":")[0] for series in found["data"]["result"]} if found else set()
+
+        fleet.eventually("Prometheus reaches every service", lambda: up() == ours)
 
 
 if __name__ == "__main__":
