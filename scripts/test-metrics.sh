@@ -41,7 +41,8 @@ until_it_answers() {
 promtool check config --lint=all --lint-fatal deploy/prometheus/prometheus.yml
 promtool test rules tests/prometheus/alerts.yml
 
-cargo build --bins
+# With the tests, as they are built before: otherwise much is compiled twice.
+cargo build --workspace --bins --tests
 read -r nats api prometheus ops_ports <<<"$(free_ports $((3 + ${#services[@]})))"
 read -ra ops <<<"$ops_ports"
 # The streams reserve more than the server would grant on a nearly full disk.
