@@ -148,11 +148,11 @@ impl Variables<'_> {
             (Some(text), _) => (own, text),
             (None, Some(text)) => ("OTEL_EXPORTER_OTLP_ENDPOINT", text),
             (None, None) => {
-                let port = match protocol {
-                    Protocol::Grpc => 4317,
-                    Protocol::HttpProtobuf => 4318,
+                let usual = match protocol {
+                    Protocol::Grpc => "http://localhost:4317",
+                    Protocol::HttpProtobuf => "http://localhost:4318/v1/traces",
                 };
-                (own, format!("http://localhost:{port}/v1/traces"))
+                (own, usual.to_owned())
             }
         };
         let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
@@ -162,16 +162,10 @@ impl Variables<'_> {
                 "{name} is {text:?}: write it with http:// or https:// before it, like http://localhost:4318"
             ));
         };
-        match protocol {
-            Protocol::Grpc => {
-                url.set_path("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
-            }
-            // What names the endpoint of all signals is where theirs are below.
-            Protocol::HttpProtobuf if name != own => {
-                let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
-                url.set_path(&path);
-            }
-            Protocol::HttpProtobuf => {}
+        // What names the endpoint of all signals is where theirs are below.
+        if protocol == Protocol::HttpProtobuf && name != own {
+            let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+            url.set_path(&path);
         }
         Ok(url)
     }

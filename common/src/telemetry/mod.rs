@@ -7,7 +7,7 @@
 
 mod attempt;
 mod config;
-mod encode;
+mod data;
 mod ids;
 mod links;
 mod otlp;
@@ -22,7 +22,7 @@ mod traces;
 
 pub use attempt::{AttemptTrace, Before, Held};
 pub use config::{Config, InvalidVariable, Protocol, QueueConfig};
-pub use encode::SCHEMA_URL;
+pub use data::SCHEMA_URL;
 pub use ids::{attempt as attempt_span, derived as derived_trace};
 pub use links::Links;
 pub use otlp::SetupError;

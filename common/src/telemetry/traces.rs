@@ -5,25 +5,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, QueueConfig};
-use super::encode;
+use super::data::{self, span_data};
 use super::ids;
-use super::otlp::{Collector, SendError, SetupError};
+use super::otlp::{Collector, SetupError};
 use super::queue::{Queue, Room};
 use super::sampler::Sampler;
-use super::span::{Span, Value};
+use super::span::Span;
 use crate::metrics::{Registry, Samples, Source, TRACE_SPANS};
 use crate::model::{Envelope, RecordTrace, SpanCounts, TraceContext, TraceId};
-
-/// Between two tries to send a batch; doubled each time, up to the longest.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
-const AGAIN_AFTER_MAX: Duration = Duration::from_secs(5);
-/// A collector may ask for more patience than that; it gets no more.
-const PATIENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Cheap to clone; off by default.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +29,6 @@ pub struct Traces(Option<Arc<Inner>>);
 pub(super) struct Inner {
     pub(super) sampler: Sampler,
     pub(super) queue: Queue,
-    resource: Vec<(String, Value)>,
     /// Tells the counts of this process from those of others.
     process: u64,
     stop: CancellationToken,
@@ -53,7 +47,6 @@ impl Traces {
         let inner = Arc::new(Inner {
             sampler: config.sampler,
             queue: Queue::new(config.queue.spans_max, config.queue.batch_max),
-            resource: config.resource.clone(),
             // As much as JSON carries for everybody.
             process: fastrand::u64(1..1 << 53),
             stop: CancellationToken::new(),
@@ -63,6 +56,7 @@ impl Traces {
         let exporter = Exporter {
             inner: Arc::clone(&inner),
             collector,
+            scope: data::scope(),
             queue: config.queue,
             is_failing: false,
             lost: 0,
@@ -177,6 +171,7 @@ impl Inner {
 struct Exporter {
     inner: Arc<Inner>,
     collector: Collector,
+    scope: InstrumentationScope,
     queue: QueueConfig,
     is_failing: bool,
     /// Since the collector began to fail.
@@ -217,48 +212,27 @@ impl Exporter {
     }
 
     async fn export(&mut self, batch: Vec<Vec<Span>>) {
-        let spans = batch.iter().map(Vec::len).sum::<usize>() as u64;
-        let request = encode::request(&self.inner.resource, batch.iter().flatten());
-        drop(batch);
-        let deadline = Instant::now() + self.queue.export_timeout;
+        let spans = batch.into_iter().flatten();
+        let spans: Vec<_> = spans.map(|span| span_data(span, &self.scope)).collect();
+        let count = spans.len() as u64;
+        let sent = timeout(self.queue.export_timeout, self.collector.send(spans)).await;
         let inner = Arc::clone(&self.inner);
         let counters = &inner.queue.counters;
-        match self.send(request, deadline).await {
-            Ok(()) => {
-                counters.exported.fetch_add(spans, Relaxed);
+        let why = match sent {
+            Ok(Ok(())) => {
+                counters.exported.fetch_add(count, Relaxed);
                 if std::mem::take(&mut self.is_failing) {
                     let lost = std::mem::take(&mut self.lost);
                     tracing::info!(lost, "the collector takes spans again");
                 }
+                return;
             }
-            Err(why) => {
-                counters.failed.fetch_add(spans, Relaxed);
-                self.lost += spans;
-                self.note_failing(&why);
-            }
-        }
-    }
-
-    /// Again and again, for as long as it may pass.
-    async fn send(&mut self, request: bytes::Bytes, deadline: Instant) -> Result<(), String> {
-        let mut pause = AGAIN_AFTER;
-        loop {
-            let sending = self.collector.send(request.clone());
-            let sent = timeout_at(deadline, sending).await;
-            let (why, after) = match sent {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(SendError::Never(why))) => return Err(why),
-                Ok(Err(SendError::Later { why, after })) => (why, after),
-                Err(_) => return Err("it does not answer".to_owned()),
-            };
-            let again_at = Instant::now() + after.unwrap_or(pause).min(PATIENCE_MAX);
-            if again_at >= deadline {
-                return Err(why);
-            }
-            self.note_failing(&why);
-            tokio::time::sleep_until(again_at).await;
-            pause = (pause * 2).min(AGAIN_AFTER_MAX);
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        counters.failed.fetch_add(count, Relaxed);
+        self.lost += count;
+        self.note_failing(&why);
     }
 
     /// Once until it is well again: a log of nothing else helps nobody.
