@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_common::call;
 use flotilla_common::model::{Condition, Dependency, Failure, Probed};
-use flotilla_common::telemetry::Open;
 use flotilla_common::worker::Attempt;
 use flotilla_minilm::{Failed, LoadError, Local};
 use flotilla_remote::{CallError, openai};
@@ -106,9 +106,8 @@ impl Embedder {
         attempt: &Attempt,
     ) -> Result<Option<Vector>, CallError> {
         if let Self::Local(local) = self {
-            let mut span = Open::internal("embed");
+            let _span = call!("internal", "embed", flotilla.texts = 1);
             let vector = local.embed_question(question.to_owned()).await;
-            span.set("flotilla.texts", 1_usize);
             return Ok(Vector::of(&vector.map_err(local_failed)?));
         }
         let texts = vec![question.to_owned()];
@@ -125,8 +124,7 @@ impl Embedder {
         match self {
             Self::None => Ok(vec![None; texts.len()]),
             Self::Local(local) => {
-                let mut span = Open::internal("embed");
-                span.set("flotilla.texts", texts.len());
+                let _span = call!("internal", "embed", flotilla.texts = texts.len());
                 let vectors = local.embed_documents(texts).await.map_err(local_failed)?;
                 Ok(vectors.iter().map(|floats| Vector::of(floats)).collect())
             }

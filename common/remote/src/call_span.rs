@@ -1,26 +1,29 @@
 //! The span of a call over HTTP, by OpenTelemetry's HTTP conventions; without what may be
 //! private: no query, no credentials, no bodies.
 
-use flotilla_common::telemetry::Open;
+use flotilla_common::{call, telemetry};
 use reqwest::{Method, Response, StatusCode, Url};
+use tracing::Span;
+use tracing::field::Empty;
 
 /// A call under way. Its span ends when this is dropped.
 #[derive(Debug)]
-pub struct CallSpan(Open);
+pub struct CallSpan(Span);
 
 impl CallSpan {
     pub fn begin(method: &Method, url: &Url) -> Self {
-        let mut span = Open::client(name(method));
-        if span.is_on() {
-            span.set("http.request.method", name(method));
-            span.set(
-                "server.address",
-                url.host_str().unwrap_or_default().to_owned(),
-            );
-            if let Some(port) = url.port_or_known_default() {
-                span.set("server.port", port);
-            }
-            span.set("url.full", without_secrets(url));
+        let span = call!(
+            "client",
+            "call",
+            http.request.method = name(method),
+            http.response.status_code = Empty,
+            server.address = url.host_str(),
+            server.port = url.port_or_known_default(),
+            url.full = Empty
+        );
+        if !span.is_disabled() {
+            span.record("otel.name", name(method));
+            span.record("url.full", without_secrets(url));
         }
         Self(span)
     }
@@ -29,21 +32,21 @@ impl CallSpan {
     pub fn answered(&mut self, answer: &Result<Response, reqwest::Error>) {
         match answer {
             Ok(response) => self.status(response.status()),
-            Err(error) if error.is_timeout() => self.0.fail("timeout"),
-            Err(error) if error.is_connect() => self.0.fail("connect"),
-            Err(_) => self.0.fail("request"),
+            Err(error) if error.is_timeout() => telemetry::fail(&self.0, "timeout"),
+            Err(error) if error.is_connect() => telemetry::fail(&self.0, "connect"),
+            Err(_) => telemetry::fail(&self.0, "request"),
         }
     }
 
     /// There was none in time.
     pub fn late(&mut self) {
-        self.0.fail("timeout");
+        telemetry::fail(&self.0, "timeout");
     }
 
     fn status(&mut self, status: StatusCode) {
-        self.0.set("http.response.status_code", status.as_u16());
+        self.0.record("http.response.status_code", status.as_u16());
         if status.is_client_error() || status.is_server_error() {
-            self.0.fail(status.as_str().to_owned());
+            telemetry::fail(&self.0, status.as_str());
         }
     }
 }

@@ -19,7 +19,7 @@ use super::delivery::timestamp;
 use super::publish::json;
 use super::subjects::{OBJECTS_STREAM, object_meta, object_pieces};
 use super::{Broker, BrokerError, Refusal};
-use crate::telemetry::Open;
+use crate::{call, telemetry};
 
 /// The server keeps it as stream `OBJ_flotilla`.
 pub(super) const BUCKET: &str = "flotilla";
@@ -63,12 +63,15 @@ impl Broker {
     /// Stores an object. One that is not stored whole leaves no pieces, as far as the broker
     /// can be reached; the sweep sees to the rest.
     pub(super) async fn put_object(&self, name: &str, body: &Bytes) -> Result<(), BrokerError> {
-        let mut span = Open::internal("store object");
-        span.set("flotilla.object.size", body.len());
+        let span = call!(
+            "internal",
+            "store object",
+            flotilla.object.size = body.len()
+        );
         let nuid = ulid::Ulid::generate().to_string();
         let stored = self.put_pieces(name, body, &nuid).await;
         if let Err(error) = &stored {
-            span.fail(error.class());
+            telemetry::fail(&span, error.class());
             let purged = self.purge_pieces(&nuid).await;
             tracing::debug!(name, ?purged, "an object was not stored");
         }
@@ -147,7 +150,7 @@ impl Broker {
 
     /// What anybody has put into the bucket `flotilla` under a name.
     pub async fn object(&self, name: &str, bytes_max: usize) -> Result<Bytes, ObjectError> {
-        let _span = Open::internal("fetch object");
+        let _span = call!("internal", "fetch object");
         for _ in 0..LOOKS_MAX {
             let found = self.object_info(name).await?;
             let Some(Meta { info, .. }) = found.filter(|found| !found.info.deleted) else {

@@ -1,9 +1,16 @@
-//! Section `[log]`, and the subscriber that it describes. Logs go to standard error.
+//! Section `[log]`, and the subscriber that it describes: logs go to standard error, and spans of
+//! calls to the traces of their tasks.
 
 use std::io::IsTerminal;
 
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, registry};
+
+use crate::telemetry;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -36,14 +43,15 @@ impl Config {
     pub fn init(&self) -> Result<(), String> {
         let filter = EnvFilter::try_new(&self.level)
             .map_err(|error| format!("log.level {:?} is no filter: {error}", self.level))?;
-        let builder = tracing_subscriber::fmt()
+        let filter = filter.and(filter_fn(|metadata| !telemetry::is_call(metadata)));
+        let log = layer()
             .with_ansi(std::io::stderr().is_terminal())
-            .with_env_filter(filter)
             .with_writer(std::io::stderr);
-        let _ = match self.format {
-            Format::Text => builder.with_target(false).try_init(),
-            Format::Json => builder.json().try_init(),
+        let log = match self.format {
+            Format::Text => log.with_target(false).with_filter(filter).boxed(),
+            Format::Json => log.json().with_filter(filter).boxed(),
         };
+        let _ = registry().with(log).with(telemetry::layer()).try_init();
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use super::sampler::Sampler;
-use super::span::Value;
+use opentelemetry::Value;
 
 /// How traces are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 //! collector, and nothing fails because of it.
 
 mod attempt;
+mod calls;
 mod config;
-mod data;
 mod ids;
 mod links;
 mod otlp;
@@ -21,14 +21,14 @@ mod span_names;
 mod traces;
 
 pub use attempt::{AttemptTrace, Before, Held};
+pub use calls::{TARGET, fail, is_call, layer};
 pub use config::{Config, InvalidVariable, Protocol, QueueConfig};
-pub use data::SCHEMA_URL;
 pub use ids::{attempt as attempt_span, derived as derived_trace};
 pub use links::Links;
-pub use otlp::SetupError;
+pub use otlp::{SCHEMA_URL, SetupError};
 pub use sampler::Sampler;
-pub use scope::{Open, Scope};
+pub use scope::Scope;
 pub use send::{Sending, Sent};
 pub use serve::Serving;
-pub use span::{Kind, Span, Value};
+pub use span::{Kind, Span, number};
 pub use traces::Traces;

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use opentelemetry_otlp::{
     ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
     WithTonicConfig,
 };
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_sdk::trace::SpanExporter as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect;
 use rustls::pki_types::pem::PemObject;
@@ -21,7 +23,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::config::{Config, Protocol};
-use super::data;
+use super::span::Span;
+
+/// Of the semantic conventions by which spans and attributes are named.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
 
 /// What may pass is tried again, at growing distances, for as long as one request may take.
 const TRIES_MAX: usize = 10;
@@ -51,6 +56,8 @@ pub enum SetupError {
 #[derive(Debug)]
 pub(super) struct Collector {
     exporter: SpanExporter,
+    /// Who makes the spans.
+    scope: InstrumentationScope,
     address: String,
 }
 
@@ -61,9 +68,16 @@ impl Collector {
             Protocol::HttpProtobuf => over_http(config)?,
             Protocol::Grpc => over_grpc(config)?,
         };
-        exporter.set_resource(&data::resource(&config.resource));
+        let attributes = config.resource.iter().cloned();
+        let attributes = attributes.map(|(name, value)| KeyValue::new(name, value));
+        let resource = Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL);
+        exporter.set_resource(&resource.build());
+        let scope = InstrumentationScope::builder("flotilla")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(SCHEMA_URL);
         Ok(Self {
             exporter,
+            scope: scope.build(),
             address: config.endpoint.origin().ascii_serialization(),
         })
     }
@@ -73,8 +87,9 @@ impl Collector {
         &self.address
     }
 
-    pub(super) async fn send(&self, spans: Vec<SpanData>) -> OTelSdkResult {
-        self.exporter.export(spans).await
+    pub(super) async fn send(&self, spans: impl Iterator<Item = Span>) -> OTelSdkResult {
+        let spans = spans.map(|span| span.exported(&self.scope));
+        self.exporter.export(spans.collect()).await
     }
 }
 

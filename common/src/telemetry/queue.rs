@@ -160,13 +160,16 @@ mod tests {
     fn spans(name: &'static str, count: usize) -> Vec<Span> {
         let now = Timestamp::now();
         let context = ids::derived(&"t".parse().unwrap(), now);
-        let span = Span::new(context, None, name, Kind::Internal, (now, now));
+        let span = Span::new(&context, None, name, Kind::Internal, (now, now));
         vec![span; count]
     }
 
     fn names(batch: &[Vec<Span>]) -> Vec<String> {
         let spans = batch.iter().flatten();
-        spans.map(|span| span.name.to_string()).collect()
+        spans
+            .cloned()
+            .map(|span| span.exported(&Default::default()).name.into_owned())
+            .collect()
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //! which the code below finds without being told of it. A scope that nobody samples keeps its
 //! spans until it is known whether all went well.
 
-use std::borrow::Cow;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
+use futures::future::Either;
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt;
+use opentelemetry::trace::TraceContextExt;
 
-use super::ids;
-use super::span::{Kind, Span, Value};
+use super::span::{Span, span_context};
 use super::traces::Inner;
-use crate::model::{SpanId, TraceContext};
+use crate::model::TraceContext;
 
 /// Spans that a scope keeps back.
 const KEPT_MAX: usize = 128;
@@ -78,7 +79,23 @@ impl Scope {
     /// Runs within it whatever the future does. No function of its own that awaits: the future
     /// would be in there twice.
     pub fn around<F: Future>(scope: Option<Self>, future: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(scope, future)
+        let takes = scope.as_ref().filter(|scope| scope.is_on());
+        let inside = match takes.map(Self::context) {
+            Some(context) => Either::Left(future.with_context(context)),
+            None => Either::Right(future),
+        };
+        CURRENT.scope(scope, inside)
+    }
+
+    /// Where spans that are begun here belong, as OpenTelemetry knows it.
+    fn context(&self) -> Context {
+        Context::new().with_remote_span_context(span_context(&self.parent))
+    }
+
+    /// Whether a span that is begun by the code that calls this is for anything.
+    pub(super) fn takes_spans() -> bool {
+        let takes = CURRENT.try_with(|scope| scope.as_ref().is_some_and(Self::is_on));
+        takes.unwrap_or(false)
     }
 
     /// The one that this code runs in.
@@ -145,14 +162,6 @@ impl Scope {
         state.does = does;
         mem::take(&mut state.spans)
     }
-
-    /// The same scope, one span further down.
-    fn below(&self, span: SpanId) -> Self {
-        Self {
-            parent: self.parent.at(span),
-            kept: self.kept.clone(),
-        }
-    }
 }
 
 impl Kept {
@@ -162,77 +171,32 @@ impl Kept {
     }
 }
 
-/// A span that is being made, of something that happens now. It ends when it is dropped. Without
-/// a scope around it, it is nothing.
-#[derive(Debug)]
-#[must_use = "a span ends when it is dropped"]
-pub struct Open(Option<Box<(Scope, Span)>>);
-
-impl Open {
-    /// Something within this process.
-    pub fn internal(name: impl Into<Cow<'static, str>>) -> Self {
-        Self::of(name, Kind::Internal)
-    }
-
-    /// A call to somebody else.
-    pub fn client(name: impl Into<Cow<'static, str>>) -> Self {
-        Self::of(name, Kind::Client)
-    }
-
-    fn of(name: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
-        let begun = CURRENT.try_with(|scope| {
-            let scope = scope.as_ref().filter(|scope| scope.is_on())?;
-            let context = scope.parent.at(ids::random_span());
-            let now = Timestamp::now();
-            let span = Span::new(context, Some(scope.parent.span), name, kind, (now, now));
-            Some(Box::new((scope.clone(), span)))
-        });
-        Self(begun.ok().flatten())
-    }
-
-    /// Whether it is made: what only a span needs to know need not be found out otherwise.
-    pub fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
-    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        if let Some(open) = &mut self.0 {
-            open.1.set(name, value);
-        }
-    }
-
-    /// It went wrong, with an error of this class.
-    pub fn fail(&mut self, class: impl Into<Cow<'static, str>>) {
-        if let Some(open) = &mut self.0 {
-            open.1.fail(class);
-        }
-    }
-
-    /// Runs the future so that what it makes is below this span.
-    pub fn around<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
-        let scope = match &self.0 {
-            Some(open) => Some(open.0.below(open.1.context.span)),
-            None => Scope::current(),
-        };
-        Scope::around(scope, future)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if let Some(open) = self.0.take() {
-            let (scope, mut span) = *open;
-            span.end_now();
-            scope.add(span);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use opentelemetry::trace::{SpanKind, Status};
+    use opentelemetry::{InstrumentationScope, KeyValue};
+    use opentelemetry_sdk::trace::SpanData;
+    use tracing::Instrument;
+    use tracing::subscriber::DefaultGuard;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::registry;
+
     use super::super::traces::Traces;
-    use super::super::{Config, ids};
+    use super::super::{Config, fail, ids, layer};
     use super::*;
+    use crate::call;
+
+    /// What a process sets once for all.
+    fn subscribed() -> DefaultGuard {
+        tracing::subscriber::set_default(registry().with(layer()))
+    }
+
+    fn passed(scope: &Scope) -> Vec<SpanData> {
+        let spans = scope.pass().into_iter();
+        let scope = InstrumentationScope::default();
+        spans.map(|span| span.exported(&scope)).collect()
+    }
 
     /// To a collector that is not there.
     fn traces() -> Traces {
@@ -254,32 +218,57 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_made_finds_its_place() {
-        let traces = traces();
+        let (traces, _subscribed) = (traces(), subscribed());
         let scope = scope(&traces, true);
+        let logged = tracing::info_span!("task");
         let made = Scope::around(Some(scope.clone()), async {
-            let outer = Open::internal("outer");
-            outer.around(async { drop(Open::client("inner")) }).await;
+            let outer = call!("internal", "outer", flotilla.texts = 2);
+            let within = async { drop(call!("client", "inner")) };
+            within.instrument(outer).await;
         });
-        made.await;
+        made.instrument(logged).await;
         assert!(Scope::current().is_none() && scope.is_used());
-        let spans = scope.pass();
+        let spans = passed(&scope);
         let [inner, outer] = &spans[..] else {
             panic!("{spans:?}")
         };
+        assert_eq!((&*inner.name, &*outer.name), ("inner", "outer"));
+        assert_eq!(inner.parent_span_id, outer.span_context.span_id());
+        let parent = span_context(scope.parent());
+        assert_eq!(outer.parent_span_id, parent.span_id());
+        assert_eq!(inner.span_context.trace_id(), parent.trace_id());
+        assert_eq!(outer.attributes, [KeyValue::new("flotilla.texts", 2)]);
+        assert!(call!("client", "outside").is_disabled());
+    }
+
+    #[tokio::test]
+    async fn what_goes_wrong_is_told_by_its_class() {
+        let (traces, _subscribed) = (traces(), subscribed());
+        let scope = scope(&traces, true);
+        let made = Scope::around(Some(scope.clone()), async {
+            let span = call!("client", "call");
+            span.record("otel.name", "GET");
+            fail(&span, "timeout");
+        });
+        made.await;
+        let spans = passed(&scope);
         assert_eq!(
-            (&*inner.name, inner.parent),
-            ("inner", Some(outer.context.span))
+            (&*spans[0].name, &spans[0].span_kind),
+            ("GET", &SpanKind::Client)
         );
-        assert_eq!(outer.parent, Some(scope.parent().span));
-        assert!(!Open::client("outside").is_on());
+        assert_eq!(
+            spans[0].attributes,
+            [KeyValue::new("error.type", "timeout")]
+        );
+        assert_eq!(spans[0].status, Status::error("timeout"));
     }
 
     #[tokio::test]
     async fn what_nobody_wants_is_kept_until_that_is_known() {
-        let traces = traces();
+        let (traces, _subscribed) = (traces(), subscribed());
         for wanted in [true, false] {
             let scope = scope(&traces, false);
-            Scope::around(Some(scope.clone()), async { drop(Open::client("call")) }).await;
+            Scope::around(Some(scope.clone()), async { drop(call!("client", "call")) }).await;
             match wanted {
                 true => assert_eq!(scope.pass().len(), 1),
                 false => scope.drop_all(),
@@ -291,13 +280,13 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_a_bound_to_what_is_kept() {
-        let traces = traces();
+        let (traces, _subscribed) = (traces(), subscribed());
         let unwanted = scope(&traces, false);
         let wanted = scope(&traces, true);
         for scope in [&unwanted, &wanted] {
             Scope::around(Some(scope.clone()), async {
                 for _ in 0..=KEPT_MAX {
-                    drop(Open::internal("one of many"));
+                    drop(call!("internal", "one of many"));
                 }
             })
             .await;

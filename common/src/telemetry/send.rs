@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::queue::Room;
 use super::scope::Scope;
-use super::span::{Kind, Span};
+use super::span::{Kind, Span, number};
 use super::traces::{Inner, Traces};
 use super::{ids, span_names};
 use crate::model::{Category, Priority, TaskId, TraceContext};
@@ -62,7 +62,7 @@ impl Sending {
         let within = Scope::current().filter(Scope::is_on);
         let mut sending = Self::root(traces, task, link);
         if let (Some(making), Some(scope)) = (&mut sending.making, within) {
-            making.span.links.push(scope.parent().clone());
+            making.span.link(scope.parent());
         }
         sending
     }
@@ -82,11 +82,8 @@ impl Sending {
             };
         }
         let context = scope.parent().at(ids::random_span());
-        let span = send_span(context.clone(), &task).linked(link);
-        let span = Span {
-            parent: Some(scope.parent().span),
-            ..span
-        };
+        let span = send_span(&context, &task).linked(link.as_ref());
+        let span = span.below(scope.parent().span);
         let to = Goes::Scope(scope);
         Self {
             context: Some(context),
@@ -113,7 +110,7 @@ impl Sending {
             state: None,
         };
         let making = room.map(|room| {
-            let span = send_span(context.clone(), &task).linked(link);
+            let span = send_span(&context, &task).linked(link.as_ref());
             let to = Goes::Queue(Arc::clone(traces), room);
             Box::new(Making { span, to })
         });
@@ -148,7 +145,7 @@ impl Sending {
     }
 }
 
-fn send_span(context: TraceContext, task: &Sent<'_>) -> Span {
+fn send_span(context: &TraceContext, task: &Sent<'_>) -> Span {
     let now = Timestamp::now();
     let destination = span_names::destination(task.category, task.priority);
     let name = format!("send {destination}");
@@ -158,5 +155,5 @@ fn send_span(context: TraceContext, task: &Sent<'_>) -> Span {
         .with("messaging.operation.name", "send")
         .with("messaging.destination.name", destination)
         .with("messaging.message.id", task.id.to_string())
-        .with("messaging.message.body.size", task.body_bytes)
+        .with("messaging.message.body.size", number(task.body_bytes))
 }

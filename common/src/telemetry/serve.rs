@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use opentelemetry::Value;
 
 use super::ids;
 use super::queue::Room;
 use super::scope::Scope;
-use super::span::{Kind, Span, Value};
+use super::span::{Kind, Span, number};
 use super::traces::{Inner, Traces};
 use crate::model::TraceContext;
 
@@ -46,14 +47,14 @@ impl Serving {
         let parent = parent.map(|parent| parent.span);
         Some(Self {
             traces: Arc::clone(traces),
-            scope: Scope::new(context.clone(), traces),
-            span: Span::new(context, parent, "request", Kind::Server, (now, now)),
+            span: Span::new(&context, parent, "request", Kind::Server, (now, now)),
+            scope: Scope::new(context, traces),
             room,
         })
     }
 
     pub fn name(&mut self, name: impl Into<Cow<'static, str>>) {
-        self.span.name = name.into();
+        self.span.rename(name);
     }
 
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
@@ -66,7 +67,7 @@ impl Serving {
 
     /// Answered with this status. One that says that we have failed is kept, sampled or not.
     pub fn end(mut self, status: u16) {
-        self.span.set("http.response.status_code", status);
+        self.span.set("http.response.status_code", number(status));
         let has_failed = status >= 500;
         if has_failed {
             self.span.fail(status.to_string());

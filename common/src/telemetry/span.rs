@@ -1,65 +1,49 @@
-//! A span as it is exported: made from what is known, often when it is long over.
+//! A span as OpenTelemetry's exporters take it: made from what is known, often when it is long over.
 
 use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId as OtelSpanId, Status, TraceFlags, TraceId as OtelTraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, Key, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::model::{SpanId, TraceContext, TraceId};
+use crate::model::{SpanId, TraceContext};
 
-/// As OTLP numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Internal = 1,
-    Server = 2,
-    Client = 3,
-    Producer = 4,
-    Consumer = 5,
-}
+pub use opentelemetry::trace::SpanKind as Kind;
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    Text(Cow<'static, str>),
-    Number(i64),
-    Flag(bool),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Span {
-    pub(super) context: TraceContext,
-    pub(super) parent: Option<SpanId>,
-    pub(super) name: Cow<'static, str>,
-    pub(super) kind: Kind,
-    /// Nanoseconds since 1970.
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) attributes: Vec<(&'static str, Value)>,
-    pub(super) links: Vec<TraceContext>,
-    /// The class of what went wrong, never its message, which may tell what is private.
-    pub(super) error: Option<Cow<'static, str>>,
-}
+pub struct Span(SpanData);
 
 impl Span {
     /// From one time to another. A clock that was set back, and another machine's, make no span
     /// that ends before it began; nor as it began, which Jaeger takes for a wrong clock as well.
     pub fn new(
-        context: TraceContext,
+        context: &TraceContext,
         parent: Option<SpanId>,
         name: impl Into<Cow<'static, str>>,
         kind: Kind,
         (start, end): (Timestamp, Timestamp),
     ) -> Self {
-        let start = nanoseconds(start);
-        Self {
-            context,
-            parent,
+        // What is served, and what is processed, was asked for by another process.
+        let parent_span_is_remote = matches!(kind, Kind::Server | Kind::Consumer);
+        Self(SpanData {
+            span_context: span_context(context),
+            parent_span_id: parent.map_or(OtelSpanId::INVALID, span_id),
+            parent_span_is_remote,
+            span_kind: kind,
             name: name.into(),
-            kind,
-            start,
-            end: nanoseconds(end).max(start + 1),
+            start_time: system_time(start),
+            end_time: after(system_time(start), system_time(end)),
             attributes: Vec::with_capacity(10),
-            links: Vec::new(),
-            error: None,
-        }
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::default(),
+        })
     }
 
     #[must_use]
@@ -77,78 +61,145 @@ impl Span {
     }
 
     #[must_use]
-    pub fn linked(mut self, to: Option<TraceContext>) -> Self {
-        self.links.extend(to);
+    pub fn linked(mut self, to: Option<&TraceContext>) -> Self {
+        if let Some(to) = to {
+            self.link(to);
+        }
         self
     }
 
-    /// It went wrong, with an error of this class.
+    /// It went wrong, with an error of this class: never with its message, which may tell what is
+    /// private.
     #[must_use]
     pub fn failed(mut self, class: impl Into<Cow<'static, str>>) -> Self {
         self.fail(class);
         self
     }
 
+    pub(super) fn link(&mut self, to: &TraceContext) {
+        let link = Link::with_context(span_context(to));
+        self.0.links.links.push(link);
+    }
+
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.attributes.push((name, value.into()));
+        let attribute = KeyValue::new(Key::from_static_str(name), value);
+        self.0.attributes.push(attribute);
     }
 
     pub fn fail(&mut self, class: impl Into<Cow<'static, str>>) {
         let class = class.into();
         self.set("error.type", class.clone());
-        self.error = Some(class);
+        self.0.status = Status::error(class);
+    }
+
+    pub(super) fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.0.name = name.into();
+    }
+
+    #[must_use]
+    pub(super) fn below(mut self, parent: SpanId) -> Self {
+        self.0.parent_span_id = span_id(parent);
+        self
     }
 
     /// Now, unless its clock was set back since it began.
     pub(super) fn end_now(&mut self) {
-        self.end = nanoseconds(Timestamp::now()).max(self.start + 1);
+        self.0.end_time = after(self.0.start_time, SystemTime::now());
     }
 
-    pub fn context(&self) -> &TraceContext {
-        &self.context
-    }
-
-    pub fn trace(&self) -> TraceId {
-        self.context.trace
-    }
-}
-
-fn nanoseconds(time: Timestamp) -> u64 {
-    u64::try_from(time.as_nanosecond()).unwrap_or_default()
-}
-
-impl From<&'static str> for Value {
-    fn from(text: &'static str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(Cow::Owned(text))
-    }
-}
-
-impl From<Cow<'static, str>> for Value {
-    fn from(text: Cow<'static, str>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(flag: bool) -> Self {
-        Self::Flag(flag)
-    }
-}
-
-macro_rules! numbers {
-    ($($number:ty),*) => {$(
-        impl From<$number> for Value {
-            fn from(number: $number) -> Self {
-                Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
-            }
+    /// Whatever is exported is kept, be its trace sampled or not.
+    pub(super) fn exported(self, scope: &InstrumentationScope) -> SpanData {
+        let context = &self.0.span_context;
+        let kept = SpanContext::new(
+            context.trace_id(),
+            context.span_id(),
+            TraceFlags::SAMPLED,
+            context.is_remote(),
+            context.trace_state().clone(),
+        );
+        SpanData {
+            span_context: kept,
+            instrumentation_scope: scope.clone(),
+            ..self.0
         }
-    )*};
+    }
 }
 
-numbers!(u16, u32, u64, usize, i64);
+/// One that OpenTelemetry has made, of what code says while it runs.
+impl From<SpanData> for Span {
+    fn from(data: SpanData) -> Self {
+        Self(data)
+    }
+}
+
+pub(super) fn span_context(of: &TraceContext) -> SpanContext {
+    let state = of.state.as_deref().and_then(|state| state.parse().ok());
+    SpanContext::new(
+        OtelTraceId::from_bytes(of.trace.to_bytes()),
+        span_id(of.span),
+        TraceFlags::NOT_SAMPLED.with_sampled(of.is_sampled),
+        true,
+        state.unwrap_or(TraceState::NONE),
+    )
+}
+
+fn after(start: SystemTime, end: SystemTime) -> SystemTime {
+    end.max(start + Duration::from_nanos(1))
+}
+
+fn system_time(time: Timestamp) -> SystemTime {
+    let nanoseconds = u64::try_from(time.as_nanosecond()).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_nanos(nanoseconds)
+}
+
+fn span_id(id: SpanId) -> OtelSpanId {
+    OtelSpanId::from_bytes(id.to_bytes())
+}
+
+/// A number as attributes have it.
+pub fn number(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+    #[test]
+    fn everything_is_exported() {
+        let context = TraceContext::parse(PARENT, Some("vendor=1")).unwrap();
+        let at = |nanoseconds| Timestamp::from_nanosecond(nanoseconds).unwrap();
+        let name = "send tasks.query.high";
+        let times = (at(7), at(5));
+        let span = Span::new(&context, Some(context.span), name, Kind::Producer, times)
+            .with("number", number(3_u32))
+            .with("flag", true)
+            .linked(Some(&context))
+            .failed("timeout");
+        let scope = InstrumentationScope::builder("flotilla").build();
+        let data = span.exported(&scope);
+        let made = &data.span_context;
+        assert_eq!(made.trace_id().to_bytes(), context.trace.to_bytes());
+        assert_eq!(made.span_id().to_bytes(), context.span.to_bytes());
+        assert_eq!(made.trace_state().header(), "vendor=1");
+        assert!(made.is_sampled(), "what is exported is kept");
+        assert_eq!(data.parent_span_id.to_bytes(), context.span.to_bytes());
+        assert_eq!((data.name.as_ref(), data.span_kind), (name, Kind::Producer));
+        assert_eq!(data.start_time, system_time(at(7)));
+        assert_eq!(
+            data.end_time, data.start_time,
+            "no span ends before it began"
+        );
+        let expected = [
+            KeyValue::new("number", 3),
+            KeyValue::new("flag", true),
+            KeyValue::new("error.type", "timeout"),
+        ];
+        assert_eq!(data.attributes, expected);
+        assert!(!data.links.links[0].span_context.is_sampled());
+        assert_eq!(data.status, Status::error("timeout"));
+        assert_eq!(data.instrumentation_scope, scope);
+    }
+}

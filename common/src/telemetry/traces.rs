@@ -5,13 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use opentelemetry::InstrumentationScope;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, QueueConfig};
-use super::data::{self, span_data};
 use super::ids;
 use super::otlp::{Collector, SetupError};
 use super::queue::{Queue, Room};
@@ -56,7 +54,6 @@ impl Traces {
         let exporter = Exporter {
             inner: Arc::clone(&inner),
             collector,
-            scope: data::scope(),
             queue: config.queue,
             is_failing: false,
             lost: 0,
@@ -171,7 +168,6 @@ impl Inner {
 struct Exporter {
     inner: Arc<Inner>,
     collector: Collector,
-    scope: InstrumentationScope,
     queue: QueueConfig,
     is_failing: bool,
     /// Since the collector began to fail.
@@ -212,10 +208,9 @@ impl Exporter {
     }
 
     async fn export(&mut self, batch: Vec<Vec<Span>>) {
-        let spans = batch.into_iter().flatten();
-        let spans: Vec<_> = spans.map(|span| span_data(span, &self.scope)).collect();
-        let count = spans.len() as u64;
-        let sent = timeout(self.queue.export_timeout, self.collector.send(spans)).await;
+        let count = batch.iter().map(Vec::len).sum::<usize>() as u64;
+        let sending = self.collector.send(batch.into_iter().flatten());
+        let sent = timeout(self.queue.export_timeout, sending).await;
         let inner = Arc::clone(&self.inner);
         let counters = &inner.queue.counters;
         let why = match sent {

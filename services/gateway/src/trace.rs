@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use flotilla_common::model::TraceContext;
-use flotilla_common::telemetry::{Scope, Serving, Traces};
+use flotilla_common::telemetry::{Scope, Serving, Traces, number};
 use tracing::Instrument;
 
 pub(crate) async fn around(traces: &Traces, request: Request, next: Next) -> Response {
@@ -62,7 +62,7 @@ fn describe(serving: &mut Serving, request: &Request) {
     if let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) {
         serving.set("server.address", authority.host().to_owned());
         if let Some(port) = authority.port_u16() {
-            serving.set("server.port", port);
+            serving.set("server.port", number(port));
         }
     }
 }

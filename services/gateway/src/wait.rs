@@ -7,9 +7,10 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use flotilla_common::broker::Outcomes;
+use flotilla_common::call;
 use flotilla_common::model::{Record, duration};
-use flotilla_common::telemetry::Open;
 use serde::Deserialize;
+use tracing::field::Empty;
 
 use crate::problem::{Kind, Problem};
 use crate::{Config, Gateway};
@@ -79,12 +80,12 @@ fn parse(text: &str, max: Duration) -> Result<Duration, Problem> {
 impl Gateway {
     /// The outcome, if it comes in time and before the gateway drains.
     pub(crate) async fn outcome(&self, outcomes: &mut Outcomes, wait: Duration) -> Option<Record> {
-        let mut waiting = Open::internal("wait for the outcome");
+        let waiting = call!("internal", "wait for the outcome", flotilla.in_time = Empty);
         let outcome = tokio::select! {
             waited = tokio::time::timeout(wait, settled(outcomes)) => waited.ok(),
             () = self.stop.cancelled() => None,
         };
-        waiting.set("flotilla.in_time", outcome.is_some());
+        waiting.record("flotilla.in_time", outcome.is_some());
         outcome
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_common::call;
 use flotilla_common::model::{Category, Failure, FailureCode, Outcome, Probed};
-use flotilla_common::telemetry::Open;
 use flotilla_common::worker::{Attempt, Handler};
 use flotilla_knowledge::{Answer, Citation, Embedder, Found, Hit, Live, Search, answer, dense};
 use flotilla_remote::openai::Usage;
@@ -139,7 +139,7 @@ impl QueryHandler {
         payload: Payload,
         meaning: Meaning,
     ) -> Result<(Payload, Found, Answer), Outcome> {
-        let _span = Open::internal("search");
+        let _span = call!("internal", "search");
         let index = Arc::clone(&self.index);
         let work = tokio::task::spawn_blocking(move || {
             let found = index.search(&Search {

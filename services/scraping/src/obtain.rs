@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use flotilla_common::model::{Failure, Outcome};
-use flotilla_common::telemetry::Open;
 use flotilla_common::worker::Attempt;
+use flotilla_common::{call, telemetry};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::browser::{Missed, RenderError};
 use crate::condition::Validators;
@@ -91,14 +93,14 @@ impl ScrapeHandler {
         let (Some(browser), Some(attempt)) = (&self.browser, attempt) else {
             return Err(Missed::Skipped("there is no browser here".to_owned()));
         };
-        let mut span = Open::internal("render");
+        let span = call!("internal", "render", flotilla.reason = Empty);
         let rendering = browser.render(payload, &self.fetcher, attempt);
-        let rendered = span.around(rendering).await;
+        let rendered = rendering.instrument(span.clone()).await;
         match &rendered {
             Ok(_) => {}
-            Err(Missed::Failed(_)) => span.fail("render_failed"),
-            Err(Missed::Busy) => span.set("flotilla.reason", "busy"),
-            Err(Missed::Skipped(_)) => span.set("flotilla.reason", "skipped"),
+            Err(Missed::Failed(_)) => telemetry::fail(&span, "render_failed"),
+            Err(Missed::Busy) => _ = span.record("flotilla.reason", "busy"),
+            Err(Missed::Skipped(_)) => _ = span.record("flotilla.reason", "skipped"),
         }
         rendered
     }

@@ -3,8 +3,9 @@
 
 use std::time::Instant;
 
+use flotilla_common::call;
 use flotilla_common::model::{Category, Envelope, Lineage, NewTask, Options, Priority, TaskId};
-use flotilla_common::telemetry::{AttemptTrace, Held, Open, Scope, Sending, Sent, Traces};
+use flotilla_common::telemetry::{AttemptTrace, Held, Scope, Sending, Sent, Traces};
 use flotilla_tests::otlp::{Behaviour, FakeCollector};
 use jiff::Timestamp;
 
@@ -67,7 +68,7 @@ async fn switched_off() -> f64 {
         };
         let attempt = AttemptTrace::open(&off, held, None);
         std::hint::black_box(attempt.is_some());
-        let handled = Scope::around(None, async { Open::client("GET").is_on() });
+        let handled = Scope::around(None, async { call!("client", "GET").is_disabled() });
         std::hint::black_box(handled.await);
     }
     began.elapsed().as_nanos() as f64 / f64::from(PASSES)

@@ -17,8 +17,12 @@ use std::time::Duration;
 
 use flotilla_common::broker::{Broker, Config, StreamLimits};
 use flotilla_common::model::{Category, NewTask, Options, Priority, TaskId};
+use flotilla_common::telemetry;
 use flotilla_tests::Script;
 use tokio::time::Instant;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, registry};
 
 pub(crate) use client::Client;
 pub(crate) use flotilla_tests::{Cluster, Nats, program};
@@ -139,11 +143,10 @@ pub(crate) async fn timed<T>(what: impl Future<Output = T>) -> (T, Duration) {
 }
 
 fn init_log() {
-    if let Ok(filter) = std::env::var("TEST_LOG") {
-        // The first test sets it for all.
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_test_writer()
-            .try_init();
-    }
+    let log = std::env::var("TEST_LOG").ok().map(|filter| {
+        let log = tracing_subscriber::fmt::layer().with_test_writer();
+        log.with_filter(EnvFilter::new(filter))
+    });
+    // The first test sets it for all. Handlers tell their calls by spans.
+    let _ = registry().with(log).with(telemetry::layer()).try_init();
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::ids;
 use super::queue::Room;
 use super::scope::Scope;
+use super::span::number;
 use super::span_names as names;
 use super::traces::{Inner, Traces};
 use crate::model::{Envelope, FailureCode, Record, RecordTrace, Status, TraceContext};
@@ -253,7 +254,7 @@ impl<'a> AttemptTrace<'a> {
         self.tell(&mut spans);
         let now = Timestamp::now();
         let running = self.span(names::RUNNING, (self.task.started_at, now));
-        spans.push(running.with("flotilla.attempt", self.task.number));
+        spans.push(running.with("flotilla.attempt", number(self.task.number)));
         spans.append(&mut self.scope.pass());
         match self.room {
             Some(_) => self.traces.push_now(spans),

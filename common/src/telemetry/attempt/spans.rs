@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::ids;
-use super::super::span::{Kind, Span};
+use super::super::span::{Kind, Span, number};
 use super::super::span_names::{self as names, destination};
 use super::{AttemptTrace, Before};
 use crate::model::{FailureCode, Status, TraceContext};
@@ -75,16 +75,16 @@ impl AttemptTrace<'_> {
     /// The span that sent the task, where whoever sent it has made none that is kept.
     fn send(&self, at: Timestamp) -> Span {
         let name = format!("send {}", self.destination());
-        let span = Span::new(self.sent.clone(), None, name, Kind::Producer, (at, at));
+        let span = Span::new(&self.sent, None, name, Kind::Producer, (at, at));
         self.messaging(span, "send")
-            .linked(self.task.envelope.lineage.link.clone())
+            .linked(self.task.envelope.lineage.link.as_ref())
     }
 
     pub(super) fn process(&self, end: Timestamp) -> Span {
         let at = (self.task.started_at, end);
-        let span = self.attempt_span(self.own.clone(), at);
+        let span = self.attempt_span(&self.own, at);
         let span = span
-            .with("flotilla.attempt", self.task.number)
+            .with("flotilla.attempt", number(self.task.number))
             .with("flotilla.worker", self.task.worker.to_owned())
             .with("flotilla.outcome", self.plan.outcome);
         let class = self.plan.class.as_ref().map(ToString::to_string);
@@ -105,9 +105,9 @@ impl AttemptTrace<'_> {
         let at = (started_at, self.task.started_at);
         let name = format!("process {}", self.destination());
         let parent = Some(self.sent.span);
-        let span = Span::new(self.sent.at(span), parent, name, Kind::Consumer, at);
+        let span = Span::new(&self.sent.at(span), parent, name, Kind::Consumer, at);
         self.messaging(span, "process")
-            .with("flotilla.attempt", before.attempt)
+            .with("flotilla.attempt", number(before.attempt))
             .with("flotilla.worker", before.worker.clone())
             .with("flotilla.outcome", "lost")
             .failed(FailureCode::WORKER_LOST.to_string())
@@ -122,11 +122,11 @@ impl AttemptTrace<'_> {
         }
     }
 
-    fn attempt_span(&self, context: TraceContext, at: (Timestamp, Timestamp)) -> Span {
+    fn attempt_span(&self, context: &TraceContext, at: (Timestamp, Timestamp)) -> Span {
         let name = format!("process {}", self.destination());
         let span = Span::new(context, Some(self.sent.span), name, Kind::Consumer, at);
         self.messaging(span, "process")
-            .linked(self.attempt_before())
+            .linked(self.attempt_before().as_ref())
     }
 
     fn attempt_before(&self) -> Option<TraceContext> {
@@ -142,7 +142,7 @@ impl AttemptTrace<'_> {
             .with("messaging.operation.name", operation)
             .with("messaging.destination.name", self.destination())
             .with("messaging.message.id", task.envelope.id.to_string())
-            .with("messaging.message.body.size", task.body_bytes)
+            .with("messaging.message.body.size", number(task.body_bytes))
     }
 
     fn destination(&self) -> String {
@@ -153,7 +153,7 @@ impl AttemptTrace<'_> {
     /// A part of the task's way beside its attempts.
     pub(super) fn span(&self, name: &'static str, at: (Timestamp, Timestamp)) -> Span {
         let context = self.sent.at(ids::random_span());
-        let span = Span::new(context, Some(self.sent.span), name, Kind::Internal, at);
+        let span = Span::new(&context, Some(self.sent.span), name, Kind::Internal, at);
         span.with("messaging.message.id", self.task.envelope.id.to_string())
     }
 }
