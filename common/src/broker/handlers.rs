@@ -218,7 +218,7 @@ impl HandlerCall<'_> {
         let open = self.out_of_order.to_string();
         put(OPEN, Some(open).filter(|open| !open.is_empty()));
         put(OBJECT_HEADER, self.object.clone());
-        write_trace(&mut headers, Scope::current().as_ref().map(Scope::parent));
+        write_trace(&mut headers, Scope::here().as_ref());
         headers
     }
 }

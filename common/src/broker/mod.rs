@@ -80,7 +80,7 @@ pub use queues::{Backlog, QueueDepth};
 pub use record_feed::RecordFeed;
 pub use record_heads::{HeadChunk, HeadFeed, RecordHead, RecordLog, Unread};
 pub use records::{StoredRecord, WaitingTask, WriteError};
-pub use roles::{Grants, OUTSIDE_API, Role, UnknownRole, inbox_prefix};
+pub use roles::{Answers, Grants, OUTSIDE_API, Role, UnknownRole, inbox_prefix};
 pub use schedules::{Recurring, ScheduledTask, StoredSchedule};
 pub use services::{About, Endpoint, Refused, Request, Requests, Service};
 pub use snapshot::Kept;

@@ -291,7 +291,7 @@ fn recurring_headers(recurring: &Recurring) -> HeaderMap {
     let origin = Origin::Schedule(recurring.id.clone());
     headers::write(&mut headers, &recurring.options, Some(&origin));
     // Its runs are linked to this.
-    headers::write_trace(&mut headers, Scope::current().as_ref().map(Scope::parent));
+    headers::write_trace(&mut headers, Scope::here().as_ref());
     headers.insert(CRON, recurring.cron.as_str());
     headers.insert(NATS_SCHEDULE, recurring.pattern.as_str());
     headers.insert(

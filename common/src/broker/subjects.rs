@@ -161,6 +161,10 @@ pub(super) fn handler_stop(category: Category, id: &TaskId) -> String {
     format!("handlers.{category}.stop.{id}")
 }
 
+pub(super) fn handler_stops(category: Category) -> String {
+    format!("handlers.{category}.stop.*")
+}
+
 /// Where an object is described.
 pub(super) fn object_meta(name: &str) -> String {
     format!("$O.flotilla.M.{}", BASE64_URL_SAFE.encode(name))

@@ -65,6 +65,10 @@ impl TraceId {
 }
 
 impl SpanId {
+    pub const fn of(bytes: [u8; 8]) -> Self {
+        Self::new(u64::from_be_bytes(bytes))
+    }
+
     /// Zero, which is no id, becomes one.
     pub const fn new(id: u64) -> Self {
         Self(if id == 0 { 1 } else { id })

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::Either;
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanId, TraceContextExt};
 
 use super::span::{Span, span_context};
 use super::traces::Inner;
@@ -105,6 +105,18 @@ impl Scope {
 
     pub fn parent(&self) -> &TraceContext {
         &self.parent
+    }
+
+    /// What work that is caused here is a child of: the span that this code runs in, if it tells
+    /// of one, or the whole.
+    pub fn here() -> Option<TraceContext> {
+        let parent = Self::current()?.parent;
+        let within = Context::current();
+        let span = within.span().span_context().span_id();
+        match span == SpanId::INVALID {
+            true => Some(parent),
+            false => Some(parent.at(crate::model::SpanId::of(span.to_bytes()))),
+        }
     }
 
     /// Whether spans are made here.

@@ -8,9 +8,10 @@ use flotilla_common::broker::{
     BrokerError, HandlerAnswers, HandlerCall, HandlerRequest, Heard, ObjectError, StopReason,
 };
 use flotilla_common::model::{Category, Failure, FailureCode, Needs, Outcome};
-use flotilla_common::telemetry::Open;
 use flotilla_common::worker::{Attempt, Handler};
+use flotilla_common::{call, telemetry};
 use serde_json::Value;
+use tracing::Instrument;
 
 use crate::answer::{Answer, Ending, Finish, no_room, nobody, read};
 use crate::config::Config;
@@ -177,11 +178,12 @@ impl Handler for Bridge {
             object: raw.object,
             body: raw.body,
         };
-        let mut span = Open::client(format!("send handlers.{}", self.category));
-        span.set("messaging.system", "nats");
-        let outcome = span.around(self.hand_on(call, attempt)).await;
+        let span = call!("client", "send", messaging.system = "nats");
+        span.record("otel.name", format!("send handlers.{}", self.category));
+        let handing_on = self.hand_on(call, attempt).instrument(span.clone());
+        let outcome = handing_on.await;
         if let Outcome::Retry { failure, .. } | Outcome::Reject(failure) = &outcome {
-            span.fail(failure.code.to_string());
+            telemetry::fail(&span, &failure.code.to_string());
         }
         outcome
     }

@@ -78,8 +78,13 @@ impl Fleet {
 
     /// Not started yet.
     pub(crate) fn secured(nats: &Secured, services: &[&'static str]) -> Self {
+        Self::secured_with(nats, services, &[])
+    }
+
+    pub(crate) fn secured_with(nats: &Secured, services: &[&'static str], more: &[&str]) -> Self {
         let (url, ca) = (format!("nats.url={}", nats.url()), nats.ca_setting());
-        let mut fleet = Self::new(&nats.nats, services, &[&url, &ca], Traces::off());
+        let more = [&[&*url, &*ca], more].concat();
+        let mut fleet = Self::new(&nats.nats, services, &more, Traces::off());
         fleet.seeds = Some(nats.nats.dir().to_owned());
         fleet
     }
@@ -116,6 +121,8 @@ impl Fleet {
         if let Some(seeds) = &self.seeds {
             let role = match service {
                 "gateway" | "stats" => service.to_owned(),
+                // What it bridges in these tests.
+                "bridge" => "worker.query".to_owned(),
                 category => format!("worker.{category}"),
             };
             let seed = seeds.join(format!("{}.nk", role.replace('.', "-")));

@@ -33,7 +33,10 @@ pub(crate) async fn bridged(nats: &Nats, more: &[&str]) -> Fleet {
 
 impl Foreign {
     pub(crate) async fn serve(client: &Client, category: &str) -> Self {
-        let nats = client.nats.clone();
+        Self::serve_by(client.nats.clone(), category).await
+    }
+
+    pub(crate) async fn serve_by(nats: async_nats::Client, category: &str) -> Self {
         let subject = format!("handlers.{category}");
         let stops = nats.subscribe(format!("{subject}.stop.*")).await.unwrap();
         let requests = nats.queue_subscribe(subject, "any".to_owned());

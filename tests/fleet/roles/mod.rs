@@ -2,5 +2,6 @@
 //! each service, and none of them may do what is another's.
 
 mod denied;
+mod handlers;
 mod journeys;
 mod outsiders;

@@ -14,8 +14,17 @@ pub(in crate::broker) const API: &str = "$JS.API";
 pub struct Grants {
     pub publish: BTreeSet<String>,
     pub subscribe: BTreeSet<String>,
-    /// Whether it may answer whatever it is asked, at the inbox that the question names.
-    pub answers: bool,
+    /// How often it may answer what it is asked, at the inbox that the question names.
+    pub answers: Answers,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answers {
+    #[default]
+    Never,
+    Once,
+    /// For as long as an attempt may run: signs of life, progress, and the last word.
+    AsItGoes,
 }
 
 impl Grants {
@@ -129,7 +138,7 @@ impl Grants {
             self.subscribe(*subject);
         }
         self.subscribe("$SRV.>");
-        self.answers = true;
+        self.answers = Answers::Once;
     }
 }
 

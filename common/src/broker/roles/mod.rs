@@ -14,7 +14,7 @@ use super::subjects::lanes;
 use crate::model::{Category, Priority};
 
 pub(in crate::broker) use grants::API;
-pub use grants::Grants;
+pub use grants::{Answers, Grants};
 
 /// A part that somebody plays, with no more rights than it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Role {
     Publisher(Option<Category>),
     /// Reads outcomes, of one category or of all.
     Reader(Option<Category>),
+    /// Does the work of a category in the place of a handler of ours (`HANDLERS.md`).
+    Handler(Category),
     /// The command line at a broker, the doctor, and the whole fleet in one process.
     Operator,
     /// Looks, and changes nothing.
@@ -39,7 +41,7 @@ pub enum Role {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is no role: the roles are {}, and publisher or reader of one category, like publisher.query",
+    "{name:?} is no role: the roles are {}, and publisher, reader or handler of one category, like publisher.query",
     Role::all().iter().map(Role::to_string).collect::<Vec<_>>().join(", ")
 )]
 pub struct UnknownRole {
@@ -47,7 +49,8 @@ pub struct UnknownRole {
 }
 
 impl Role {
-    /// Every role of a fleet; publishers and readers of all categories stand for those of one.
+    /// Every role of a fleet; publishers and readers of all categories stand for those of one, and
+    /// handlers are there where somebody brings them.
     pub fn all() -> Vec<Self> {
         let mut roles = vec![Self::Gateway, Self::Stats];
         roles.extend(Category::all().map(Self::Worker));
@@ -74,6 +77,7 @@ impl Role {
             Self::Worker(_) => "runs the tasks of its category",
             Self::Publisher(_) => "submits tasks; reads nothing but answers to itself",
             Self::Reader(_) => "reads outcomes; changes nothing",
+            Self::Handler(_) => "does the work that a bridge hands on; reads nothing else",
             Self::Operator => "the command line with --nats, the doctor, the fleet in one process",
             Self::Monitor => "looks at streams, consumers and services; changes nothing",
             Self::Admin => "everything",
@@ -96,7 +100,7 @@ impl Role {
     pub(super) fn needed_lanes(self) -> Vec<(Category, Priority)> {
         let is_needed = |category: &Category| match self {
             Self::Worker(own) => own == *category,
-            Self::Publisher(_) | Self::Reader(_) | Self::Monitor => false,
+            Self::Publisher(_) | Self::Reader(_) | Self::Handler(_) | Self::Monitor => false,
             Self::Gateway | Self::Stats | Self::Operator | Self::Admin => true,
         };
         lanes()
@@ -110,7 +114,7 @@ impl Role {
         match self {
             Self::Gateway | Self::Stats | Self::Reader(None) | Self::Operator | Self::Admin => true,
             Self::Reader(Some(own)) => own == category,
-            Self::Publisher(_) | Self::Monitor => false,
+            Self::Publisher(_) | Self::Handler(_) | Self::Monitor => false,
             Self::Worker(Category::Batch | Category::Maintenance) => true,
             Self::Worker(own) => {
                 let is_part_of_maintenance = own == Category::Embedding;
@@ -128,7 +132,7 @@ impl Role {
             Self::Stats => service == "stats",
             Self::Worker(category) => service.split('-').next() == Some(category.name()),
             Self::Operator | Self::Admin => true,
-            Self::Publisher(_) | Self::Reader(_) | Self::Monitor => false,
+            Self::Publisher(_) | Self::Reader(_) | Self::Handler(_) | Self::Monitor => false,
         }
     }
 
@@ -156,6 +160,7 @@ impl fmt::Display for Role {
             Self::Publisher(Some(category)) => write!(f, "publisher.{category}"),
             Self::Reader(None) => f.write_str("reader"),
             Self::Reader(Some(category)) => write!(f, "reader.{category}"),
+            Self::Handler(category) => write!(f, "handler.{category}"),
             Self::Operator => f.write_str("operator"),
             Self::Monitor => f.write_str("monitor"),
             Self::Admin => f.write_str("admin"),
@@ -171,6 +176,7 @@ impl FromStr for Role {
             [
                 Self::Publisher(Some(category)),
                 Self::Reader(Some(category)),
+                Self::Handler(category),
             ]
         });
         let mut roles = Self::all().into_iter().chain(of_one);
@@ -197,7 +203,8 @@ mod tests {
     #[test]
     fn roles_read_as_they_are_written() {
         let publisher = Role::Publisher(Some(Category::Query));
-        for role in Role::all().into_iter().chain([publisher]) {
+        let handler = Role::Handler(Category::Query);
+        for role in Role::all().into_iter().chain([publisher, handler]) {
             assert_eq!(role.to_string().parse(), Ok(role));
         }
         let error = "worker.nothing".parse::<Role>().unwrap_err().to_string();

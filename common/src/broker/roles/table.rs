@@ -6,10 +6,11 @@ use super::super::subjects::{
     CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, EVENTS, EVENTS_STREAM,
     INDEX_CALLS, OBJECT_METAS, OBJECT_PIECES, OBJECTS_STREAM, RESULTS_STREAM, SCHED_STREAM,
     SERIES_REQUEST, STATS_REQUEST, STATS_STREAM, STATS_SUBJECTS, TASKS_REQUEST, category_control,
-    dead_letters_of, documents, ended_of, lane_subjects, note, once_schedule_any, outcome,
-    outcomes_of, recurring_schedule, results_of, tasks_of, tasks_stream, tokens_of, worker_calls,
+    dead_letters_of, documents, ended_of, handler_stops, handlers, lane_subjects, note,
+    once_schedule_any, outcome, outcomes_of, recurring_schedule, results_of, tasks_of,
+    tasks_stream, tokens_of, worker_calls,
 };
-use super::grants::API;
+use super::grants::{API, Answers};
 use super::{Grants, OUTSIDE_API, Role};
 use crate::model::{Call, Category, Does, Priority};
 
@@ -60,6 +61,11 @@ pub(super) fn of(role: Role) -> Grants {
             for call in Call::ALL {
                 g.publish(call.subject());
             }
+        }
+        Role::Handler(category) => {
+            g.subscribe(handlers(category));
+            g.subscribe(handler_stops(category));
+            g.answers = Answers::AsItGoes;
         }
         Role::Monitor => {
             g.list(OUTSIDE_API);
@@ -185,7 +191,10 @@ fn worker(g: &mut Grants, category: Category) {
         }
     });
     g.subscribe(worker_calls(category));
-    g.answers = true;
+    g.answers = Answers::Once;
+    // Where others do the work: the attempts go to them.
+    g.publish(handlers(category));
+    g.publish(handler_stops(category));
     match category {
         Category::Scraping => {
             // Pages of a site, and what is read of them.

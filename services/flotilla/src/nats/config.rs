@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use flotilla_common::broker::{OUTSIDE_API, Role};
+use flotilla_common::broker::{Answers, OUTSIDE_API, Role};
 use flotilla_common::model::Category;
 
 use super::users::User;
@@ -142,10 +142,13 @@ fn section(user: &User) -> String {
     text += "        permissions: {\n";
     text += &allowed("publish", &grants.publish);
     text += &allowed("subscribe", &grants.subscribe);
-    if grants.answers {
-        text += "          # To the inbox that a question names, once.\n";
-        text += "          allow_responses: { max: 1, expires: \"10m\" }\n";
-    }
+    // To the inbox that a question names.
+    text += match grants.answers {
+        Answers::Never => "",
+        Answers::Once => "          allow_responses: { max: 1, expires: \"10m\" }\n",
+        // An attempt runs for 24 hours at most.
+        Answers::AsItGoes => "          allow_responses: { max: -1, expires: \"25h\" }\n",
+    };
     text += "        }\n      }\n";
     text
 }

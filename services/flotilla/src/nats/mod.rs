@@ -8,7 +8,7 @@ mod users;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use flotilla_common::broker::Role;
+use flotilla_common::broker::{Answers, Role};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -65,8 +65,10 @@ fn describe(role: Role) -> String {
     };
     text += &lines("publish", &grants.publish);
     text += &lines("subscribe", &grants.subscribe);
-    if grants.answers {
-        text += "  answers whoever asks it\n";
-    }
+    text += match grants.answers {
+        Answers::Never => "",
+        Answers::Once => "  answers whoever asks it, once\n",
+        Answers::AsItGoes => "  answers whoever asks it, as often as it takes\n",
+    };
     text
 }

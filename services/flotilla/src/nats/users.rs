@@ -25,7 +25,7 @@ impl User {
             let grants = role.grants();
             all.publish.extend(grants.publish);
             all.subscribe.extend(grants.subscribe);
-            all.answers |= grants.answers;
+            all.answers = all.answers.max(grants.answers);
         }
         all.subscribe.insert(format!("{}.>", self.inbox_prefix()));
         all
@@ -94,6 +94,8 @@ pub(super) fn with(more: &[String]) -> anyhow::Result<Vec<User>> {
 
 #[cfg(test)]
 mod tests {
+    use flotilla_common::broker::Answers;
+
     use super::*;
 
     #[test]
@@ -103,7 +105,7 @@ mod tests {
         assert!(grants.publish.contains("tasks.query.low.*"));
         assert!(grants.subscribe.contains("outcomes.query.*"));
         assert!(grants.subscribe.contains("_INBOX_shop.>"));
-        assert!(!grants.answers);
+        assert_eq!(grants.answers, Answers::Never);
     }
 
     #[test]
