@@ -1,5 +1,6 @@
 //! What a handler takes: made of a task's body before the handler sees the task.
 
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -17,13 +18,19 @@ pub trait Payload: Sized + Send + 'static {
 
 impl<T: DeserializeOwned + Send + 'static> Payload for T {
     fn read(body: Bytes, _: &Delivery) -> Result<Self, Outcome> {
-        serde_json::from_slice(&body).map_err(|error| {
-            Outcome::Reject(Failure::new(
-                FailureCode::INVALID_PAYLOAD,
-                format!("the task's body is not what its category takes: {error}"),
-            ))
-        })
+        // A list would be taken for the fields in their order, which nobody means.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(invalid("it is a list: send a JSON object"));
+        }
+        serde_json::from_slice(&body).map_err(invalid)
     }
+}
+
+fn invalid(why: impl Display) -> Outcome {
+    Outcome::Reject(Failure::new(
+        FailureCode::INVALID_PAYLOAD,
+        format!("the task's body is not what its category takes: {why}"),
+    ))
 }
 
 /// A payload type may bring parsing code of its own, so that this can panic as well.
