@@ -6,6 +6,7 @@ mod bodies;
 mod cancel;
 mod checkup;
 mod client;
+mod connect;
 mod controls;
 mod dead_letters;
 mod delivery;
@@ -53,7 +54,8 @@ mod worker_calls;
 
 pub use cancel::Cancelled;
 pub use checkup::{Account, Overdue, Server, ServerClock};
-pub use client::{Broker, Config, ConnectError, SERVER_VERSION_MIN};
+pub use client::Broker;
+pub use connect::{Config, ConnectError, SERVER_VERSION_MIN};
 pub use controls::{Change, Shared};
 pub use delivery::{Delivery, InvalidDelivery, Settle};
 pub use deviation::{Deviation, Setting};

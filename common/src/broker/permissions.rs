@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::client::{explain, options};
+use super::connect::{explain, options};
 use super::roles::{API, OUTSIDE_API};
 use super::{Config, ConnectError, Role};
 
