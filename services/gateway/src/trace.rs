@@ -11,26 +11,45 @@ use flotilla_common::model::TraceContext;
 use flotilla_common::telemetry::{Scope, Serving, Traces, number};
 use tracing::Instrument;
 
+/// Over HTTP.
 pub(crate) async fn around(traces: &Traces, request: Request, next: Next) -> Response {
     let parent = parent(request.headers());
     let looks = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
-    let is_traced = parent.as_ref().is_some_and(|parent| parent.is_sampled);
-    let serving = match !looks || is_traced {
-        true => Serving::begin(traces, parent.as_ref()),
-        false => None,
-    };
-    let Some(mut serving) = serving else {
-        // The client's trace is passed on all the same.
-        let scope = parent.map(Scope::passing);
-        return Scope::around(scope, next.run(request)).await;
+    let Some(mut serving) = begin(traces, parent.as_ref(), looks) else {
+        return pass_on(parent, next.run(request)).await;
     };
     describe(&mut serving, &request);
+    serve(serving, next.run(request)).await
+}
+
+/// The span of a request that has one.
+pub(crate) fn begin(
+    traces: &Traces,
+    parent: Option<&TraceContext>,
+    looks: bool,
+) -> Option<Serving> {
+    let is_traced = parent.is_some_and(|parent| parent.is_sampled);
+    match !looks || is_traced {
+        true => Serving::begin(traces, parent),
+        false => None,
+    }
+}
+
+/// Without a span of ours the client's trace is passed on all the same.
+pub(crate) fn pass_on(
+    parent: Option<TraceContext>,
+    answering: impl Future<Output = Response>,
+) -> impl Future<Output = Response> {
+    Scope::around(parent.map(Scope::passing), answering)
+}
+
+pub(crate) async fn serve(serving: Serving, answering: impl Future<Output = Response>) -> Response {
     let scope = serving.scope();
     let logged = tracing::info_span!("request", trace_id = %scope.parent().trace);
-    let answering = Scope::around(Some(scope), next.run(request));
+    let answering = Scope::around(Some(scope), answering);
     let response = answering.instrument(logged).await;
     serving.end(response.status().as_u16());
     response

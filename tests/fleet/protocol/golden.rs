@@ -8,18 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::validator::{check, lacks};
-use crate::harness::fleet::Fleet;
+use crate::harness::fleet::{EVERYTHING, Fleet};
 use crate::harness::{Client, Site, eventually, test};
-
-const EVERYTHING: [&str; 7] = [
-    "gateway",
-    "stats",
-    "scraping",
-    "embedding",
-    "query",
-    "batch",
-    "maintenance",
-];
 
 #[derive(Deserialize)]
 struct Publish {
