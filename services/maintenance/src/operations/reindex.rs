@@ -231,7 +231,15 @@ async fn left(work: &Work<'_>, scope: &Scope<'_>, place: &Place) -> Result<Left,
         let status = stored.map_err(broker_failed)?.map(|s| s.record.status);
         let why = match status {
             Some(Status::Failed { error, .. }) => error.to_string(),
-            Some(status) if status.is_final() => "it was not stored again".to_owned(),
+            Some(status) if status.is_final() => {
+                // It may have been, since the listing that we are reading.
+                let now = broker.stored_document(&document.key).await;
+                let now = now.map_err(broker_failed)?;
+                if now.is_none_or(|now| now.sequence != document.sequence) {
+                    continue;
+                }
+                "it was not stored again".to_owned()
+            }
             Some(_) => {
                 left.open += 1;
                 continue;
