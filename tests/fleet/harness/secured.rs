@@ -176,7 +176,7 @@ impl User {
     }
 
     /// The server answers in order: its word about this comes after all that went before.
-    async fn everything_is_heard(&self) {
+    pub(crate) async fn everything_is_heard(&self) {
         let inbox = self.nats.new_inbox();
         let mut echo = self.nats.subscribe(inbox.clone()).await.unwrap();
         self.nats
