@@ -107,10 +107,6 @@ impl Config {
                 "gateway.query_wait must not be longer than gateway.wait_max",
             ),
             (
-                self.ask_wait <= self.wait_max,
-                "gateway.ask_wait must not be longer than gateway.wait_max",
-            ),
-            (
                 (1..=Self::STREAMS_MAX).contains(&self.asks_max),
                 "gateway.asks_max must be 1 to 100000",
             ),

@@ -107,7 +107,7 @@ impl Submission {
     /// How long an ask waits for the outcome.
     pub(super) fn wait_or(&self, config: &Config) -> Result<Option<Duration>, Problem> {
         let wait = Wait::parse(self.wait.as_deref(), config)?;
-        Ok(wait.or(config.ask_wait).time())
+        Ok(wait.or(config.ask_wait.min(config.wait_max)).time())
     }
 
     pub(super) fn must_not_wait(&self) -> Result<(), Problem> {
