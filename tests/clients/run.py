@@ -57,7 +57,7 @@ def run_driver(language, command, wanted, fleet, site, results):
     except (DriverError, OSError, KeyError) as error:
         results.add(language, "it starts", f"the driver does not start: {error}", 0)
         return
-    results.library(language, driver.library)
+    results.uses(language, driver.uses)
     client = Client(driver)
     for number, case in enumerate(wanted):
         if reason := case.get("without", {}).get(language):

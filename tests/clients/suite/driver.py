@@ -23,7 +23,7 @@ class Driver:
         self.lines = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            self.library = self._answer(STARTED_WITHIN)["library"]
+            self.uses = self._answer(STARTED_WITHIN)["library"]
         except BaseException:
             self.process.kill()
             raise

@@ -12,8 +12,8 @@ class Results:
         self.reasons = {}
         self.libraries = {}
 
-    def library(self, language, name):
-        self.libraries[language] = name
+    def uses(self, language, library):
+        self.libraries[language] = library
 
     def add(self, language, row, why, seconds):
         if row not in self.rows:
