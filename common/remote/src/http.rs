@@ -1,12 +1,10 @@
-//! The HTTP client for services that the operator has configured: TLS without a process-wide
-//! default, no proxy from the environment, no redirects, and bodies that are bounded.
+//! The HTTP client for services that the operator has configured, with bodies that are bounded.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{ClientBuilder, Response, redirect};
-use rustls_platform_verifier::BuilderVerifierExt;
+use flotilla_common::outbound;
+use reqwest::{ClientBuilder, Response};
 
 /// The client cannot be built: the machine has no certificates, for example.
 #[derive(Debug, thiserror::Error)]
@@ -26,25 +24,9 @@ pub enum BodyError {
     TooLarge(usize),
 }
 
-/// The provider is passed explicitly: no process-wide default is needed or touched.
-pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth())
-}
-
 /// What every client of ours begins with.
 pub fn builder(connect_timeout: Duration) -> Result<ClientBuilder, SetupError> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls()?)
-        .no_proxy()
-        // A key must not follow a redirect to somebody else.
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .user_agent(concat!("flotilla/", env!("CARGO_PKG_VERSION")))
+    Ok(outbound::client(outbound::tls(None, None)?)
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(Duration::from_secs(30)))
 }

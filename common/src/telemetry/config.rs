@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use opentelemetry::Value;
 use percent_encoding::percent_decode_str;
 
 use super::sampler::Sampler;
-use opentelemetry::Value;
 
 /// How traces are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -17,13 +16,12 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::SpanExporter as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::config::{Config, Protocol};
 use super::span::Span;
+use crate::outbound;
 
 /// Of the semantic conventions by which spans and attributes are named.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
@@ -94,13 +92,8 @@ impl Collector {
 }
 
 fn over_http(config: &Config) -> Result<SpanExporter, SetupError> {
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(config)?)
+    let client = outbound::client(tls(config)?)
         .default_headers(headers(config)?)
-        .no_proxy()
-        // A key must not follow a redirect to somebody else.
-        .redirect(redirect::Policy::none())
-        .user_agent(concat!("flotilla/", env!("CARGO_PKG_VERSION")))
         .timeout(config.timeout)
         .build()?;
     let exporter = SpanExporter::builder()
@@ -156,27 +149,22 @@ fn grpc_tls(config: &Config) -> Result<ClientTlsConfig, SetupError> {
 }
 
 fn tls(config: &Config) -> Result<rustls::ClientConfig, SetupError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    let builder = match &config.ca_file {
-        Some(path) => {
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate)?;
-            }
-            builder.with_root_certificates(roots)
-        }
-        None => builder.with_platform_verifier()?,
-    };
-    Ok(match &config.client_certificate {
-        Some((chain, key)) => {
-            let private = PrivateKeyDer::from_pem_slice(&read(key)?);
-            let private = private.map_err(|source| no_pem(key, source))?;
-            builder.with_client_auth_cert(certificates(chain)?, private)?
-        }
-        None => builder.with_no_client_auth(),
-    })
+    let authorities = config.ca_file.as_deref().map(authorities).transpose()?;
+    let identity = config.client_certificate.as_ref();
+    let identity = identity.map(|(chain, key)| {
+        let private = PrivateKeyDer::from_pem_slice(&read(key)?);
+        let private = private.map_err(|source| no_pem(key, source))?;
+        Ok::<_, SetupError>((certificates(chain)?, private))
+    });
+    Ok(outbound::tls(authorities, identity.transpose()?)?)
+}
+
+fn authorities(path: &Path) -> Result<rustls::RootCertStore, SetupError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flotilla_common::outbound;
 use flotilla_remote::CallSpan;
-use flotilla_remote::http::{self, SetupError, tls};
+use flotilla_remote::http::{self, SetupError};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, redirect};
 use url::Url;
@@ -50,7 +51,7 @@ pub(crate) enum Error {
 impl Client {
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
         let policy = Arc::new(Policy::of(config));
-        let tls = tls()?;
+        let tls = outbound::tls(None, None)?;
         let build = |scope| {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
