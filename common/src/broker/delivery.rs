@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 use super::handlers::PublisherHeaders;
-use super::headers::{self, IDEMPOTENCY_KEY, InvalidHeader, TASK_ID, header};
+use super::header_names::{IDEMPOTENCY_KEY, TASK_ID};
+use super::headers::{self, InvalidHeader, header};
 use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, parse_task};
 use crate::model::{Category, Envelope, TaskId, brand_of};
 

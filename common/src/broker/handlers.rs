@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::bodies::{own_prefix, wire_bytes};
-use super::headers::{TASK_ID, header, remove, write_trace};
+use super::header_names::{DEADLINE, TASK_ID, TIMEOUT};
+use super::headers::{header, millis, remove, write_trace};
 use super::publish::json;
 use super::subjects::{OBJECT_HEADER, handler_stop, handlers};
 use super::{Broker, BrokerError};
@@ -21,9 +22,7 @@ use crate::telemetry::Scope;
 
 const ATTEMPT: &str = "Flotilla-Attempt";
 const PRIORITY: &str = "Flotilla-Priority";
-const TIMEOUT: &str = "Flotilla-Timeout";
 const SILENCE: &str = "Flotilla-Silence-Max";
-const DEADLINE: &str = "Flotilla-Deadline";
 const SUBMITTED_AT: &str = "Flotilla-Submitted-At";
 const CHECKPOINT: &str = "Flotilla-Checkpoint";
 /// Dependencies whose breakers let nothing through now.
@@ -221,11 +220,6 @@ impl HandlerCall<'_> {
         write_trace(&mut headers, Scope::here().as_ref());
         headers
     }
-}
-
-/// As our own headers have durations.
-fn millis(time: Duration) -> String {
-    format!("{}ms", time.as_millis())
 }
 
 impl HandlerAnswers {

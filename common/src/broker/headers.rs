@@ -6,6 +6,10 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use jiff::Timestamp;
 
+use super::header_names::{
+    BRAND, DEADLINE, IDEMPOTENCY_KEY, LINKED_TRACE, MAX_RETRIES, NEEDS, PARENT, PROTOCOL_VERSION,
+    REQUEUE_OF, SCHEDULE, SENT_AT, TASK_ID, TIMEOUT, TRACEPARENT, TRACESTATE,
+};
 use super::subjects::OBJECT_HEADER;
 use crate::model::{
     Lineage, Needs, NewTask, Options, Origin, PROTOCOL, TraceContext, duration, other_protocol,
@@ -14,37 +18,6 @@ use crate::model::{
 
 /// How all of these begin.
 const OURS: &[u8] = b"Flotilla-";
-/// A task id chosen by a publisher that does not want it in the subject.
-pub(super) const TASK_ID: &str = "Flotilla-Task-Id";
-/// Names a task by whatever its publisher has: all of one key are one task.
-pub(super) const IDEMPOTENCY_KEY: &str = "Flotilla-Idempotency-Key";
-/// Attempts after the first one.
-const MAX_RETRIES: &str = "Flotilla-Max-Retries";
-/// How long one attempt may run.
-const TIMEOUT: &str = "Flotilla-Timeout";
-/// When the task expires, unless it has started.
-const DEADLINE: &str = "Flotilla-Deadline";
-/// The dependencies without which it need not start.
-const NEEDS: &str = "Flotilla-Needs";
-/// The task that this one is the second life of.
-pub(super) const REQUEUE_OF: &str = "Flotilla-Requeue-Of";
-/// The recurring schedule that this task is a run of.
-pub(super) const SCHEDULE: &str = "Flotilla-Schedule";
-/// Whose task it is, where the payload does not say, or not so that it could be read.
-const BRAND: &str = "Flotilla-Brand";
-/// The task that this one is a part of.
-const PARENT: &str = "Flotilla-Parent";
-
-/// The trace that the task belongs to, and what goes with it: W3C Trace Context.
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
-/// A trace that caused the task without being its own, written like the one above.
-const LINKED_TRACE: &str = "Flotilla-Linked-Trace";
-/// When a task was sent that was queued later.
-const SENT_AT: &str = "Flotilla-Sent-At";
-/// The version of the wire contract that a publisher keeps to.
-const PROTOCOL_VERSION: &str = "Flotilla-Protocol";
-
 /// What a publisher may say of a task beside its body.
 pub const TASK_HEADERS: [(&str, &str); 12] = [
     (
@@ -266,7 +239,7 @@ pub(super) fn write(headers: &mut HeaderMap, options: &Options, origin: Option<&
     }
 }
 
-fn millis(duration: Duration) -> String {
+pub(super) fn millis(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::bodies::own_body;
+use super::header_names::{IDEMPOTENCY_KEY, TASK_ID};
 use super::headers::{self, header};
 use super::subjects::{DEAD_LETTER_HEADER, DEAD_STREAM, OBJECT_HEADER, dead_letter, task_subject};
 use super::{Broker, BrokerError};
@@ -253,7 +254,7 @@ impl Broker {
 fn second_life_headers(stored: &StoredLetter, how: &Requeue, id: &TaskId) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &stored.headers {
-        let names_the_first_life = [headers::TASK_ID, headers::IDEMPOTENCY_KEY];
+        let names_the_first_life = [TASK_ID, IDEMPOTENCY_KEY];
         let is_replaced = how.payload.is_some() && name.eq_ignore_ascii_case(OBJECT_HEADER);
         if !is_replaced
             && !names_the_first_life

@@ -41,7 +41,7 @@ pub(super) const SCHED_SUBJECTS: [&str; 4] = [
 /// The indexed documents: the latest version of each, or its tombstone.
 pub(super) const DOCUMENTS_STREAM: &str = "DOCUMENTS";
 /// The object that holds the body of a message that was too large for it.
-pub(super) const OBJECT_HEADER: &str = "Flotilla-Object";
+pub const OBJECT_HEADER: &str = "Flotilla-Object";
 /// What is too large for a message, in the layout of every client's object store.
 pub(super) const OBJECTS_STREAM: &str = "OBJ_flotilla";
 pub(super) const OBJECT_METAS: &str = "$O.flotilla.M.>";

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use flotilla_common::broker::header_names::PROTOCOL_VERSION;
 use flotilla_common::broker::{About, BrokerError, Endpoint, Request, Requests, Service};
 use flotilla_common::model::{Call, Does, PROTOCOL, other_protocol};
 use serde_json::Value;
@@ -32,17 +32,12 @@ const ABOUT: About = About {
     description: "Submits tasks, asks for their outcomes, and runs the fleet.",
 };
 
-/// The version of the contract that a client speaks.
-const PROTOCOL_HEADER: &str = "Flotilla-Protocol";
-
 /// What a request meets.
 struct Serving {
     gateway: Arc<Gateway>,
     router: Router,
     /// By the name of the call.
     operations: HashMap<&'static str, Operation>,
-    /// What describes them all.
-    contract: Bytes,
     seats: Seats,
 }
 
@@ -70,7 +65,6 @@ impl Server {
         let serving = Serving {
             router: routes::calls(Arc::clone(&gateway)),
             operations: carry::operations(&description),
-            contract: protocol::asyncapi().to_string().into(),
             seats: Seats::new(gateway.config.asks_max),
             gateway,
         };
@@ -147,9 +141,9 @@ async fn enter(serving: Arc<Serving>, request: Request) {
 
 impl Serving {
     async fn answer(&self, request: &Request) -> Result<Response, Problem> {
-        if let Some(other) = request.header(PROTOCOL_HEADER).and_then(other_protocol) {
-            let why = format!("{PROTOCOL_HEADER} is {other}, and this fleet speaks {PROTOCOL}");
-            return Err(Problem::invalid(PROTOCOL_HEADER, why)
+        if let Some(other) = request.header(PROTOCOL_VERSION).and_then(other_protocol) {
+            let why = format!("{PROTOCOL_VERSION} is {other}, and this fleet speaks {PROTOCOL}");
+            return Err(Problem::invalid(PROTOCOL_VERSION, why)
                 .remedy("leave the header out, or use a client for this version"));
         }
         let Some(call) = Call::of(request.subject()) else {
@@ -168,7 +162,7 @@ impl Serving {
                 let _seat = self.seats.brief()?;
                 submission.submit(&self.gateway, None).await
             }
-            Does::Describe => Ok(self.contract.clone().into_response()),
+            Does::Describe => Ok(protocol::served().into_response()),
             Does::Carry(operation) => self.carry(call.name, operation, request).await,
         }
     }

@@ -5,14 +5,11 @@ use axum::body::to_bytes;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flotilla_common::broker::{Refused, Request};
+use flotilla_common::broker::{OBJECT_HEADER, Refused, Request};
 use serde_json::{Value, json};
 
 use crate::Gateway;
 use crate::problem::Problem;
-
-/// In an answer that is too large for a message: the object of the bucket `flotilla` that it is.
-pub(super) const OBJECT_HEADER: &str = "Flotilla-Object";
 
 pub(super) async fn send(gateway: &Gateway, request: Request, response: Response) {
     let is_problem = response

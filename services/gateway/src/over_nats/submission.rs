@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flotilla_common::broker::Request;
+use flotilla_common::broker::header_names::{
+    BRAND, DEADLINE, IDEMPOTENCY_KEY, MAX_RETRIES, NEEDS, TASK_ID, TIMEOUT,
+};
+use flotilla_common::broker::{OBJECT_HEADER, Request};
 use serde_json::Value;
 
 use super::lane::Lane;
-use super::reply::OBJECT_HEADER;
 use crate::body::{AnyJson, Fields};
 use crate::problem::Problem;
 use crate::submit::Beside;
@@ -18,15 +20,12 @@ use crate::wait::Wait;
 use crate::{Config, Gateway};
 
 pub(super) const WAIT: &str = "Flotilla-Wait";
-const BRAND: &str = "Flotilla-Brand";
-const NEEDS: (&str, &str) = ("Flotilla-Needs", "needs");
-const MAX_RETRIES: (&str, &str) = ("Flotilla-Max-Retries", "max_retries");
 /// Headers that say what a field says, in the same words.
 const TEXTS: [(&str, &str); 6] = [
-    ("Flotilla-Task-Id", "task_id"),
-    ("Flotilla-Idempotency-Key", "idempotency_key"),
-    ("Flotilla-Timeout", "timeout"),
-    ("Flotilla-Deadline", "deadline"),
+    (TASK_ID, "task_id"),
+    (IDEMPOTENCY_KEY, "idempotency_key"),
+    (TIMEOUT, "timeout"),
+    (DEADLINE, "deadline"),
     ("Flotilla-Run-At", "run_at"),
     ("Flotilla-Delay", "delay"),
 ];
@@ -84,15 +83,15 @@ pub(super) fn take(request: &Request) -> Result<Submission, Problem> {
             put(header, name, text.trim().into())?;
         }
     }
-    if let Some(text) = request.header(NEEDS.0) {
+    if let Some(text) = request.header(NEEDS) {
         let names: Vec<_> = text.split(',').map(str::trim).collect();
-        put(NEEDS.0, NEEDS.1, names.into())?;
+        put(NEEDS, "needs", names.into())?;
     }
-    if let Some(text) = request.header(MAX_RETRIES.0) {
+    if let Some(text) = request.header(MAX_RETRIES) {
         // What is no number is refused as such, with the header's words.
         let number = text.trim().parse::<u32>();
         let value = number.map_or_else(|_| Value::from(text), Value::from);
-        put(MAX_RETRIES.0, MAX_RETRIES.1, value)?;
+        put(MAX_RETRIES, "max_retries", value)?;
     }
     Ok(Submission {
         lane,
