@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::process::{launched, signal};
 use crate::traces::Trace;
 
 /// On a machine that does much else.
@@ -67,11 +68,11 @@ impl Jaeger {
 
     /// Frozen: its connections stay, and nothing answers.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        signal(self.process.as_ref().unwrap(), "-STOP");
     }
 
     pub fn thaw(&self) {
-        self.signal("-CONT");
+        signal(self.process.as_ref().unwrap(), "-CONT");
     }
 
     /// What it holds goes with it.
@@ -82,34 +83,18 @@ impl Jaeger {
         }
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().unwrap().id().to_string();
-        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(sent.success());
-    }
-
     /// Starts it on its ports; false where one of them is taken.
     pub async fn launch(&mut self) -> bool {
-        let program = program();
         let log = File::create(self.dir.path().join("log")).unwrap();
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program());
         command.arg("--config").arg(configuration());
         for (name, port) in self.ports.by_name() {
             command.env(name, port.to_string());
         }
-        let process = command
-            .env_remove("JAEGER_LISTEN_HOST")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn();
-        let process = process.unwrap_or_else(|error| {
-            panic!(
-                "cannot run {program:?} ({error}): these tests need a Jaeger 2 on the PATH, or its \
-                 path in FLOTILLA_JAEGER; `./just test-jaeger` builds one"
-            )
-        });
-        let process = self.process.insert(process);
+        command.env_remove("JAEGER_LISTEN_HOST");
+        let remedy = "these tests need a Jaeger 2 on the PATH, or its path in FLOTILLA_JAEGER; \
+                      `./just test-jaeger` builds one";
+        let process = self.process.insert(launched(&mut command, log, remedy));
         let started = Instant::now();
         loop {
             if process.try_wait().unwrap().is_some() {

@@ -6,6 +6,7 @@ mod jaeger;
 mod nats;
 mod openai;
 pub mod otlp;
+mod process;
 mod script;
 pub mod traces;
 
@@ -13,4 +14,5 @@ pub use cluster::Cluster;
 pub use jaeger::Jaeger;
 pub use nats::{Nats, program};
 pub use openai::{FakeOpenAi, Mood};
+pub use process::launched;
 pub use script::{End, Script, Scripted, Started};

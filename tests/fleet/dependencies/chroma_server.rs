@@ -1,9 +1,10 @@
 //! A ChromaDB with data of its own, to be killed and restarted.
 
 use std::fs::File;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
+use flotilla_tests::launched;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -51,23 +52,15 @@ impl Chroma {
         self.kill();
         let log = File::create(self.dir.path().join("log")).unwrap();
         let program = std::env::var_os("FLOTILLA_CHROMADB").unwrap_or_else(|| "chromadb".into());
-        let process = Command::new(&program)
+        let mut command = Command::new(program);
+        command
             .args(["run", "--host", "127.0.0.1", "--port"])
             .arg(self.port.to_string())
             .arg("--path")
-            .arg(self.dir.path().join("data"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn();
-        let process = process.unwrap_or_else(|error| {
-            panic!(
-                "cannot run {program:?} ({error}): these tests need ChromaDB. \
-                 `./just test-dependencies` fetches it and runs them; \
-                 FLOTILLA_CHROMADB names another one"
-            )
-        });
-        let process = self.process.insert(process);
+            .arg(self.dir.path().join("data"));
+        let remedy = "these tests need ChromaDB. `./just test-dependencies` fetches it and runs \
+                      them; FLOTILLA_CHROMADB names another one";
+        let process = self.process.insert(launched(&mut command, log, remedy));
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
             let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
