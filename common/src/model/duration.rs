@@ -1,5 +1,5 @@
 //! Durations in configuration, written as people do: `"500ms"`, `"30s"`, `"5m"`, `"7d"`.
-//! For `#[serde(with = "duration")]` in what is only read.
+//! For `#[serde(with = "duration")]` in what is only read. Requests may say seconds as well.
 
 use std::time::Duration;
 
@@ -31,6 +31,25 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .checked_mul(millis)
         .map(Duration::from_millis)
         .ok_or_else(wrong)
+}
+
+/// A duration as clients write it: seconds, or a number and a unit.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "seconds (90) or a number and a unit (\"90s\")")]
+pub enum Written {
+    Seconds(f64),
+    Text(String),
+}
+
+impl Written {
+    pub fn duration(&self) -> Result<Duration, String> {
+        match self {
+            Self::Seconds(seconds) => {
+                Duration::try_from_secs_f64(*seconds).map_err(|error| error.to_string())
+            }
+            Self::Text(text) => parse(text),
+        }
+    }
 }
 
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -31,6 +31,16 @@ impl Condition {
         }
     }
 
+    /// The one of the two that counts.
+    #[must_use]
+    pub const fn or_weightier(self, other: Self) -> Self {
+        if other.weight() > self.weight() {
+            other
+        } else {
+            self
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Up => "up",

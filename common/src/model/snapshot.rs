@@ -24,6 +24,18 @@ pub struct Snapshot {
     pub lanes: Vec<LaneState>,
 }
 
+impl Snapshot {
+    /// Those that have reported lately.
+    pub fn alive(&self) -> impl Iterator<Item = &SeenInstance> {
+        self.instances.iter().filter(|seen| seen.is_alive)
+    }
+
+    /// How the workers among them are.
+    pub fn live_workers(&self) -> impl Iterator<Item = WorkerState> {
+        self.alive().filter_map(|seen| seen.worker)
+    }
+}
+
 /// A queue of one priority.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LaneState {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use flotilla_common::broker::Said;
-use flotilla_common::model::{
-    Category, Dependency, Failure, FailureCode, Needs, Outcome, duration,
-};
+use flotilla_common::model::duration::Written;
+use flotilla_common::model::{Category, Dependency, Failure, FailureCode, Needs, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -57,15 +56,8 @@ struct Progress {
 struct Why {
     code: Option<String>,
     message: Option<String>,
-    after: Option<Span>,
+    after: Option<Written>,
     dependency: Option<Dependency>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "seconds (90) or a number and a unit (\"90s\")")]
-enum Span {
-    Seconds(f64),
-    Text(String),
 }
 
 impl Ending {
@@ -147,7 +139,8 @@ fn unfinished(kind: &str, why: Why) -> Result<(Outcome, Option<Dependency>), Str
         .message
         .unwrap_or_else(|| format!("the handler said {kind}"));
     let failure = Failure::new(code, shortened(&message));
-    let after = why.after.map(Span::duration).transpose()?;
+    let after = why.after.map(|after| after.duration()).transpose();
+    let after = after.map_err(|error| format!("after: {error}"))?;
     let outcome = match kind {
         "retry" => Outcome::Retry { failure, after },
         "defer" => Outcome::Defer {
@@ -166,17 +159,6 @@ fn checked(code: String) -> Result<FailureCode, String> {
         false => Err(format!(
             "code {code:?}: use 1 to {CODE_BYTES_MAX} characters of a-z, 0-9 and _"
         )),
-    }
-}
-
-impl Span {
-    fn duration(self) -> Result<Duration, String> {
-        match self {
-            Self::Seconds(seconds) => {
-                Duration::try_from_secs_f64(seconds).map_err(|error| format!("after: {error}"))
-            }
-            Self::Text(text) => duration::parse(&text).map_err(|error| format!("after: {error}")),
-        }
     }
 }
 

@@ -222,9 +222,8 @@ fn behind(ahead: u64, position: Option<Position>, workforce: Option<Workforce>) 
 
 impl Workforce {
     fn of(category: Category, snapshot: &Snapshot) -> Self {
-        let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
-        let states = alive.filter_map(|seen| seen.worker);
-        let (slots, busy) = states
+        let (slots, busy) = snapshot
+            .live_workers()
             .filter(|state| state.category == category)
             .fold((0, 0), |(slots, busy), state| {
                 (slots + state.slots, busy + state.busy)

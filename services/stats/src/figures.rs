@@ -84,8 +84,7 @@ impl Source for Figures {
 
 /// In the slots of the live workers.
 fn running(snapshot: &Snapshot, lane: Lane) -> u64 {
-    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
-    let workers = alive.filter_map(|seen| seen.worker);
+    let workers = snapshot.live_workers();
     let of_category = workers.filter(|worker| worker.category == lane.category);
     let running = of_category.map(|worker| worker.running[lane.priority.index()] as u64);
     running.sum()
@@ -145,8 +144,7 @@ fn state(seen: &SeenInstance) -> &'static str {
 }
 
 fn slots(samples: &mut Samples, snapshot: &Snapshot) {
-    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
-    for worker in alive.filter_map(|seen| seen.worker) {
+    for worker in snapshot.live_workers() {
         let category = [worker.category.name()];
         samples.count(&FLEET_SLOTS, &category, worker.slots as u64);
         samples.count(&FLEET_SLOTS_USED, &category, worker.busy as u64);
@@ -163,16 +161,14 @@ fn breakers(samples: &mut Samples, snapshot: &Snapshot) {
 
 /// Of those that anybody has asked.
 fn dependencies(samples: &mut Samples, snapshot: &Snapshot) {
-    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
     let mut worst: BTreeMap<Dependency, Condition> = BTreeMap::new();
-    for probed in alive
+    for probed in snapshot
+        .alive()
         .flat_map(|seen| &seen.probes)
         .flat_map(|probes| &probes.answers)
     {
         let said = worst.entry(probed.dependency).or_insert(probed.condition);
-        if probed.condition.weight() > said.weight() {
-            *said = probed.condition;
-        }
+        *said = said.or_weightier(probed.condition);
     }
     let conditions = Condition::ALL.map(Condition::name);
     for (dependency, condition) in worst {

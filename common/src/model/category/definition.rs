@@ -38,7 +38,6 @@ impl Default for Custom {
 pub struct Definition {
     pub(super) name: &'static str,
     pub(super) queue_name: &'static str,
-    workers: &'static str,
     pub(super) id_prefix: &'static str,
     pub(super) priority: Priority,
     pub(super) slots: usize,
@@ -57,11 +56,6 @@ const TAKEN: [&str; 4] = ["rag_query", "gateway", "stats", "bridge"];
 const NAME_BYTES_MAX: usize = 32;
 
 impl Definition {
-    /// Who serves it, in words.
-    pub fn workers(&self) -> &'static str {
-        self.workers
-    }
-
     /// Checked but for what other categories have.
     pub(super) fn new(name: &str, custom: &Custom) -> Result<Self, InvalidCategory> {
         let invalid = |why: String| InvalidCategory {
@@ -107,7 +101,6 @@ impl Definition {
         Ok(Self {
             name: leak(name),
             queue_name: leak(&format!("{name}_queue")),
-            workers: leak(&format!("the {name} workers")),
             id_prefix: leak(prefix),
             priority: custom.priority,
             slots: custom.slots,

@@ -51,8 +51,9 @@ pub(super) fn view(snapshot: Option<&Snapshot>) -> (Views, Vec<String>) {
 }
 
 fn words(snapshot: &Snapshot, dependency: Dependency) -> Vec<Word<'_>> {
-    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
-    let said = alive.filter_map(|seen| Some((seen, seen.probes.as_ref()?)));
+    let said = snapshot
+        .alive()
+        .filter_map(|seen| Some((seen, seen.probes.as_ref()?)));
     said.flat_map(|(seen, probes)| {
         let about = probes.answers.iter();
         let about = about.filter(move |probed| probed.dependency == dependency);
@@ -71,9 +72,7 @@ impl View {
         for word in words {
             let condition = word.probed.condition;
             let said = services.entry(word.service.to_owned()).or_insert(condition);
-            if condition.weight() > said.weight() {
-                *said = condition;
-            }
+            *said = said.or_weightier(condition);
         }
         let telling = words
             .iter()

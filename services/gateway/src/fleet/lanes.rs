@@ -56,8 +56,7 @@ pub(super) fn slots(snapshot: &Snapshot) -> BTreeMap<&'static str, SlotsUsed> {
     let mut used: BTreeMap<_, SlotsUsed> = Category::all()
         .map(|category| (category.name(), SlotsUsed::default()))
         .collect();
-    let alive = snapshot.instances.iter().filter(|seen| seen.is_alive);
-    for worker in alive.filter_map(|seen| seen.worker) {
+    for worker in snapshot.live_workers() {
         let used = used.entry(worker.category.name()).or_default();
         used.slots += worker.slots;
         used.busy += worker.busy;

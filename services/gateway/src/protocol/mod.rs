@@ -7,6 +7,7 @@ mod messages;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -63,6 +64,12 @@ impl Contract {
 /// The contract as AsyncAPI.
 pub fn asyncapi() -> Value {
     asyncapi::document(&Contract::gather())
+}
+
+/// The same as it is served: made when somebody asks, and once, as the settings change nothing in it.
+pub(crate) fn served() -> Bytes {
+    static SERVED: LazyLock<Bytes> = LazyLock::new(|| asyncapi().to_string().into());
+    SERVED.clone()
 }
 
 /// The contract as files, by their paths.
@@ -135,9 +142,8 @@ fn operation<'a>(description: &'a Value, id: &str) -> Option<&'a Value> {
 }
 
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let document = Bytes::from(asyncapi().to_string());
     let headers = [(CONTENT_TYPE, "application/json")];
-    Router::new().route(PATH, get(async move || (headers, document)))
+    Router::new().route(PATH, get(async move || (headers, served())))
 }
 
 #[cfg(test)]

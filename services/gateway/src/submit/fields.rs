@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use flotilla_common::model::{Category, Dependency, NewTask, Options, Priority, TaskId, duration};
+use flotilla_common::model::duration::Written;
+use flotilla_common::model::{Category, Dependency, NewTask, Options, Priority, TaskId};
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::body::Fields;
 use crate::problem::Problem;
@@ -71,11 +71,12 @@ fn take_options(fields: &mut Fields) -> Result<Options, Problem> {
 }
 
 fn take_timeout(fields: &mut Fields) -> Result<Option<Duration>, Problem> {
-    let Some(timeout) = fields.take::<Span>("timeout")? else {
+    let Some(timeout) = fields.take::<Written>("timeout")? else {
         return Ok(None);
     };
     let timeout = timeout
         .duration()
+        .ok()
         .filter(|timeout| (Options::TIMEOUT_MIN..=Options::TIMEOUT_MAX).contains(timeout));
     let why = "timeout: use seconds, like 90, or a number and a unit, from \"1ms\" to \"24h\"";
     let invalid = || Problem::invalid("timeout", why);
@@ -90,23 +91,6 @@ fn take_deadline(fields: &mut Fields) -> Result<Option<Timestamp>, Problem> {
             Err(Problem::invalid("deadline", why))
         }
         deadline => Ok(deadline),
-    }
-}
-
-/// A duration as clients write it: seconds, or a number and a unit.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "seconds (90) or a number and a unit (\"90s\")")]
-pub(super) enum Span {
-    Seconds(f64),
-    Text(String),
-}
-
-impl Span {
-    pub(super) fn duration(&self) -> Option<Duration> {
-        match self {
-            Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-            Self::Text(text) => duration::parse(text).ok(),
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! When a submission is to be queued, if not at once: at a time, or after a delay.
 
 use flotilla_common::broker::{Accepted, BrokerError};
+use flotilla_common::model::duration::Written;
 use flotilla_common::model::{AHEAD_MAX, NewTask};
 use jiff::Timestamp;
 
-use super::fields::Span;
 use crate::Gateway;
 use crate::body::Fields;
 use crate::problem::Problem;
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 pub(super) fn take_run_at(fields: &mut Fields) -> Result<Option<Timestamp>, Problem> {
     let now = Timestamp::now();
     let run_at = fields.take::<Timestamp>("run_at")?;
-    let delay = fields.take::<Span>("delay")?;
+    let delay = fields.take::<Written>("delay")?;
     let (field, at) = match (run_at, delay) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
@@ -22,7 +22,7 @@ pub(super) fn take_run_at(fields: &mut Fields) -> Result<Option<Timestamp>, Prob
         }
         (Some(at), None) => ("run_at", Some(at)),
         (None, Some(delay)) => {
-            let delay = delay.duration();
+            let delay = delay.duration().ok();
             ("delay", delay.and_then(|delay| now.checked_add(delay).ok()))
         }
     };
