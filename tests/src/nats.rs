@@ -62,6 +62,11 @@ impl Nats {
         self.port
     }
 
+    /// `None` while it is killed.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// kill -9: what is not written is lost.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use flotilla_minilm::{Local, Model, Scratch};
 use serde::Deserialize;
 
-use crate::report::{Report, quantile};
+use crate::bench::Bench;
+use crate::report::{Report, figure, quantile};
 
 /// 132 tokens.
 pub(crate) const CHUNK: &str = "Before you clean the filter, switch the pump off at the mains and close both \
@@ -40,12 +41,22 @@ struct Reference {
     vector: String,
 }
 
-pub(crate) async fn measure(is_quick: bool, report: &mut Report) -> anyhow::Result<()> {
-    let directory = std::env::var_os("FLOTILLA_MODEL_DIR").map(PathBuf::from);
-    let directory = directory.context("set FLOTILLA_MODEL_DIR to the model's directory")?;
+/// Where the model is.
+pub(crate) fn directory() -> anyhow::Result<PathBuf> {
+    let directory = std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
+    let directory = directory.context("there is no model: set FLOTILLA_MODEL_DIR to its directory");
+    directory.map(PathBuf::from)
+}
+
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let directory = directory()?;
     let model = Model::load(&directory)?;
     let local = Local::load(&directory)?;
-    let (rounds, batches, questions) = if is_quick { (1, 1, 20) } else { (5, 4, 200) };
+    let (rounds, batches, questions) = if bench.is_quick {
+        (1, 1, 20)
+    } else {
+        (5, 4, 200)
+    };
     let (mut one, mut all) = (0.0_f64, 0.0_f64);
     let (mut idle, mut loaded) = (Vec::new(), Vec::new());
     // In turn, so that noise hits all alike. The best counts: noise only ever slows down.
@@ -57,14 +68,17 @@ pub(crate) async fn measure(is_quick: bool, report: &mut Report) -> anyhow::Resu
         loaded.extend(ask(&local, questions / rounds).await?);
         load.abort();
     }
-    report.add("chunks at full load / one by one", "chunks/s", all, one);
+    let rate = figure("chunks at full load", "chunks/s", all);
+    report.add(rate.by("one by one", one));
     for (name, q) in [("p50", 0.5), ("p99", 0.99)] {
-        let name = format!("a question at full load / idle, {name}");
-        report.add(name, "ms", quantile(&mut loaded, q), quantile(&mut idle, q));
+        let name = format!("a question at full load, {name}");
+        let time = figure(name, "ms", quantile(&mut loaded, q));
+        report.add(time.by("idle", quantile(&mut idle, q)));
     }
     let difference = difference(&local).await? * 1e9;
-    let name = "difference to the reference / allowed";
-    report.add(name, "1e-9", difference, DIFFERENCE_MAX * 1e9);
+    let difference = figure("difference to the reference", "1e-9", difference);
+    let allowed = DIFFERENCE_MAX * 1e9;
+    report.add(difference.by("allowed", allowed).at_most(1.0));
     Ok(())
 }
 

@@ -12,29 +12,34 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::fleet;
+use crate::bench::Bench;
+use crate::fleet::{self, Setup};
+use crate::process::Usage;
+use crate::report::{Report, figure, quantile};
 
 const IN_FLIGHT: usize = 512;
 const SEARCHES: usize = 20;
 
-pub(crate) async fn measure(is_quick: bool) -> anyhow::Result<()> {
-    let records = if is_quick { 20_000 } else { 1_000_000 };
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let records = if bench.is_quick { 20_000 } else { 1_000_000 };
     let server = Nats::start().await;
-    let broker = fleet::connect(&server.url()).await?;
+    let broker = Setup::new(server.url(), 1).broker().await?;
     store(&broker, records).await?;
-    let before = resident_bytes();
+    let before = Usage::own();
     let began = Instant::now();
     let stats = fleet::Stats::start(&server.url()).await?;
     let everything = query(json!({}), false)?;
     while broker.find_tasks(&everything).await?.index.indexed < records {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    println!(
-        "{records} records indexed in {:.1} s; {} bytes of memory each",
-        began.elapsed().as_secs_f64(),
-        resident_bytes().saturating_sub(before) / records
-    );
-    println!("{:<72} {:>8} {:>8}", "search (ms)", "p50", "max");
+    let seconds = began.elapsed().as_secs_f64();
+    let rate = records as f64 / seconds;
+    report.add(figure(format!("indexed, of {records}"), "tasks/s", rate));
+    if let Some((before, after)) = before.zip(Usage::own()) {
+        let bytes = after.resident_bytes.saturating_sub(before.resident_bytes);
+        let each = bytes as f64 / records as f64;
+        report.add(figure("memory of a task", "bytes", each));
+    }
     for (filter, count) in [
         (json!({}), false),
         (json!({"state": "failed"}), false),
@@ -54,13 +59,9 @@ pub(crate) async fn measure(is_quick: bool) -> anyhow::Result<()> {
             broker.find_tasks(&query).await?;
             took.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        took.sort_unstable_by(f64::total_cmp);
         let what = format!("{filter}{}", if count { ", counted" } else { "" });
-        println!(
-            "{what:<72} {:>8.2} {:>8.2}",
-            took[SEARCHES / 2],
-            took[SEARCHES - 1]
-        );
+        let median = figure(format!("{what}, p50"), "ms", quantile(&mut took, 0.5));
+        report.add(median.by("slowest", quantile(&mut took, 1.0)));
     }
     stats.stop().await
 }
@@ -122,12 +123,4 @@ fn record(n: u64) -> Record {
         brand: n.is_multiple_of(3).then(|| "acme".to_owned()),
         trace: None,
     }
-}
-
-/// Of this process, on Linux.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1_024
 }

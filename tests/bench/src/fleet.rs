@@ -1,83 +1,163 @@
-//! The fleet's own path, with a handler that does nothing.
+//! The fleet's own path, with a handler that does nothing, or sleeps where its payload says so.
 
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
 use bytes::Bytes;
 use flotilla_common::broker::{Broker, Config, StreamLimits};
 use flotilla_common::model::{Category, NewTask, Options, Outcome, Priority, TaskId};
 use flotilla_common::service::{Context, Settings};
 use flotilla_common::telemetry::Traces;
 use flotilla_common::worker::{self, Attempt, Handler};
+use serde::Deserialize;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-struct Empty;
+/// How often somebody looks whether all is done, at most and at least.
+const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 
-impl Handler for Empty {
-    type Payload = serde::de::IgnoredAny;
+/// A worker, and the streams that it works on.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) url: String,
+    pub(crate) category: Category,
+    pub(crate) slots: usize,
+    /// Of them, those for critical and high tasks alone.
+    pub(crate) reserved: usize,
+    pub(crate) streams: StreamLimits,
+    pub(crate) traces: Traces,
+}
 
-    fn category(&self) -> Category {
-        Category::Query
+impl Setup {
+    pub(crate) fn new(url: impl Into<String>, slots: usize) -> Self {
+        Self {
+            url: url.into(),
+            category: Category::Query,
+            slots,
+            reserved: 0,
+            streams: StreamLimits::default(),
+            traces: Traces::off(),
+        }
     }
 
-    async fn handle(&self, _: Self::Payload, _: &Attempt) -> Outcome {
+    /// A connection of its own, to a broker that has all streams.
+    pub(crate) async fn broker(&self) -> anyhow::Result<Broker> {
+        let config = Config {
+            url: self.url.clone(),
+            ..Config::default()
+        };
+        let broker = Broker::connect(&config, "bench").await?;
+        broker.ensure_topology(&self.streams).await?;
+        Ok(broker.with_traces(self.traces.clone()))
+    }
+
+    /// One that is bound to its consumers.
+    pub(crate) async fn worker(&self) -> anyhow::Result<Worker> {
+        let broker = self.broker().await?;
+        let config: worker::Config = toml::from_str(&format!(
+            "slots.{0} = {1}\nreserved.{0} = {2}",
+            self.category, self.slots, self.reserved
+        ))?;
+        let (handler, streams) = (Idler(self.category), self.streams.clone());
+        let stop = CancellationToken::new();
+        let (bound, is_bound) = tokio::sync::oneshot::channel();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut bound = Some(bound);
+            let ready = move |_| {
+                let _ = bound.take().map(|bound| bound.send(()));
+            };
+            let meter = Default::default();
+            let ended = worker::run(handler, broker, &config, &streams, stopped, ready, meter);
+            if let Err(error) = ended.await {
+                eprintln!("the worker failed: {error}");
+            }
+        });
+        is_bound.await?;
+        let stop = stop.drop_guard();
+        Ok(Worker { stop, task })
+    }
+
+    pub(crate) fn task(&self, priority: Priority, payload: &Bytes) -> NewTask {
+        NewTask {
+            id: TaskId::generate(self.category),
+            category: self.category,
+            priority,
+            options: Options::default(),
+            brand: None,
+            payload: payload.clone(),
+        }
+    }
+}
+
+struct Idler(Category);
+
+#[derive(Deserialize)]
+struct Work {
+    #[serde(default)]
+    sleep_ms: u64,
+}
+
+impl Handler for Idler {
+    type Payload = Work;
+
+    fn category(&self) -> Category {
+        self.0
+    }
+
+    async fn handle(&self, work: Work, _: &Attempt) -> Outcome {
+        if work.sleep_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(work.sleep_ms)).await;
+        }
         Outcome::Done(serde_json::Value::Null)
     }
 }
 
-/// A worker on a connection of its own.
+/// On a connection of its own. A section that is given up leaves none behind.
 pub(crate) struct Worker {
-    stop: CancellationToken,
+    stop: DropGuard,
     task: JoinHandle<()>,
 }
 
 impl Worker {
-    pub(crate) async fn start(url: &str, slots: usize) -> anyhow::Result<Self> {
-        Self::start_traced(url, slots, &Traces::off()).await
-    }
-
-    pub(crate) async fn start_traced(
-        url: &str,
-        slots: usize,
-        traces: &Traces,
-    ) -> anyhow::Result<Self> {
-        let broker = connect(url).await?.with_traces(traces.clone());
-        let stop = CancellationToken::new();
-        let (bound, is_bound) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn({
-            let stop = stop.clone();
-            let config: worker::Config = toml::from_str(&format!("slots.query = {slots}"))?;
-            async move {
-                let mut bound = Some(bound);
-                let ready = move |_| {
-                    let _ = bound.take().map(|bound| bound.send(()));
-                };
-                let ended = worker::run(
-                    Empty,
-                    broker,
-                    &config,
-                    &StreamLimits::default(),
-                    stop,
-                    ready,
-                    Default::default(),
-                )
-                .await;
-                if let Err(error) = ended {
-                    eprintln!("the worker failed: {error}");
-                }
-            }
-        });
-        is_bound.await?;
-        Ok(Self { stop, task })
-    }
-
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.stop.cancel();
+        drop(self.stop);
         Ok(self.task.await?)
+    }
+}
+
+/// The outcomes that are stored.
+pub(crate) struct Results(jetstream::stream::Stream);
+
+impl Results {
+    /// None, from now on.
+    pub(crate) async fn emptied(url: &str) -> anyhow::Result<Self> {
+        let jetstream = jetstream::new(async_nats::connect(url).await?);
+        let results = jetstream.get_stream("RESULTS").await?;
+        results.purge().await?;
+        Ok(Self(results))
+    }
+
+    /// Until there are so many. Looks seldom while most are missing: it costs the server time,
+    /// which the baseline does not pay.
+    pub(crate) async fn wait_for(&mut self, outcomes: usize) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let [shortest, longest] = LOOK_EVERY;
+        loop {
+            let stored = self.0.info().await?.state.messages as usize;
+            if stored >= outcomes {
+                return Ok(());
+            }
+            let left = (outcomes - stored) as f64 / stored.max(1) as f64;
+            let expected = began.elapsed().mul_f64(left.min(1e3));
+            tokio::time::sleep((expected / 4).clamp(shortest, longest)).await;
+        }
     }
 }
 
 /// The stats service, as a process of its own would run it.
 pub(crate) struct Stats {
-    stop: CancellationToken,
+    stop: DropGuard,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -91,35 +171,12 @@ impl Stats {
         let config = flotilla_stats::Config::default();
         let task = tokio::spawn(flotilla_stats::run(context, config));
         readiness.wait(1).await;
+        let stop = stop.drop_guard();
         Ok(Self { stop, task })
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.stop.cancel();
+        drop(self.stop);
         self.task.await?
-    }
-}
-
-pub(crate) async fn connect(url: &str) -> anyhow::Result<Broker> {
-    let broker = Broker::connect(
-        &Config {
-            url: url.to_owned(),
-            ..Config::default()
-        },
-        "bench",
-    )
-    .await?;
-    broker.ensure_topology(&StreamLimits::default()).await?;
-    Ok(broker)
-}
-
-pub(crate) fn task(payload: &Bytes) -> NewTask {
-    NewTask {
-        id: TaskId::generate(Category::Query),
-        category: Category::Query,
-        priority: Priority::Normal,
-        options: Options::default(),
-        brand: None,
-        payload: payload.clone(),
     }
 }

@@ -1,109 +1,79 @@
-//! `just bench`: figures of the fleet as ratios to a bare JetStream pipeline on the same
-//! server in the same run. ARCHITECTURE.md says how it is measured.
+//! `just bench`: figures of the fleet beside those of a bare JetStream pipeline on the same
+//! server in the same run, and beside their goals. BENCHMARKS.md says how they are measured.
 
+mod bench;
 mod embeddings;
 mod find;
 mod fleet;
 mod latency;
+mod options;
+mod process;
 mod query;
 mod raw;
 mod report;
+mod sections;
 mod throughput;
 mod tracing;
 
-use clap::{Parser, Subcommand};
-use flotilla_tests::Nats;
+use std::process::ExitCode;
 
+use clap::Parser;
+use serde::Serialize;
+
+use bench::{Bench, Machine};
+use options::Options;
 use report::Report;
+use sections::Section;
 
-#[derive(Debug, Parser)]
-#[command(name = "just bench", about)]
-struct Options {
-    #[command(subcommand)]
-    what: Option<What>,
-    /// Fewer tasks: shows that it runs, not how fast
-    #[arg(long, global = true)]
-    quick: bool,
-    /// Prints JSON instead of a table
-    #[arg(long, global = true)]
-    json: bool,
-    /// Measures on this server instead of one of its own; its fleet and streams must be idle
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// The local embedding model: at full load, and questions meanwhile
-    Embeddings,
-    /// Tasks found among a million finished ones
-    Find,
-    /// Every task traced, against none; and traces that are off
-    Tracing,
-    /// Answers out of 100,000 chunks while documents are embedded at full load
-    Query,
-}
-
-/// How much is measured.
-#[derive(Debug, Clone, Copy)]
-struct Scale {
-    /// Each figure is the median of so many rounds, raw and fleet in turn.
-    rounds: usize,
-    tasks: usize,
-    round_trips: usize,
+#[derive(Serialize)]
+struct Measured {
+    machine: Machine,
+    is_quick: bool,
+    #[serde(flatten)]
+    report: Report,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    let scale = if options.quick {
-        Scale {
-            rounds: 1,
-            tasks: 5_000,
-            round_trips: 200,
-        }
-    } else {
-        Scale {
-            rounds: 5,
-            tasks: 50_000,
-            round_trips: 2_000,
-        }
-    };
+    let bench = Bench::new(&options);
+    let machine = Machine::look()?;
     let mut report = Report::default();
-    match options.what {
-        Some(What::Embeddings) => {
-            embeddings::measure(options.quick, &mut report).await?;
-            return print(&report, options.json);
-        }
-        Some(What::Query) => {
-            query::measure(options.quick, &mut report).await?;
-            return print(&report, options.json);
-        }
-        Some(What::Find) => return find::measure(options.quick).await,
-        Some(What::Tracing) | None => {}
+    if !options.json {
+        println!("{machine}\n{}", report::head());
     }
-    let (_server, url) = match options.url {
-        Some(url) => (None, url),
-        None => {
-            let server = Nats::start().await;
-            let url = server.url();
-            (Some(server), url)
+    let mut is_whole = true;
+    for section in options.sections() {
+        is_whole &= measure(section, &bench, &mut report).await;
+        if !options.json {
+            println!("{}", report.part(section.name()));
         }
-    };
-    if matches!(options.what, Some(What::Tracing)) {
-        tracing::measure(&url, scale, &mut report).await?;
-        return print(&report, options.json);
     }
-    throughput::measure(&url, scale, &mut report).await?;
-    latency::measure(&url, scale, &mut report).await?;
-    print(&report, options.json)
+    if options.json {
+        let measured = Measured {
+            machine,
+            is_quick: options.quick,
+            report,
+        };
+        println!("{}", serde_json::to_string_pretty(&measured)?);
+    }
+    Ok(match is_whole {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
-fn print(report: &Report, is_json: bool) -> anyhow::Result<()> {
-    if is_json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{report}");
-    }
-    Ok(())
+/// Whether it came to its end. One that fails is told, and the others are measured all the same.
+async fn measure(section: Section, bench: &Bench, report: &mut Report) -> bool {
+    report.begin(section.name());
+    eprintln!("measuring {} …", section.name());
+    let measuring = section.measure(bench, report);
+    let failure = match tokio::time::timeout(section.time_max(), measuring).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => format!("given up after {:?}", section.time_max()),
+    };
+    eprintln!("{} failed: {failure}", section.name());
+    report.note(format!("failed: {failure}"));
+    false
 }

@@ -13,14 +13,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use flotilla_eval::Dataset;
 use flotilla_knowledge::{Dense, Index, Search, Vector, Vectors, answer};
 use flotilla_minilm::{DIMENSIONS, Local};
 
 use self::texts::Texts;
-use crate::embeddings::keep_busy;
-use crate::report::{Report, quantile};
+use crate::bench::Bench;
+use crate::embeddings::{self, keep_busy};
+use crate::process::Usage;
+use crate::report::{Report, figure, quantile};
 
 const CHUNKS_PER_DOCUMENT: usize = 20;
 /// The first ones pay for what is not in the caches yet.
@@ -36,12 +37,11 @@ struct Times {
     answer: Vec<f64>,
 }
 
-pub(crate) async fn measure(is_quick: bool, report: &mut Report) -> anyhow::Result<()> {
-    let directory = std::env::var_os("FLOTILLA_MODEL_DIR").filter(|dir| !dir.is_empty());
-    let directory = directory.context("set FLOTILLA_MODEL_DIR to the model's directory")?;
-    let (documents, rounds) = if is_quick { (250, 1) } else { (5_000, 3) };
-    in_process(directory.as_ref(), documents, rounds, report).await?;
-    served::measure(directory.as_ref(), documents, rounds, report).await
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let directory = embeddings::directory()?;
+    let (documents, rounds) = if bench.is_quick { (250, 1) } else { (5_000, 3) };
+    in_process(&directory, documents, rounds, report).await?;
+    served::measure(&directory, documents, rounds, report).await
 }
 
 async fn in_process(
@@ -75,9 +75,9 @@ async fn in_process(
     }
     let size = format!("{}k chunks", chunks / 1e3);
     for (name, q) in [("p50", 0.5), ("p99", 0.99)] {
-        let name = format!("an answer, {size}, {name}: full load / idle");
-        let (a, b) = (&mut loaded.whole, &mut idle.whole);
-        report.add(name, "ms", quantile(a, q), quantile(b, q));
+        let name = format!("an answer at full load, {size}, {name}");
+        let time = figure(name, "ms", quantile(&mut loaded.whole, q));
+        report.add(time.by("idle", quantile(&mut idle.whole, q)));
     }
     for (name, a, b) in [
         ("its embedding", &mut loaded.embedding, &mut idle.embedding),
@@ -85,34 +85,16 @@ async fn in_process(
         ("a search by words only", &mut loaded.words, &mut idle.words),
         ("its sentences", &mut loaded.answer, &mut idle.answer),
     ] {
-        report.add(
-            format!("{name}, p50: full load / idle"),
-            "ms",
-            quantile(a, 0.5),
-            quantile(b, 0.5),
-        );
+        let time = figure(format!("{name}, p50"), "ms", quantile(a, 0.5));
+        report.add(time.by("idle", quantile(b, 0.5)));
     }
     let (bytes_scan, floats_scan) = scans(&index, &mut texts, rounds);
-    report.add(
-        "scan of vectors / plain floats",
-        "ms",
-        bytes_scan,
-        floats_scan,
-    );
-    report.add(
-        "chunks indexed / as many a ms",
-        "chunks/s",
-        chunks / indexed,
-        1_000.0,
-    );
+    let scan = figure("scan of vectors", "ms", bytes_scan);
+    report.add(scan.by("plain floats", floats_scan));
+    report.add(figure("chunks indexed", "chunks/s", chunks / indexed));
     if let Some(bytes) = bytes {
-        let vector = DIMENSIONS as f64;
-        report.add(
-            "memory of a chunk / of its vector",
-            "bytes",
-            bytes / chunks,
-            vector,
-        );
+        let memory = figure("memory of a chunk", "bytes", bytes / chunks);
+        report.add(memory.by("its vector", DIMENSIONS as f64));
     }
     Ok(())
 }
@@ -187,10 +169,5 @@ fn scans(index: &Index, texts: &mut Texts, rounds: usize) -> (f64, f64) {
 
 /// What the process holds in memory; `None` where the system does not tell.
 fn memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024.0)
+    Some(Usage::own()?.resident_bytes as f64)
 }

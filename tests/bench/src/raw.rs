@@ -27,21 +27,22 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Publisher and worker have a connection each, as they have in the fleet.
-    pub(crate) async fn new(url: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn new(url: &str, replicas: usize) -> anyhow::Result<Self> {
         let client = async_nats::connect(url).await?;
         let publisher = jetstream::new(client.clone());
         let worker = jetstream::new(async_nats::connect(url).await?);
         for name in ["RAW_TASKS", "RAW_RESULTS"] {
             let _ = publisher.delete_stream(name).await;
         }
-        publisher.create_stream(results()).await?;
-        publisher.create_stream(tasks()).await?;
+        publisher.create_stream(results(replicas)).await?;
+        publisher.create_stream(tasks(replicas)).await?;
         let consumer = worker
             .create_consumer_on_stream(
                 pull::Config {
                     durable_name: Some("worker".to_owned()),
                     ack_policy: AckPolicy::Explicit,
                     max_ack_pending: -1,
+                    num_replicas: replicas,
                     ..pull::Config::default()
                 },
                 "RAW_TASKS",
@@ -128,22 +129,24 @@ impl Pipeline {
     }
 }
 
-fn tasks() -> stream::Config {
+fn tasks(replicas: usize) -> stream::Config {
     stream::Config {
         name: "RAW_TASKS".to_owned(),
         subjects: vec!["raw.tasks.*".to_owned()],
         retention: stream::RetentionPolicy::WorkQueue,
         discard: stream::DiscardPolicy::New,
+        num_replicas: replicas,
         ..stream::Config::default()
     }
 }
 
-fn results() -> stream::Config {
+fn results(replicas: usize) -> stream::Config {
     stream::Config {
         name: "RAW_RESULTS".to_owned(),
         subjects: vec!["raw.results.*".to_owned()],
         max_messages_per_subject: 1,
         allow_direct: true,
+        num_replicas: replicas,
         ..stream::Config::default()
     }
 }

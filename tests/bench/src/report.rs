@@ -1,4 +1,5 @@
-//! What was measured, as a table or as JSON.
+//! What was measured: figures with what they are compared with, and the goals they are held to;
+//! one table, or JSON.
 
 use std::fmt;
 
@@ -7,56 +8,185 @@ use serde::Serialize;
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     figures: Vec<Figure>,
+    notes: Vec<Note>,
+    #[serde(skip)]
+    section: &'static str,
+}
+
+/// What somebody who reads the figures has to know.
+#[derive(Debug, Serialize)]
+struct Note {
+    section: &'static str,
+    note: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Figure {
+pub(crate) struct Figure {
+    section: &'static str,
     name: String,
     unit: &'static str,
-    fleet: f64,
-    raw: f64,
-    /// Fleet by raw: above 1 is better for throughput, below 1 for latency.
-    ratio: f64,
+    value: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Baseline>,
+    /// The value by the baseline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+    /// For the ratio, or the value where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<Goal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_met: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+struct Baseline {
+    name: &'static str,
+    value: f64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+pub(crate) fn figure(name: impl Into<String>, unit: &'static str, value: f64) -> Figure {
+    Figure {
+        section: "",
+        name: name.into(),
+        unit,
+        value,
+        baseline: None,
+        ratio: None,
+        goal: None,
+        is_met: None,
+    }
+}
+
+impl Figure {
+    /// Compares it with something that was measured in the same run, or is ideal.
+    pub(crate) fn by(mut self, name: &'static str, value: f64) -> Self {
+        self.baseline = Some(Baseline { name, value });
+        self.ratio = Some(self.value / value);
+        self
+    }
+
+    pub(crate) fn at_least(self, goal: f64) -> Self {
+        self.held_to(Goal::AtLeast(goal))
+    }
+
+    pub(crate) fn at_most(self, goal: f64) -> Self {
+        self.held_to(Goal::AtMost(goal))
+    }
+
+    fn held_to(mut self, goal: Goal) -> Self {
+        let judged = self.ratio.unwrap_or(self.value);
+        self.is_met = Some(match goal {
+            Goal::AtLeast(least) => judged >= least,
+            Goal::AtMost(most) => judged <= most,
+        });
+        self.goal = Some(goal);
+        self
+    }
 }
 
 impl Report {
-    pub(crate) fn add(
-        &mut self,
-        name: impl Into<String>,
-        unit: &'static str,
-        fleet: f64,
-        raw: f64,
-    ) {
-        self.figures.push(Figure {
-            name: name.into(),
-            unit,
-            fleet,
-            raw,
-            ratio: fleet / raw,
+    /// What is added from now on is this section's.
+    pub(crate) fn begin(&mut self, section: &'static str) {
+        self.section = section;
+    }
+
+    pub(crate) fn add(&mut self, figure: Figure) {
+        let section = self.section;
+        self.figures.push(Figure { section, ..figure });
+    }
+
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(Note {
+            section: self.section,
+            note: note.into(),
         });
+    }
+
+    /// What a section has come to.
+    pub(crate) fn part(&self, section: &'static str) -> Part<'_> {
+        Part {
+            report: self,
+            section,
+        }
     }
 }
 
-impl fmt::Display for Report {
+pub(crate) struct Part<'a> {
+    report: &'a Report,
+    section: &'static str,
+}
+
+impl fmt::Display for Part<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<44} {:>12} {:>12} {:>8}",
-            "figure", "fleet", "raw", "ratio"
-        )?;
-        for Figure {
-            name,
-            unit,
-            fleet,
-            raw,
-            ratio,
-        } in &self.figures
-        {
-            let name = format!("{name} ({unit})");
-            writeln!(f, "{name:<44} {fleet:>12.2} {raw:>12.2} {ratio:>8.2}")?;
+        writeln!(f, "{}", self.section)?;
+        for figure in &self.report.figures {
+            if figure.section == self.section {
+                writeln!(f, "{figure}")?;
+            }
+        }
+        for Note { section, note } in &self.report.notes {
+            if *section == self.section {
+                writeln!(f, "  ({note})")?;
+            }
         }
         Ok(())
     }
+}
+
+/// The head of the table that the figures are lines of.
+pub(crate) fn head() -> String {
+    format!(
+        "{:<58} {:>11} {:>11} {:<14} {:>6}  goal",
+        "figure", "measured", "baseline", "", "ratio"
+    )
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("  {} ({})", self.name, self.unit);
+        write!(f, "{name:<58} {:>11}", number(self.value))?;
+        match (&self.baseline, self.ratio) {
+            (Some(Baseline { name, value }), Some(ratio)) => {
+                write!(f, " {:>11} {name:<14} {ratio:>6.2}", number(*value))?;
+            }
+            _ => write!(f, " {:>11} {:<14} {:>6}", "", "", "")?,
+        }
+        match self.goal {
+            Some(Goal::AtLeast(goal)) => write!(f, "  ≥ {}", short(goal))?,
+            Some(Goal::AtMost(goal)) => write!(f, "  ≤ {}", short(goal))?,
+            None => {}
+        }
+        match self.is_met {
+            Some(true) => write!(f, " met"),
+            Some(false) => write!(f, " MISSED"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// With as many decimals as say something.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size >= 1_000.0 => 0,
+        size if size >= 100.0 => 1,
+        size if size >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}")
+}
+
+fn short(value: f64) -> String {
+    format!("{value:.2}")
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// The value in the middle; of an even number, the upper one.

@@ -1,49 +1,101 @@
-//! Tasks a second, from the first publish to the last stored outcome.
+//! Tasks a second, from the first publish to the last stored outcome; and the processor time of a
+//! task, which noise on the machine touches less.
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
 use bytes::Bytes;
-use flotilla_common::model::NewTask;
-use flotilla_common::telemetry::Traces;
+use flotilla_common::model::{NewTask, Priority};
 
-use crate::report::{Report, median};
-use crate::{Scale, fleet, raw};
+use crate::bench::{Bench, Server};
+use crate::fleet::{self, Results, Setup};
+use crate::process::Usage;
+use crate::raw;
+use crate::report::{Report, figure, median};
 
 static PAYLOAD: Bytes = Bytes::from_static(
     br#"{"query":"How do I reset the device to its factory settings?","brand":"acme"}"#,
 );
 
-pub(crate) async fn measure(url: &str, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+/// Of each round.
+#[derive(Default)]
+struct Rounds {
+    rates: Vec<f64>,
+    /// Of client and server together, in microseconds a task.
+    cpu: Vec<f64>,
+}
+
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let server = bench.server().await;
+    let (url, tasks) = (server.url(), bench.scale.tasks);
     for slots in [256, 10] {
-        let (mut fleet, mut raw, mut followed) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..scale.rounds {
-            raw.push(raw_round(url, scale.tasks, slots).await?);
-            fleet.push(fleet_round(url, scale.tasks, slots).await?);
+        let setup = Setup::new(&url, slots);
+        let (mut fleet, mut raw, mut followed) = <(Rounds, Rounds, Rounds)>::default();
+        for _ in 0..bench.scale.rounds {
+            raw.add(&server, tasks, raw_round(&url, 1, tasks, slots))
+                .await?;
+            fleet
+                .add(&server, tasks, fleet_round(&setup, tasks))
+                .await?;
             // Statistics and the index of tasks follow what is measured.
-            let stats = fleet::Stats::start(url).await?;
-            followed.push(fleet_round(url, scale.tasks, slots).await?);
+            let stats = fleet::Stats::start(&url).await?;
+            followed
+                .add(&server, tasks, fleet_round(&setup, tasks))
+                .await?;
             stats.stop().await?;
         }
-        let raw = median(raw);
-        report.add(
-            format!("throughput, {slots} slots"),
+        let goal = if slots == 256 { 1.0 } else { 0.5 };
+        let baseline = median(raw.rates);
+        let name = format!("{slots} slots");
+        let rate = figure(&name, "tasks/s", median(fleet.rates));
+        report.add(rate.by("raw", baseline).at_least(goal));
+        let rate = figure(
+            format!("{name}, with stats"),
             "tasks/s",
-            median(fleet),
-            raw,
+            median(followed.rates),
         );
-        report.add(
-            format!("the same, with stats, {slots} slots"),
-            "tasks/s",
-            median(followed),
-            raw,
-        );
+        report.add(rate.by("raw", baseline));
+        if !fleet.cpu.is_empty() {
+            let cpu = figure(
+                format!("{name}, processor time of a task"),
+                "µs",
+                median(fleet.cpu),
+            );
+            report.add(cpu.by("raw", median(raw.cpu)));
+        }
     }
     Ok(())
 }
 
-async fn raw_round(url: &str, tasks: usize, slots: usize) -> anyhow::Result<f64> {
-    let pipeline = raw::Pipeline::new(url).await?;
+impl Rounds {
+    async fn add(
+        &mut self,
+        server: &Server,
+        tasks: usize,
+        round: impl Future<Output = anyhow::Result<f64>>,
+    ) -> anyhow::Result<()> {
+        let before = cpu(server);
+        self.rates.push(round.await?);
+        let used = before
+            .zip(cpu(server))
+            .map(|(before, after)| after - before);
+        self.cpu
+            .extend(used.map(|used| used.as_secs_f64() * 1e6 / tasks as f64));
+        Ok(())
+    }
+}
+
+/// Of this process and the server.
+fn cpu(server: &Server) -> Option<Duration> {
+    Some(Usage::own()?.cpu + server.usage()?.cpu)
+}
+
+pub(crate) async fn raw_round(
+    url: &str,
+    replicas: usize,
+    tasks: usize,
+    slots: usize,
+) -> anyhow::Result<f64> {
+    let pipeline = raw::Pipeline::new(url, replicas).await?;
     let began = Instant::now();
     tokio::try_join!(
         pipeline.publish_all(tasks, &PAYLOAD),
@@ -52,30 +104,18 @@ async fn raw_round(url: &str, tasks: usize, slots: usize) -> anyhow::Result<f64>
     Ok(tasks as f64 / began.elapsed().as_secs_f64())
 }
 
-async fn fleet_round(url: &str, tasks: usize, slots: usize) -> anyhow::Result<f64> {
-    traced_round(url, tasks, slots, &Traces::off()).await
-}
-
-/// The same, traced from the publish to the result.
-pub(crate) async fn traced_round(
-    url: &str,
-    tasks: usize,
-    slots: usize,
-    traces: &Traces,
-) -> anyhow::Result<f64> {
-    let jetstream = jetstream::new(async_nats::connect(url).await?);
-    let publisher = fleet::connect(url).await?.with_traces(traces.clone());
-    let mut results = jetstream.get_stream("RESULTS").await?;
-    results.purge().await?;
-    let worker = fleet::Worker::start_traced(url, slots, traces).await?;
-    let tasks: Vec<NewTask> = (0..tasks).map(|_| fleet::task(&PAYLOAD)).collect();
+pub(crate) async fn fleet_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
+    let publisher = setup.broker().await?;
+    let mut results = Results::emptied(&setup.url).await?;
+    let worker = setup.worker().await?;
+    let tasks: Vec<NewTask> = (0..tasks)
+        .map(|_| setup.task(Priority::Normal, &PAYLOAD))
+        .collect();
     let began = Instant::now();
     for accepted in publisher.submit_all(&tasks).await {
         accepted?;
     }
-    while results.info().await?.state.messages < tasks.len() as u64 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    results.wait_for(tasks.len()).await?;
     let rate = tasks.len() as f64 / began.elapsed().as_secs_f64();
     worker.stop().await?;
     Ok(rate)

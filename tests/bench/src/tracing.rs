@@ -9,43 +9,52 @@ use flotilla_common::telemetry::{AttemptTrace, Held, Scope, Sending, Sent, Trace
 use flotilla_tests::otlp::{Behaviour, FakeCollector};
 use jiff::Timestamp;
 
-use crate::report::{Report, median};
-use crate::throughput::traced_round;
-use crate::{Scale, fleet};
+use crate::bench::Bench;
+use crate::fleet::Setup;
+use crate::report::{Report, figure, median};
+use crate::throughput::fleet_round;
 
 /// Runs of what is switched off, for a time that can be measured.
 const PASSES: u32 = 1_000_000;
 
-pub(crate) async fn measure(url: &str, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let server = bench.server().await;
+    let tasks = bench.scale.tasks;
     let collector = FakeCollector::start().await;
     collector.behave(Behaviour::Discards);
     for slots in [256, 10] {
         let (mut on, mut off) = (Vec::new(), Vec::new());
         let traces = collector.traces(&[("OTEL_BSP_SCHEDULE_DELAY", "1000")]);
-        for _ in 0..scale.rounds {
-            off.push(traced_round(url, scale.tasks, slots, &Traces::off()).await?);
-            on.push(traced_round(url, scale.tasks, slots, &traces).await?);
+        let plain = Setup::new(server.url(), slots);
+        let traced = Setup {
+            traces: traces.clone(),
+            ..plain.clone()
+        };
+        for _ in 0..bench.scale.rounds {
+            off.push(fleet_round(&plain, tasks).await?);
+            on.push(fleet_round(&traced, tasks).await?);
         }
         traces.stop(std::time::Duration::from_secs(10)).await;
         if let Some(counts) = traces.counts() {
-            eprintln!(
+            report.note(format!(
                 "{slots} slots: {} spans exported, {} dropped, {} failed",
                 counts.exported, counts.dropped, counts.failed
-            );
+            ));
         }
         let (on, off) = (median(on), median(off));
-        report.add(format!("traced / not, {slots} slots"), "tasks/s", on, off);
-        let of_a_task = 1e9 / off;
-        let name = format!("switched off / a task, {slots} slots");
-        report.add(name, "ns", switched_off().await, of_a_task);
+        let traced = figure(format!("every task traced, {slots} slots"), "tasks/s", on);
+        report.add(traced.by("untraced", off).at_least(0.9));
+        let name = format!("switched off, {slots} slots");
+        let cost = figure(name, "ns", switched_off(&plain).await);
+        report.add(cost.by("a task", 1e9 / off).at_most(0.01));
     }
     Ok(())
 }
 
 /// Nanoseconds that a task spends at places where spans would be made.
-async fn switched_off() -> f64 {
+async fn switched_off(setup: &Setup) -> f64 {
     let off = Traces::off();
-    let task: NewTask = fleet::task(&bytes::Bytes::new());
+    let task: NewTask = setup.task(Priority::Normal, &bytes::Bytes::new());
     let envelope = envelope(&task.id);
     let began = Instant::now();
     for _ in 0..PASSES {

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::texts::Texts;
 use super::{CHUNKS_PER_DOCUMENT, WARM_UP, http::Connection};
 use crate::embeddings::CHUNK;
-use crate::fleet;
-use crate::report::{Report, quantile};
+use crate::fleet::Setup;
+use crate::report::{Report, figure, quantile};
 
 /// What is promised of an extractive answer at the median, in milliseconds.
 const PROMISED: f64 = 30.0;
@@ -41,14 +41,18 @@ pub(super) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let server = Nats::start().await;
-    let broker = fleet::connect(&server.url()).await?;
+    let broker = Setup::new(server.url(), 1).broker().await?;
     let dataset = Dataset::ours()?;
     store(&broker, &mut Texts::of(&dataset), documents).await?;
     let directory = Directory::new()?;
     let size = format!("{}k chunks", documents * CHUNKS_PER_DOCUMENT / 1_000);
     let (from_log, from_snapshot) = starts(&broker, &directory, rounds).await?;
-    let name = format!("a start, {size}: from a snapshot / the log");
-    report.add(name, "ms", from_snapshot, from_log);
+    let start = figure(
+        format!("a start from a snapshot, {size}"),
+        "ms",
+        from_snapshot,
+    );
+    report.add(start.by("from the log", from_log));
 
     let fleet = Fleet::start(&server.url(), model, &directory.0).await?;
     let questions: Vec<&str> = dataset.questions.iter().map(|q| q.text.as_str()).collect();
@@ -71,18 +75,15 @@ pub(super) async fn measure(
     }
     fleet.stop().await?;
     for (name, q) in [("p50", 0.5), ("p99", 0.99)] {
-        let name = format!("served, {size}, {name}: full load / idle");
-        report.add(name, "ms", quantile(&mut loaded, q), quantile(&mut idle, q));
+        let name = format!("served at full load, {size}, {name}");
+        let time = figure(name, "ms", quantile(&mut loaded, q));
+        report.add(time.by("idle", quantile(&mut idle, q)));
     }
-    let name = "served at full load, p50 / promised";
-    report.add(name, "ms", quantile(&mut loaded, 0.5), PROMISED);
+    let time = figure("the same, p50", "ms", quantile(&mut loaded, 0.5));
+    report.add(time.by("promised", PROMISED).at_most(1.0));
     let rate = embedded.load(Ordering::Relaxed) as f64 / load_time.as_secs_f64();
-    report.add(
-        "chunks embedded meanwhile / 60 a second",
-        "chunks/s",
-        rate,
-        60.0,
-    );
+    let rate = figure("chunks embedded meanwhile", "chunks/s", rate);
+    report.add(rate.by("promised", 60.0).at_least(1.0));
     Ok(())
 }
 
