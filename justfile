@@ -78,6 +78,10 @@ test-dashboard *args: (tool "nats-server") (tool "playwright")
 test-clients *args: (tool "nats-server")
     scripts/test-clients.sh "$@"
 
+# Write anew what of the Helm chart is made from elsewhere, and the manifests that are rendered from it
+chart: (tool "helm") (tool "pyyaml")
+    pyyaml scripts/chart.py
+
 # Fetch the embedding model and print where it is; from FLOTILLA_MODEL_HUB where that is set
 model:
     @scripts/model.sh

