@@ -50,6 +50,11 @@ test-jaeger *args: (tool "nats-server") (tool "jaeger")
 test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "prometheus") (tool "nats-server")
     scripts/test-deploy.sh
 
+# Check the Helm chart: lint, schemas, each example, and what must be refused; arguments go to Python's unittest
+[no-exit-message]
+test-helm *args: (tool "nats-server") (tool "helm") (tool "kubeconform") (tool "pyyaml")
+    scripts/test-helm.sh "$@"
+
 # Hold the HTTP API against its own description: Schemathesis, on a fleet of its own; arguments go to it
 [no-exit-message]
 test-api *args: (tool "nats-server") (tool "schemathesis")

@@ -9,6 +9,9 @@ HEADER = """\
 # Made from the chart in helm/flotilla by ./just chart, with helm/flotilla/examples/{example}.yaml: not to be edited.
 #
 #   kubectl apply -f deploy/kubernetes/{example}.yaml
+#
+# Put your image in the place of {image}. Secrets that are named here have to be there, in the same
+# namespace: helm/flotilla/README.md says how they are made.
 """
 # Deployed into a namespace of its own, in which no pod gets more rights than the strictest profile gives.
 NAMESPACE = """\
@@ -24,6 +27,11 @@ RENDERED = {"kind": "One of everything, to try it on one machine.",
             "production": "Three brokers, three copies of everything: for production."}
 
 
+def image(text):
+    """The fleet's own, which is of the first Deployment."""
+    return re.search(r"^kind: Deployment$.*?^ +image: \"(.*?)\"$", text, re.M | re.S).group(1)
+
+
 def rendered(root: pathlib.Path):
     chart = root / "helm" / "flotilla"
     for example, title in RENDERED.items():
@@ -36,4 +44,4 @@ def rendered(root: pathlib.Path):
         # Helm names the namespace for all: kubectl has to read it.
         text = re.sub(r"^(kind: (?!Namespace).*\nmetadata:\n)", r"\1  namespace: flotilla\n", text, flags=re.M)
         text = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
-        yield root / "deploy" / "kubernetes" / f"{example}.yaml", HEADER.format(title=title, example=example) + NAMESPACE + text
+        yield root / "deploy" / "kubernetes" / f"{example}.yaml", HEADER.format(title=title, example=example, image=image(text)) + NAMESPACE + text

@@ -66,6 +66,8 @@ families! {
         "Tasks without an outcome: waiting (never started), running, backing_off (retry or deferral to come), due (that time has come).";
     FLEET_RUNNABLE: Gauge "flotilla_fleet_runnable_tasks" ["category" "priority"]
         "Tasks that a free slot would start: waiting and due, without those of paused priorities.";
+    FLEET_WANTED_SLOTS: Gauge "flotilla_fleet_wanted_slots" ["category"]
+        "Slots that would all be at work now: of tasks that run, and of runnable ones.";
     FLEET_OLDEST_RUNNABLE: Gauge "flotilla_fleet_oldest_runnable_age_seconds" ["category" "priority"]
         "For how long the first of the runnable tasks could have started; 0 where there is none.";
     FLEET_PAUSED: State "flotilla_fleet_paused" ["category" "priority"]

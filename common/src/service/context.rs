@@ -46,12 +46,16 @@ pub enum StartError {
 pub struct Fleet {
     /// The categories that this fleet serves: what health expects to find alive.
     pub categories: Vec<Category>,
+    /// Those of them whose workers an autoscaler starts when there is something to do: that none of
+    /// them lives is no failure.
+    pub on_demand: Vec<Category>,
 }
 
 impl Default for Fleet {
     fn default() -> Self {
         Self {
             categories: Category::all().collect(),
+            on_demand: vec![],
         }
     }
 }
@@ -115,6 +119,34 @@ impl Context {
     }
 
     pub fn fleet(&self) -> Result<Fleet, StartError> {
-        Ok(self.settings.section("fleet")?)
+        let fleet: Fleet = self.settings.section("fleet")?;
+        let is_served = |category| fleet.categories.contains(category);
+        match fleet.on_demand.iter().find(|c| !is_served(c)) {
+            None => Ok(fleet),
+            Some(category) => Err(StartError::Invalid(format!(
+                "fleet.on_demand names {category}, which this fleet does not serve: add it to fleet.categories, or take it out"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Value;
+
+    use super::*;
+
+    #[test]
+    fn what_is_started_on_demand_is_served() {
+        let fleet = |on_demand: &str| {
+            let mut settings = Settings::default();
+            let names = |names: &[&str]| Value::from(names.to_vec());
+            settings.set("fleet", "categories", names(&["query", "batch"]));
+            settings.set("fleet", "on_demand", names(&[on_demand]));
+            Context::new(settings, CancellationToken::new()).fleet()
+        };
+        assert_eq!(fleet("batch").unwrap().on_demand, [Category::Batch]);
+        let error = fleet("scraping").unwrap_err().to_string();
+        assert!(error.contains("fleet.on_demand names scraping"), "{error}");
     }
 }

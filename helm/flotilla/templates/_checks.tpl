@@ -131,6 +131,10 @@
 {{- if has $component (list "gateway" "stats" "bridge" "rag-query" "nats" "nats-headless" "chromadb" "config" "test" "recording" "alerts") }}
 {{- fail (printf "%s: this name means something else to the fleet or this chart: use another" $where) }}
 {{- end }}
+{{- $object := printf "%s-%s" (include "flotilla.fullname" .root) $component }}
+{{- if gt (len $object) 63 }}
+{{- fail (printf "%s: its objects would be called %s, and 63 characters is all that Kubernetes takes in a label: set a shorter fullnameOverride" $where $object) }}
+{{- end }}
 {{- if $v.builtIn }}
 {{- if or $v.idPrefix (ne $v.priority "normal") }}
 {{- fail (printf "%s: idPrefix and priority are for categories of your own; this one comes with its own, so leave them out" $where) }}

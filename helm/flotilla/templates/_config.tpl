@@ -111,6 +111,7 @@ model_dir: /var/lib/flotilla/model
 {{- $timeout := dict }}
 {{- $reserved := dict }}
 {{- $own := dict }}
+{{- $onDemand := list }}
 {{- $served := include "flotilla.served" . | fromYamlArray }}
 {{- range $name := $served }}
 {{- $v := dict }}
@@ -125,6 +126,9 @@ model_dir: /var/lib/flotilla/model
 {{- end }}
 {{- $_ := set $own $name $category }}
 {{- end }}
+{{- if and (eq $v.autoscaling.type "keda") (eq (int $v.autoscaling.minReplicas) 0) }}
+{{- $onDemand = append $onDemand $name }}
+{{- end }}
 {{- if $v.reserved }}
 {{- $_ := set $reserved $name $v.reserved }}
 {{- end }}
@@ -133,5 +137,9 @@ model_dir: /var/lib/flotilla/model
 {{- if $reserved }}
 {{- $_ := set $worker "reserved" $reserved }}
 {{- end }}
-{{- toYaml (dict "fleet" (dict "categories" $served) "categories" $own "worker" $worker) }}
+{{- $fleet := dict "categories" $served }}
+{{- if $onDemand }}
+{{- $_ := set $fleet "on_demand" $onDemand }}
+{{- end }}
+{{- toYaml (dict "fleet" $fleet "categories" $own "worker" $worker) }}
 {{- end }}

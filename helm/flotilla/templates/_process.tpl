@@ -38,16 +38,20 @@ spec:
       {{- if not .v.affinity }}
       topologySpreadConstraints: {{- include "flotilla.spread" (list $root .component) | nindent 8 }}
       {{- end }}
-      {{- if and (has "browser" .uses) $root.Values.browser.enabled }}
+      {{- $browser := and (has "browser" .uses) $root.Values.browser.enabled }}
+      {{- if or $browser .v.sidecars }}
+      # Sidecars as Kubernetes means them: they start before the process, and end after it has drained.
       initContainers:
+        {{- if $browser }}
         {{- include "flotilla.browser" $root | nindent 8 }}
+        {{- end }}
+        {{- range .v.sidecars }}
+        {{- toYaml (list (set . "restartPolicy" "Always")) | nindent 8 }}
+        {{- end }}
       {{- end }}
       containers:
         - name: {{ .component }}
           {{- include "flotilla.container" . | nindent 10 }}
-        {{- with .v.sidecars }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
       volumes: {{- include "flotilla.volumes" . | nindent 8 }}
 {{- end }}
 
@@ -256,7 +260,7 @@ volumeMounts: {{- include "flotilla.mounts" . | nindent 2 }}
     items: [{key: {{ index . 2 | quote }}, path: {{ index . 3 }}}]
 {{- end }}
 
-{{/* A Chromium for this pod alone. A sidecar in Kubernetes' sense: it ends after the process that uses it. */}}
+{{/* A Chromium for this pod alone. */}}
 {{- define "flotilla.browser" -}}
 - name: browser
   image: {{ include "flotilla.image" (list .Values.browser.image "") | quote }}

@@ -86,6 +86,8 @@ struct Gateway {
 struct ExpectedWorker {
     category: Category,
     slots: usize,
+    /// It need not be there while there is nothing to do.
+    is_on_demand: bool,
 }
 
 /// Serves the API until the context stops; then answers what is under way, within the grace.
@@ -157,12 +159,13 @@ impl Gateway {
 }
 
 fn expected_workers(context: &Context) -> Result<Vec<ExpectedWorker>, StartError> {
-    let worker = context.worker()?;
+    let (worker, fleet) = (context.worker()?, context.fleet()?);
     let expect = |category| ExpectedWorker {
         category,
         slots: worker.slots(category),
+        is_on_demand: fleet.on_demand.contains(&category),
     };
     // A set: a category that is listed twice counts once.
-    let categories: BTreeSet<_> = context.fleet()?.categories.into_iter().collect();
+    let categories: BTreeSet<_> = fleet.categories.iter().copied().collect();
     Ok(categories.into_iter().map(expect).collect())
 }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flotilla_common::broker::Storage;
 use flotilla_common::metrics::{
     FLEET_BREAKER_STATE, FLEET_DEPENDENCY, FLEET_INSTANCES, FLEET_OLDEST_RUNNABLE, FLEET_PAUSED,
-    FLEET_RUNNABLE, FLEET_SLOTS, FLEET_SLOTS_USED, FLEET_TASKS, Registry, STATS_INDEX_LAG,
-    STATS_LAG, STATS_LOOK_AGE, STORAGE_BYTES, STORAGE_LIMIT, STREAM_BYTES, STREAM_LIMIT,
-    STREAM_MESSAGES, STREAM_MESSAGES_LIMIT, Samples, Source, add_tally,
+    FLEET_RUNNABLE, FLEET_SLOTS, FLEET_SLOTS_USED, FLEET_TASKS, FLEET_WANTED_SLOTS, Registry,
+    STATS_INDEX_LAG, STATS_LAG, STATS_LOOK_AGE, STORAGE_BYTES, STORAGE_LIMIT, STREAM_BYTES,
+    STREAM_LIMIT, STREAM_MESSAGES, STREAM_MESSAGES_LIMIT, Samples, Source, add_tally,
 };
 use flotilla_common::model::{
     BreakerState, Category, Condition, Dependency, Lane, SeenInstance, Snapshot,
 };
+use flotilla_common::service::Fleet;
 use jiff::Timestamp;
 
 use crate::queues::{Look, Queue};
@@ -34,15 +35,20 @@ pub(crate) struct Told {
 pub(crate) struct Figures {
     /// Those that have to be there for the fleet to be whole.
     expected: BTreeSet<&'static str>,
+    /// Those of them that need not be there while there is nothing to do.
+    on_demand: BTreeSet<&'static str>,
     told: Mutex<Option<Told>>,
 }
 
 impl Figures {
     /// Shown for as long as this is kept, once there is something to tell.
-    pub(crate) fn show(registry: &Registry, categories: &[Category]) -> Arc<Self> {
-        let categories = categories.iter().map(|category| category.name());
+    pub(crate) fn show(registry: &Registry, fleet: &Fleet) -> Arc<Self> {
+        let names = |categories: &[Category]| categories.iter().map(|c| c.name()).collect();
+        let mut expected: BTreeSet<_> = names(&fleet.categories);
+        expected.extend(ALWAYS_EXPECTED);
         let figures = Arc::new(Self {
-            expected: ALWAYS_EXPECTED.into_iter().chain(categories).collect(),
+            expected,
+            on_demand: names(&fleet.on_demand),
             told: Mutex::default(),
         });
         registry.add(&figures);
@@ -52,6 +58,57 @@ impl Figures {
     pub(crate) fn tell(&self, told: Told) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
+
+    /// Whether it is a loss that none of its processes lives.
+    fn is_needed(&self, service: &str, works: &[(&Queue, Work)]) -> bool {
+        let of_service = |queue: &Queue| queue.lane.category.name() == service;
+        !self.on_demand.contains(service)
+            || works
+                .iter()
+                .any(|(queue, work)| of_service(queue) && work.runnable > 0)
+    }
+}
+
+/// What there is to do in a lane.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    /// In the slots of the live workers.
+    running: u64,
+    waiting: Waiting,
+    /// Handed out, and neither running nor backing off: a worker has had no slot for it, or has been
+    /// lost. It runs next.
+    due: u64,
+    /// What a free slot would start.
+    runnable: u64,
+}
+
+impl Told {
+    /// By lane, once somebody has looked. The sources are of about the same time: what moves meanwhile
+    /// may be off by a little.
+    fn works(&self) -> impl Iterator<Item = (&Queue, Work)> {
+        let queues = self.look.iter().flat_map(|look| &look.queues);
+        queues.map(|queue| {
+            let running = running(&self.snapshot, queue.lane);
+            let waiting = self.waiting.get(&queue.lane).copied();
+            (queue, Work::of(queue, running, waiting.unwrap_or_default()))
+        })
+    }
+}
+
+impl Work {
+    fn of(queue: &Queue, running: u64, waiting: Waiting) -> Self {
+        let due = queue.in_flight.saturating_sub(running + waiting.later);
+        Self {
+            running,
+            waiting,
+            due,
+            runnable: if queue.is_paused {
+                0
+            } else {
+                queue.waiting + due
+            },
+        }
+    }
 }
 
 impl Source for Figures {
@@ -60,7 +117,13 @@ impl Source for Figures {
         let Some(told) = told.as_ref() else { return };
         let snapshot = &told.snapshot;
         add_tally(samples, &snapshot.tally, true);
-        instances(samples, &self.expected, snapshot);
+        let works: Vec<(&Queue, Work)> = told.works().collect();
+        instances(
+            samples,
+            &self.expected,
+            |service| self.is_needed(service, &works),
+            snapshot,
+        );
         slots(samples, snapshot);
         breakers(samples, snapshot);
         dependencies(samples, snapshot);
@@ -71,10 +134,8 @@ impl Source for Figures {
         samples.count(&STATS_LAG, &[], lag(look.last_event, told.event));
         samples.count(&STATS_INDEX_LAG, &[], lag(look.last_record, told.record));
         let now = Timestamp::now();
-        for queue in &look.queues {
-            let waiting = told.waiting.get(&queue.lane).copied().unwrap_or_default();
-            let running = running(snapshot, queue.lane);
-            tasks(samples, queue, running, waiting, now);
+        for (queue, work) in works {
+            tasks(samples, queue, work, now);
         }
         if let Some(storage) = &look.storage {
             streams(samples, storage);
@@ -90,41 +151,48 @@ fn running(snapshot: &Snapshot, lane: Lane) -> u64 {
     running.sum()
 }
 
-/// Of what has been handed out and neither runs nor backs off, a worker has had no slot for it, or
-/// has been lost: it runs next. The sources are of about the same time: what moves meanwhile may be
-/// off by a little.
-fn tasks(samples: &mut Samples, queue: &Queue, running: u64, waiting: Waiting, now: Timestamp) {
+fn tasks(samples: &mut Samples, queue: &Queue, work: Work, now: Timestamp) {
     let lane = [queue.lane.category.name(), queue.lane.priority.name()];
-    let due = queue.in_flight.saturating_sub(running + waiting.later);
     for (state, count) in [
         ("waiting", queue.waiting),
-        ("running", running),
-        ("backing_off", waiting.later),
-        ("due", due),
+        ("running", work.running),
+        ("backing_off", work.waiting.later),
+        ("due", work.due),
     ] {
         samples.count(&FLEET_TASKS, &[lane[0], lane[1], state], count);
     }
     samples.count(&FLEET_PAUSED, &lane, u64::from(queue.is_paused));
-    let (runnable, since) = match queue.is_paused {
-        true => (0, None),
-        false => (queue.waiting + due, first(queue, due, waiting)),
-    };
-    samples.count(&FLEET_RUNNABLE, &lane, runnable);
+    samples.count(&FLEET_RUNNABLE, &lane, work.runnable);
+    samples.count(
+        &FLEET_WANTED_SLOTS,
+        &lane[..1],
+        work.running + work.runnable,
+    );
+    let since = first(queue, work).filter(|_| !queue.is_paused);
     // Our clock and the broker's may differ a little.
     let age = since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
     samples.number(&FLEET_OLDEST_RUNNABLE, &lane, age.max(0.0));
 }
 
-fn first(queue: &Queue, due: u64, waiting: Waiting) -> Option<Timestamp> {
-    let since = queue.waiting_since.into_iter().chain(waiting.due_since);
+fn first(queue: &Queue, work: Work) -> Option<Timestamp> {
+    let since = queue.waiting_since.into_iter();
+    let since = since.chain(work.waiting.due_since);
     // Since when something handed back is due nobody knows: not for longer than it has been there.
-    since.min().or(queue.oldest_at.filter(|_| due > 0))
+    since.min().or(queue.oldest_at.filter(|_| work.due > 0))
 }
 
-fn instances(samples: &mut Samples, expected: &BTreeSet<&'static str>, snapshot: &Snapshot) {
+/// That none is alive is told of what is needed alone: an autoscaler may have sent the others home.
+fn instances(
+    samples: &mut Samples,
+    expected: &BTreeSet<&'static str>,
+    is_needed: impl Fn(&str) -> bool,
+    snapshot: &Snapshot,
+) {
     for service in expected {
         for state in ["alive", "missing", "deaf"] {
-            samples.count(&FLEET_INSTANCES, &[service, state], 0);
+            if state != "alive" || is_needed(service) {
+                samples.count(&FLEET_INSTANCES, &[service, state], 0);
+            }
         }
     }
     for seen in &snapshot.instances {
@@ -226,7 +294,8 @@ mod tests {
             due_since: Timestamp::from_second(60).ok(),
         };
         let now = Timestamp::from_second(100).unwrap();
-        tasks(&mut samples, &queue(is_paused), 3, waiting, now);
+        let queue = queue(is_paused);
+        tasks(&mut samples, &queue, Work::of(&queue, 3, waiting), now);
         move |family, labels| match samples.get(family, labels) {
             Some(Value::Number(number)) => *number,
             other => panic!("{other:?} of {family:?}"),
@@ -256,7 +325,10 @@ mod tests {
             ),
             (7.0, 40.0)
         );
+        assert_eq!(of(&FLEET_WANTED_SLOTS, &["query"]), 10.0);
         let of = told(true);
+        // What runs still has its slots.
+        assert_eq!(of(&FLEET_WANTED_SLOTS, &["query"]), 3.0);
         assert_eq!(
             (
                 of(&FLEET_RUNNABLE, &lane),
@@ -265,5 +337,26 @@ mod tests {
             (0.0, 0.0)
         );
         assert_eq!(of(&FLEET_PAUSED, &lane), 1.0);
+    }
+
+    #[test]
+    fn none_alive_is_told_of_what_is_needed() {
+        let figures = |on_demand| {
+            let fleet = Fleet {
+                categories: vec![Category::Query, Category::Batch],
+                on_demand,
+            };
+            Figures::show(&Registry::default(), &fleet)
+        };
+        let queue = queue(false);
+        let busy = [(&queue, Work::of(&queue, 0, Waiting::default()))];
+        let always = figures(vec![]);
+        assert!(always.is_needed("query", &[]) && always.is_needed("stats", &[]));
+        let on_demand = figures(vec![Category::Query, Category::Batch]);
+        assert!(!on_demand.is_needed("query", &[]));
+        // Somebody has to come for what waits.
+        assert!(on_demand.is_needed("query", &busy));
+        assert!(!on_demand.is_needed("batch", &busy));
+        assert!(on_demand.is_needed("gateway", &[]));
     }
 }

@@ -43,7 +43,7 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
     let presence = context.readiness.announce("stats");
-    let figures = Figures::show(&context.metrics, &context.fleet()?.categories);
+    let figures = Figures::show(&context.metrics, &context.fleet()?);
     let broker = context.broker("stats").await?;
     presence.started(&broker);
     let service = broker.service(ABOUT, BTreeMap::new()).await?;

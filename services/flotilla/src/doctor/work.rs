@@ -103,7 +103,7 @@ async fn ask(patient: &Patient, category: Category, expected: usize) -> Vec<Find
                 "workers",
                 format!("no worker of {category} answers: its tasks wait"),
             )
-            .remedy("start one, unless this fleet is to do without (fleet.categories)"),
+            .remedy("start one, unless this fleet is to do without (fleet.categories), or starts it on demand (fleet.on_demand)"),
         ];
     }
     let took = Timestamp::now().duration_since(asked_at).unsigned_abs();

@@ -53,6 +53,9 @@ enum Presence {
     Deaf,
     /// It is there, and nobody who does its work.
     Unserved,
+    /// Nobody is there, and that is as it should be: an autoscaler starts it for tasks that come
+    /// (`fleet.on_demand`).
+    Asleep,
     /// Nobody is there to tell.
     Unknown,
 }
@@ -71,9 +74,10 @@ impl Health {
         let (dependencies, troubles) = dependencies::view(snapshot.ok());
         let problems = problems.into_iter().chain(troubles).collect();
         let running = version.is_some();
-        let all_alive = services.values().all(|p| *p == Presence::Alive);
+        let is_fine = |p: &Presence| matches!(p, Presence::Alive | Presence::Asleep);
+        let all_fine = services.values().all(is_fine);
         Self {
-            healthy: running && all_alive,
+            healthy: running && all_fine,
             running,
             workers: Slots::of(expected, snapshot.ok()),
             circuit_breakers: breaker_states(snapshot.ok()),
@@ -95,7 +99,7 @@ fn presence(
 ) -> (BTreeMap<&'static str, Presence>, Vec<String>) {
     let mut problems = Vec::new();
     let mut services = BTreeMap::new();
-    for service in names(expected) {
+    for (service, is_on_demand) in services_of(expected) {
         let seen = || of_service(snapshot, service);
         let alive = seen().filter(|instance| instance.is_alive).count();
         let silent = seen().count() - alive;
@@ -119,11 +123,14 @@ fn presence(
             Presence::Deaf
         } else if alive > 0 {
             Presence::Alive
+        } else if is_on_demand && silent == 0 {
+            Presence::Asleep
         } else {
             Presence::Missing
         };
         services.insert(service, presence);
         match (alive, silent) {
+            (0, 0) if is_on_demand => {}
             (0, 0) => problems.push(format!("no {service} service is running")),
             (0, _) => problems.push(format!("the {service} service does not report any more")),
             (_, 0) => {}
@@ -143,12 +150,17 @@ fn unknown_presence(expected: &[ExpectedWorker]) -> BTreeMap<&'static str, Prese
         "stats" => (service, Presence::Missing),
         _ => (service, Presence::Unknown),
     };
-    names(expected).map(presence).collect()
+    let names = services_of(expected).map(|(service, _)| service);
+    names.map(presence).collect()
 }
 
-fn names(expected: &[ExpectedWorker]) -> impl Iterator<Item = &'static str> {
-    let workers = expected.iter().map(|worker| worker.category.name());
-    ALWAYS_EXPECTED.into_iter().chain(workers)
+/// Their names, and whether they are started on demand.
+fn services_of(expected: &[ExpectedWorker]) -> impl Iterator<Item = (&'static str, bool)> {
+    let workers = expected.iter().map(|w| (w.category.name(), w.is_on_demand));
+    ALWAYS_EXPECTED
+        .map(|name| (name, false))
+        .into_iter()
+        .chain(workers)
 }
 
 fn of_service<'a>(snapshot: &'a Snapshot, service: &str) -> impl Iterator<Item = &'a SeenInstance> {
@@ -165,7 +177,7 @@ impl Slots {
             let seen = snapshot.map_or((0, 0), |snapshot| seen_slots(snapshot, worker.category));
             healthy += seen.0;
             // Where nobody lives, what should be there is missing.
-            total += if seen.0 == 0 {
+            total += if seen.0 == 0 && !worker.is_on_demand {
                 seen.1.max(worker.slots)
             } else {
                 seen.1

@@ -59,6 +59,25 @@ fn a_category_without_a_worker_is_not_healthy() {
 }
 
 #[test]
+fn a_category_that_is_started_on_demand_may_be_asleep() {
+    let mut asleep = expected();
+    asleep[0].is_on_demand = true;
+    let of = |scraping| {
+        let snapshot = snapshot(all_with(scraping));
+        shown(Health::of(&asleep, version(), Ok(&snapshot)))
+    };
+    let health = of(vec![]);
+    assert_eq!(health["healthy"], true);
+    assert_eq!(health["services"]["scraping"], "asleep");
+    assert_eq!(health["workers"]["total"], 0);
+    assert_eq!(health["problems"], json!([]));
+    // Who says goodbye is not remembered: this one was lost.
+    let health = of(vec![worker(Category::Scraping, 6, false)]);
+    assert_eq!(health["healthy"], false);
+    assert_eq!(health["services"]["scraping"], "missing");
+}
+
+#[test]
 fn a_worker_that_went_silent_is_not_healthy() {
     let health = health(all_with(vec![worker(Category::Scraping, 8, false)]));
     assert_eq!(health["healthy"], false);

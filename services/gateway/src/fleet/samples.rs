@@ -9,6 +9,7 @@ pub(super) fn expected() -> Vec<ExpectedWorker> {
     vec![ExpectedWorker {
         category: Category::Scraping,
         slots: 6,
+        is_on_demand: false,
     }]
 }
 
