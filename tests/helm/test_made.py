@@ -11,15 +11,16 @@ import unittest
 
 from chart import CHART, ROOT
 
-PODS, NETWORK, OBJECTS = "templates/_process.tpl", "templates/_network.tpl", "templates/categories.yaml"
+POD, PROCESS, MOUNTS = "templates/_pod.tpl", "templates/_process.tpl", "templates/_mounts.tpl"
+NETWORK, OBJECTS = "templates/_network.tpl", "templates/categories.yaml"
 # (file, what is there, what is put in its place, the test that has to notice)
 FAULTS = [
-    (PODS, "runAsNonRoot: true\n", "", "test_pods.Security.test_pods_are_of_the_restricted_profile"),
-    (PODS, "capabilities: {drop: [ALL]}", "capabilities: {drop: [NET_RAW]}", "test_pods.Security.test_containers_are_of_the_restricted_profile"),
-    (PODS, "enableServiceLinks: false\n", "", "test_pods.Security.test_pods_get_nothing_of_kubernetes"),
-    (PODS, "  {{- if not .scaled }}\n  replicas: {{ .v.replicas }}\n  {{- end }}", "  replicas: {{ .v.replicas }}", "test_objects.Objects.test_autoscaling_decides_alone"),
-    (PODS, 'printf "%s.nk" ($.role | replace "." "-")', '"admin.nk"', "test_pods.Secrets.test_each_process_sees_its_own_seed_alone"),
-    (PODS, "path: /livez", "path: /readyz", "test_pods.Life.test_probes"),
+    (POD, "runAsNonRoot: true\n", "", "test_pods.Security.test_pods_are_of_the_restricted_profile"),
+    (POD, "capabilities: {drop: [ALL]}", "capabilities: {drop: [NET_RAW]}", "test_pods.Security.test_containers_are_of_the_restricted_profile"),
+    (POD, "enableServiceLinks: false\n", "", "test_pods.Security.test_pods_get_nothing_of_kubernetes"),
+    (PROCESS, "  {{- if not .scaled }}\n  replicas: {{ .v.replicas }}\n  {{- end }}", "  replicas: {{ .v.replicas }}", "test_objects.Objects.test_autoscaling_decides_alone"),
+    (MOUNTS, 'printf "%s.nk" ($.role | replace "." "-")', '"admin.nk"', "test_pods.Secrets.test_each_process_sees_its_own_seed_alone"),
+    (PROCESS, "path: /livez", "path: /readyz", "test_pods.Life.test_probes"),
     (NETWORK, "        except: {{- toYaml $v4 | nindent 10 }}\n", "", "test_network.Network.test_the_scraper_reaches_the_web_and_nothing_private"),
     ("values.yaml", "    - 169.254.0.0/16\n", "", "test_network.Network.test_the_scraper_reaches_the_web_and_nothing_private"),
     (OBJECTS, "{{- if $v.podDisruptionBudget }}", "{{- if and $v.podDisruptionBudget $v.builtIn }}", "test_objects.Objects.test_categories_of_ones_own_are_values_only"),
