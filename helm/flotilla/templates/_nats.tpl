@@ -16,7 +16,7 @@ jetstream {
   store_dir: "/data"
   max_file_store: {{ include "flotilla.natsStore" . }}
   # When what is acknowledged has been written through to the disk.
-  sync_interval: {{ $nats.syncInterval }}
+  sync_interval: {{ $nats.syncInterval | quote }}
 }
 {{- with $nats.tls.existingSecret }}
 
