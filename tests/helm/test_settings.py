@@ -43,7 +43,7 @@ class Settings(unittest.TestCase):
         cls.log.close()
         cls.directory.cleanup()
 
-    def start(self, name):
+    def start(self, name, ops="127.0.0.1:0"):
         """The fleet in one process with an example's settings, but for where things are."""
         secrets = self.home / name
         text = settings(example(name))
@@ -59,7 +59,7 @@ class Settings(unittest.TestCase):
         text = re.sub(r"^(nkey_seed_file|credentials_file|tls_ca_file) = .*\n", "", text, flags=re.M)
         file = self.home / f"{name}.toml"
         file.write_text(text)
-        elsewhere = [f"nats.url=nats://127.0.0.1:{self.port}", "gateway.listen=127.0.0.1:0", "ops.listen=127.0.0.1:0",
+        elsewhere = [f"nats.url=nats://127.0.0.1:{self.port}", "gateway.listen=127.0.0.1:0", f"ops.listen={ops}",
                      "streams.replicas=1", "knowledge.embedder=none", "chromadb.url=http://127.0.0.1:1"]
         command = [PROGRAM, "--config", file, *[word for value in elsewhere for word in ("--set", value)], "up"]
         fleet = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -125,17 +125,14 @@ class Settings(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_the_fleets_own_figure_is_what_autoscalers_ask_for(self):
-        fleet = self.start("keda")
+        ops = f"127.0.0.1:{free_port()}"
+        fleet = self.start("keda", ops)
         try:
-            for line in fleet.stdout:
-                if match := re.search(r"metrics\s+(http\S+)", line):
-                    break
-            url = match.group(1)
             wanted = [thing["spec"]["triggers"][0]["metadata"] for thing in example("keda") if thing["kind"] == "ScaledObject"]
             self.assertEqual(len(wanted), 4)
             deadline = time.monotonic() + 60
             while True:
-                metrics = subprocess.run(["curl", "--silent", "--fail", url], capture_output=True, text=True).stdout
+                metrics = subprocess.run(["curl", "--silent", "--fail", f"http://{ops}/metrics"], capture_output=True, text=True).stdout
                 if "flotilla_fleet_wanted_slots{" in metrics or time.monotonic() > deadline:
                     break
                 time.sleep(0.2)
