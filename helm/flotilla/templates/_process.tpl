@@ -46,7 +46,9 @@ spec:
         {{- include "flotilla.browser" $root | nindent 8 }}
         {{- end }}
         {{- range .v.sidecars }}
-        {{- toYaml (list (set . "restartPolicy" "Always")) | nindent 8 }}
+        {{- $usual := dict "restartPolicy" "Always" "securityContext" (include "flotilla.containerSecurity" $root | fromYaml) }}
+        {{- include "flotilla.overlay" (dict "base" $usual "over" .) }}
+        {{- toYaml (list $usual) | nindent 8 }}
         {{- end }}
       {{- end }}
       containers:
