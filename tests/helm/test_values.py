@@ -2,6 +2,10 @@
 
 import json
 import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
 import unittest
 
 import yaml
@@ -42,6 +46,20 @@ class Refusals(unittest.TestCase):
                 with self.assertRaises(Refused) as refused:
                     render_text(EXAMPLES["kind"], path)
                 self.assertIn(why, str(refused.exception))
+
+    def test_a_server_does_not_become_a_cluster_by_an_upgrade(self):
+        """What runs is seen by helm's `lookup`: here a copy of the chart is told."""
+        for before, after, is_refused in [(1, 3, True), (3, 1, True), (5, 3, True), (3, 5, False), (3, 3, False), (0, 3, False)]:
+            with self.subTest(before=before, after=after), tempfile.TemporaryDirectory() as directory:
+                copy = pathlib.Path(directory) / "flotilla"
+                shutil.copytree(CHART, copy)
+                checks = copy / "templates" / "_checks.tpl"
+                text, told = re.subn(r"lookup .*\)\) }}", f'dict "spec" (dict "replicas" {before}) }}}}', checks.read_text())
+                self.assertEqual(told, 1)
+                checks.write_text(text)
+                command = ["helm", "template", "fleet", copy, "--values", EXAMPLES["kind"], "--set", f"nats.replicas={after}"]
+                done = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual(f"nats.replicas is {after}, and {before} run" in done.stderr, is_refused, done.stderr)
 
     def test_defaults_alone_say_what_they_need(self):
         with self.assertRaisesRegex(Refused, "gateway.apiKeys.existingSecret is empty: make keys"):

@@ -4,6 +4,7 @@
 {{- include "flotilla.checks.nats" . }}
 {{- if .Values.nats.enabled }}
 {{- include "flotilla.checks.store" . }}
+{{- include "flotilla.checks.servers" . }}
 {{- end }}
 {{- include "flotilla.checks.gateway" . }}
 {{- include "flotilla.checks.dependencies" . }}
@@ -87,6 +88,17 @@
 {{- $store := include "flotilla.natsStore" . | int64 }}
 {{- if gt $reserved $store }}
 {{- fail (printf "nats.storage.size is %s, nine tenths of which (%d bytes) are less than what the streams reserve (%d): raise it, or lower the limits of config.streams" .Values.nats.storage.size $store $reserved) }}
+{{- end }}
+{{- end }}
+
+{{/* A server alone and a cluster do not read each other's streams, and one that leaves takes its copies along. Seen
+only where helm talks to the cluster, on an upgrade. */}}
+{{- define "flotilla.checks.servers" -}}
+{{- $there := lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-nats" (include "flotilla.fullname" .)) }}
+{{- $before := dig "spec" "replicas" 0 $there | int }}
+{{- $after := int .Values.nats.replicas }}
+{{- if and $before (ne $before $after) (or (eq $before 1) (lt $after $before)) }}
+{{- fail (printf "nats.replicas is %d, and %d run: a server alone and a cluster do not read each other's streams, and servers that leave take their copies along, so that tasks would be lost. Leave it, or back the streams up (nats account backup), install anew with %d, and restore them" $after $before $after) }}
 {{- end }}
 {{- end }}
 
