@@ -55,6 +55,16 @@ test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "pr
 test-helm *args: (tool "nats-server") (tool "helm") (tool "kubeconform") (tool "pyyaml")
     scripts/test-helm.sh "$@"
 
+# Install, change and remove the chart on a real control plane of Kubernetes, built from its Go module where there is none; arguments go to unittest
+[no-exit-message]
+test-kubernetes *args: (tool "helm") (tool "kubernetes") (tool "etcd") (tool "kwok")
+    scripts/test-kubernetes.sh "$@"
+
+# Run the chart on two real nodes in namespaces, with containers, and change it under load; needs root, containerd and runc; arguments go to unittest
+[no-exit-message]
+test-kubernetes-node *args: (tool "helm") (tool "kubernetes") (tool "etcd") (tool "coredns") (tool "pause") (tool "nats-server")
+    scripts/test-kubernetes-node.sh "$@"
+
 # Hold the HTTP API against its own description: Schemathesis, on a fleet of its own; arguments go to it
 [no-exit-message]
 test-api *args: (tool "nats-server") (tool "schemathesis")

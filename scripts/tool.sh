@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes one pinned tool available: scripts/tool.sh NAME
+# Makes one pinned tool available: scripts/tool.sh NAME; or says by its status whether it is: scripts/tool.sh --have NAME
 # NAME: just nats-server cargo-deny chromadb schemathesis playwright jaeger docker-compose hadolint nats promtool prometheus
-#       helm kubeconform pyyaml
+#       helm kubeconform pyyaml kubernetes etcd coredns pause kwok
 #
 # Tools live in $FLOTILLA_TOOLS_DIR/bin as `name-version`, with a link `name` to the pinned one.
 # A file appears there by a single rename, so concurrent runs at worst do the same work twice.
@@ -24,6 +24,12 @@ prometheus_version=3.16.0
 prometheus_module_version=0.316.0 # what its Go module calls that release
 helm_version=4.3.1
 kubeconform_version=0.8.0
+# Built with what tests/kubernetes/programs/go.mod pins, which has to say the same.
+kubernetes_version=1.35.4 # the last that takes containerd 1 and, where it is told to, cgroups of version 1
+etcd_version=3.6.10
+coredns_version=1.14.3
+pause_version=1
+kwok_version=0.8.0
 pyyaml_version=6.0.4
 
 fail() {
@@ -110,6 +116,24 @@ from_go() {
         fail "go could not build $name $version (its message is above)."
 }
 
+# from_programs [MODULE [LDFLAGS]]: builds a program of tests/kubernetes/programs.
+from_programs() {
+    programs=$root/tests/kubernetes/programs
+    [ -z "${1:-}" ] || grep -q "^[[:space:]]*$1 v$version\$" "$programs/go.mod" ||
+        fail "$programs/go.mod has another $1 than $version."
+    command -v go >/dev/null ||
+        fail "go is not on PATH; $name $version is built from its Go module and needs it. Install Go 1.25 or newer, or put an executable $name $version at $bin/$name-$version."
+    echo "flotilla: building it takes minutes, once" >&2
+    (cd "$programs" && CGO_ENABLED=0 GOWORK=off nice go build -buildvcs=false -trimpath -ldflags "-s -w ${2:-}" -o "$tmp/bin/$name" "./$name") >&2 ||
+        fail "go could not build $name $version (its message is above)."
+}
+
+# What the API server and kubectl say that they are.
+kubernetes_ldflags() {
+    set -- k8s.io/component-base/version "${version%.*}"
+    echo "-X $1.gitVersion=v$version -X $1.gitMajor=${2%.*} -X $1.gitMinor=${2#*.}"
+}
+
 # An official jaeger on PATH has the user interface, which the Go module lacks: take it.
 jaeger_on_path() {
     found=$(command -v jaeger) && [ "$found" != "$bin/jaeger" ] || return 1
@@ -138,6 +162,11 @@ nats_server_on_path() {
     [ "$major" -gt 2 ] || { [ "$major" -eq 2 ] && [ "$minor" -ge "$nats_server_minor_min" ]; }
 }
 
+only_look=
+if [ "${1:-}" = --have ]; then
+    only_look=yes
+    shift
+fi
 name=${1:?which tool?}
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 bin=${FLOTILLA_TOOLS_DIR:-$root/.tools}/bin
@@ -157,12 +186,18 @@ promtool | prometheus) version=$prometheus_version ;;
 helm) version=$helm_version ;;
 kubeconform) version=$kubeconform_version ;;
 pyyaml) version=$pyyaml_version ;;
+kubernetes) version=$kubernetes_version ;;
+etcd) version=$etcd_version ;;
+coredns) version=$coredns_version ;;
+pause) version=$pause_version ;;
+kwok) version=$kwok_version ;;
 *) fail "no such tool: $name" ;;
 esac
 file=$bin/$name-$version
 
 # The common case, and all that most runs do.
 if [ -x "$file" ] && [ "$bin/$name" -ef "$file" ]; then exit; fi
+if [ -n "$only_look" ]; then exit 1; fi
 
 if [ "$name" = nats-server ]; then
     # Named by hand: the fleet and the tests take that one.
@@ -196,11 +231,17 @@ if [ ! -x "$file" ]; then
     promtool | prometheus) prometheus_from_go "$name" ;;
     helm) from_go helm.sh/helm/v4 "$version" ./cmd/helm "-X helm.sh/helm/v4/internal/version.version=v$version" ;;
     kubeconform) from_go github.com/yannh/kubeconform "$version" ./cmd/kubeconform "-X main.version=v$version" ;;
+    kubernetes) from_programs k8s.io/kubernetes "$(kubernetes_ldflags)" ;;
+    etcd) from_programs go.etcd.io/etcd/server/v3 ;;
+    coredns) from_programs github.com/coredns/coredns ;;
+    pause) from_programs ;;
+    kwok) from_go sigs.k8s.io/kwok "$version" ./cmd/kwok ;;
     esac
     # Run it before it is installed, so that a binary for another system is never kept.
     case $name in
     helm) show_version=version ;;
     kubeconform) show_version=-v ;;
+    kubernetes) show_version="kubectl version --client" ;;
     *) show_version=--version ;;
     esac
     "$tmp/bin/$name" $show_version >/dev/null || fail "$name $version does not run on this system."
