@@ -114,10 +114,15 @@ check: (tool "cargo-deny")
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
     cargo-deny --locked check licenses bans sources
 
-# Measure throughput and latency, or with `embeddings` the local model, with `query` answers, with `find` searches among a million tasks; --quick for a short run
+# Measure the fleet and tell it in one table: a few minutes, `all` for everything, or sections by name; --quick, --json, --help
 [no-exit-message]
 bench *args: (tool "nats-server")
-    @FLOTILLA_MODEL_DIR="${FLOTILLA_MODEL_DIR-$(case " $* " in *" embeddings "* | *" query "*) scripts/model.sh ;; esac)}" exec cargo run --release -p flotilla-bench -- "$@"
+    @exec scripts/bench.sh "$@"
+
+# Measure other task queues doing the same work: bullmq celery asynq, or those that are named; needs redis-server, Node.js and Go
+[no-exit-message]
+bench-peers *args: (tool "nats-server")
+    @exec tests/bench-peers/run.py "$@"
 
 # Measure how good answers are and how well pages are read, `extraction` the latter only; --wrong lists what went wrong, --fit fits the confidence
 [no-exit-message]

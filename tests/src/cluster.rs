@@ -13,6 +13,15 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Self {
+        Self::start_by(Nats::start_with).await
+    }
+
+    /// One whose servers bring every write to the disk before they acknowledge it.
+    pub async fn start_syncing() -> Self {
+        Self::start_by(Nats::start_syncing).await
+    }
+
+    async fn start_by<F: Future<Output = Nats>>(start: impl Fn(Vec<String>) -> F) -> Self {
         let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let route = |port: &u16| format!("nats://127.0.0.1:{port}");
         let routes = ports.iter().map(route).collect::<Vec<_>>().join(",");
@@ -27,7 +36,7 @@ impl Cluster {
                 "--routes",
                 &routes,
             ];
-            Nats::start_with(arguments.map(str::to_owned).to_vec())
+            start(arguments.map(str::to_owned).to_vec())
         });
         Self {
             servers: join_all(servers).await,

@@ -14,5 +14,5 @@ pub use cluster::Cluster;
 pub use jaeger::Jaeger;
 pub use nats::{Nats, program};
 pub use openai::{FakeOpenAi, Mood};
-pub use process::launched;
+pub use process::{launched, signal};
 pub use script::{End, Script, Scripted, Started};

@@ -30,7 +30,15 @@ impl Nats {
     pub async fn start_with(arguments: Vec<String>) -> Self {
         let dir = tempfile::Builder::new().prefix("flotilla-nats-").tempdir();
         let dir = dir.unwrap();
-        configure(dir.path());
+        configure(dir.path(), "");
+        Self::start_in(dir, arguments).await
+    }
+
+    /// One that brings every write to the disk before it acknowledges it.
+    pub async fn start_syncing(arguments: Vec<String>) -> Self {
+        let dir = tempfile::Builder::new().prefix("flotilla-nats-").tempdir();
+        let dir = dir.unwrap();
+        configure(dir.path(), ", sync_interval: always");
         Self::start_in(dir, arguments).await
     }
 
@@ -155,9 +163,9 @@ impl Drop for Nats {
 }
 
 /// The streams reserve more than the server would grant on a nearly full disk.
-fn configure(dir: &Path) {
+fn configure(dir: &Path, more: &str) {
     let store = dir.join("store");
-    let text = format!("jetstream {{ store_dir: {store:?}, max_file_store: 20GB }}\n");
+    let text = format!("jetstream {{ store_dir: {store:?}, max_file_store: 20GB{more} }}\n");
     std::fs::write(dir.join(CONFIGURATION), text).unwrap();
 }
 

@@ -14,7 +14,8 @@ pub fn launched(command: &mut Command, log: File, remedy: &str) -> Child {
     process.unwrap_or_else(|error| panic!("cannot run {program:?} ({error}): {remedy}"))
 }
 
-pub(crate) fn signal(process: &Child, name: &str) {
+/// Sends a signal by its name, like `-TERM`.
+pub fn signal(process: &Child, name: &str) {
     let pid = process.id().to_string();
     let sent = Command::new("kill").args([name, &pid]).status().unwrap();
     assert!(sent.success());

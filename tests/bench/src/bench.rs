@@ -14,6 +14,7 @@ use crate::process::Usage;
 pub(crate) struct Bench {
     pub(crate) is_quick: bool,
     pub(crate) scale: Scale,
+    pub(crate) builds_from_nothing: bool,
     url: Option<String>,
 }
 
@@ -42,6 +43,7 @@ impl Bench {
         Self {
             is_quick: options.quick,
             scale: if options.quick { QUICK } else { FULL },
+            builds_from_nothing: options.build,
             url: options.url.clone(),
         }
     }

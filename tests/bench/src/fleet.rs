@@ -1,11 +1,12 @@
-//! The fleet's own path, with a handler that does nothing, or sleeps where its payload says so.
+//! The fleet's own path, with a handler that does nothing, or takes as long as its payload says.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use bytes::Bytes;
 use flotilla_common::broker::{Broker, Config, StreamLimits};
-use flotilla_common::model::{Category, NewTask, Options, Outcome, Priority, TaskId};
+use flotilla_common::model::{Category, Control, NewTask, Options, Outcome, Priority, TaskId};
 use flotilla_common::service::{Context, Settings};
 use flotilla_common::telemetry::Traces;
 use flotilla_common::worker::{self, Attempt, Handler};
@@ -13,8 +14,12 @@ use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::raw;
+
 /// How often somebody looks whether all is done, at most and at least.
 const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
+/// Tasks that are submitted in one go.
+const PART: usize = 10_000;
 
 /// A worker, and the streams that it works on.
 #[derive(Debug, Clone)]
@@ -55,7 +60,7 @@ impl Setup {
     pub(crate) async fn worker(&self) -> anyhow::Result<Worker> {
         let broker = self.broker().await?;
         let config: worker::Config = toml::from_str(&format!(
-            "slots.{0} = {1}\nreserved.{0} = {2}",
+            "slots.{0} = {1}\nreserved.{0} = {2}\ndrain_grace = \"1s\"",
             self.category, self.slots, self.reserved
         ))?;
         let (handler, streams) = (Idler(self.category), self.streams.clone());
@@ -78,6 +83,41 @@ impl Setup {
         Ok(Worker { stop, task })
     }
 
+    /// Pauses these priorities, and no others.
+    pub(crate) async fn pause(
+        &self,
+        broker: &Broker,
+        priorities: &[Priority],
+    ) -> anyhow::Result<()> {
+        let shared = broker.category_control(self.category).await?;
+        let control = Control {
+            paused: BTreeSet::from_iter(priorities.iter().copied()),
+            ..shared.value
+        };
+        broker
+            .set_category_control(&control, shared.revision)
+            .await?;
+        Ok(())
+    }
+
+    /// So many tasks, a part at a time: a million need not be in memory at once.
+    pub(crate) async fn submit(
+        &self,
+        broker: &Broker,
+        priority: Priority,
+        payload: &Bytes,
+        tasks: usize,
+    ) -> anyhow::Result<()> {
+        for begun in (0..tasks).step_by(PART) {
+            let part = (begun..tasks).take(PART);
+            let part: Vec<NewTask> = part.map(|_| self.task(priority, payload)).collect();
+            for accepted in broker.submit_all(&part).await {
+                accepted?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn task(&self, priority: Priority, payload: &Bytes) -> NewTask {
         NewTask {
             id: TaskId::generate(self.category),
@@ -96,6 +136,10 @@ struct Idler(Category);
 struct Work {
     #[serde(default)]
     sleep_ms: u64,
+    /// The same for short times, which the runtime's timer would round to its next millisecond,
+    /// so that tasks would end together.
+    #[serde(default)]
+    block_us: u64,
 }
 
 impl Handler for Idler {
@@ -108,6 +152,11 @@ impl Handler for Idler {
     async fn handle(&self, work: Work, _: &Attempt) -> Outcome {
         if work.sleep_ms > 0 {
             tokio::time::sleep(Duration::from_millis(work.sleep_ms)).await;
+        }
+        if work.block_us > 0 {
+            let time = Duration::from_micros(work.block_us);
+            // Fails only where it panics.
+            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(time)).await;
         }
         Outcome::Done(serde_json::Value::Null)
     }
@@ -132,7 +181,7 @@ pub(crate) struct Results(jetstream::stream::Stream);
 impl Results {
     /// None, from now on.
     pub(crate) async fn emptied(url: &str) -> anyhow::Result<Self> {
-        let jetstream = jetstream::new(async_nats::connect(url).await?);
+        let jetstream = jetstream::new(raw::connect(url).await?);
         let results = jetstream.get_stream("RESULTS").await?;
         results.purge().await?;
         Ok(Self(results))

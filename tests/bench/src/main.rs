@@ -5,15 +5,25 @@ mod bench;
 mod embeddings;
 mod find;
 mod fleet;
+mod footprint;
+mod get;
+mod growth;
 mod latency;
+mod million;
 mod options;
+mod pool;
+mod priority;
 mod process;
+mod program;
 mod query;
 mod raw;
 mod report;
 mod sections;
+mod start;
+mod sync;
 mod throughput;
 mod tracing;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -36,6 +46,10 @@ struct Measured {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
+    if let Some(options::Command::Worker(worker)) = options.command {
+        worker::run(worker).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let bench = Bench::new(&options);
     let machine = Machine::look()?;
     let mut report = Report::default();
@@ -66,12 +80,17 @@ async fn main() -> anyhow::Result<ExitCode> {
 /// Whether it came to its end. One that fails is told, and the others are measured all the same.
 async fn measure(section: Section, bench: &Bench, report: &mut Report) -> bool {
     report.begin(section.name());
+    if section.needs_model() && embeddings::directory().is_err() {
+        report.note("left out: there is no model; `just model` fetches it");
+        return true;
+    }
     eprintln!("measuring {} …", section.name());
     let measuring = section.measure(bench, report);
-    let failure = match tokio::time::timeout(section.time_max(), measuring).await {
+    let time_max = section.time_max(bench);
+    let failure = match tokio::time::timeout(time_max, measuring).await {
         Ok(Ok(())) => return true,
         Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => format!("given up after {:?}", section.time_max()),
+        Err(_) => format!("given up after {time_max:?}"),
     };
     eprintln!("{} failed: {failure}", section.name());
     report.note(format!("failed: {failure}"));

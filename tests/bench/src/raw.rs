@@ -15,6 +15,9 @@ use jiff::Timestamp;
 /// Publishes under way at once, and tasks at work at once.
 pub(crate) const IN_FLIGHT: usize = 512;
 
+/// With every write on the disk first, 512 publishes under way wait for each other.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A work queue with one consumer, and a stream for results.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
@@ -28,9 +31,9 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Publisher and worker have a connection each, as they have in the fleet.
     pub(crate) async fn new(url: &str, replicas: usize) -> anyhow::Result<Self> {
-        let client = async_nats::connect(url).await?;
-        let publisher = jetstream::new(client.clone());
-        let worker = jetstream::new(async_nats::connect(url).await?);
+        let client = connect(url).await?;
+        let publisher = jetstream(client.clone());
+        let worker = jetstream(connect(url).await?);
         for name in ["RAW_TASKS", "RAW_RESULTS"] {
             let _ = publisher.delete_stream(name).await;
         }
@@ -127,6 +130,17 @@ impl Pipeline {
         result.next().await;
         Ok(began.elapsed())
     }
+}
+
+/// To one of these servers, whose URLs are separated by commas.
+pub(crate) async fn connect(urls: &str) -> anyhow::Result<async_nats::Client> {
+    let urls: Vec<&str> = urls.split(',').collect();
+    Ok(async_nats::connect(urls).await?)
+}
+
+fn jetstream(client: async_nats::Client) -> jetstream::Context {
+    let context = jetstream::context::ContextBuilder::new().timeout(ANSWER_TIMEOUT);
+    context.build(client)
 }
 
 fn tasks(replicas: usize) -> stream::Config {

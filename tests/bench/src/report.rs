@@ -143,7 +143,7 @@ impl fmt::Display for Part<'_> {
 /// The head of the table that the figures are lines of.
 pub(crate) fn head() -> String {
     format!(
-        "{:<58} {:>11} {:>11} {:<14} {:>6}  goal",
+        "{:<66} {:>11} {:>11} {:<14} {:>6}  goal",
         "figure", "measured", "baseline", "", "ratio"
     )
 }
@@ -151,7 +151,7 @@ pub(crate) fn head() -> String {
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = format!("  {} ({})", self.name, self.unit);
-        write!(f, "{name:<58} {:>11}", number(self.value))?;
+        write!(f, "{name:<66} {:>11}", number(self.value))?;
         match (&self.baseline, self.ratio) {
             (Some(Baseline { name, value }), Some(ratio)) => {
                 write!(f, " {:>11} {name:<14} {ratio:>6.2}", number(*value))?;
@@ -201,4 +201,32 @@ pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
         .get(index.min(values.len().saturating_sub(1)))
         .copied()
         .unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goals_are_for_the_ratio_where_there_is_one() {
+        let met = |figure: Figure| figure.is_met;
+        let rate = || figure("rate", "tasks/s", 90.0);
+        assert_eq!(met(rate()), None);
+        assert_eq!(met(rate().at_least(100.0)), Some(false));
+        assert_eq!(met(rate().by("raw", 90.0).at_least(1.0)), Some(true));
+        assert_eq!(met(rate().by("raw", 30.0).at_most(2.9)), Some(false));
+        // What could not be measured has not met its goal.
+        assert_eq!(
+            met(figure("rate", "tasks/s", f64::NAN).at_most(1.0)),
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn quantiles() {
+        let mut values = [4.0, 1.0, 3.0, 2.0];
+        assert_eq!(quantile(&mut values, 0.5), 3.0);
+        assert_eq!(quantile(&mut values, 1.0), 4.0);
+        assert!(quantile(&mut [], 0.5).is_nan());
+    }
 }

@@ -34,12 +34,12 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             raw.add(&server, tasks, raw_round(&url, 1, tasks, slots))
                 .await?;
             fleet
-                .add(&server, tasks, fleet_round(&setup, tasks))
+                .add(&server, tasks, Box::pin(fleet_round(&setup, tasks)))
                 .await?;
             // Statistics and the index of tasks follow what is measured.
             let stats = fleet::Stats::start(&url).await?;
             followed
-                .add(&server, tasks, fleet_round(&setup, tasks))
+                .add(&server, tasks, Box::pin(fleet_round(&setup, tasks)))
                 .await?;
             stats.stop().await?;
         }

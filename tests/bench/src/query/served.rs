@@ -44,9 +44,9 @@ pub(super) async fn measure(
     let broker = Setup::new(server.url(), 1).broker().await?;
     let dataset = Dataset::ours()?;
     store(&broker, &mut Texts::of(&dataset), documents).await?;
-    let directory = Directory::new()?;
+    let directory = tempfile::tempdir()?;
     let size = format!("{}k chunks", documents * CHUNKS_PER_DOCUMENT / 1_000);
-    let (from_log, from_snapshot) = starts(&broker, &directory, rounds).await?;
+    let (from_log, from_snapshot) = starts(&broker, directory.path(), rounds).await?;
     let start = figure(
         format!("a start from a snapshot, {size}"),
         "ms",
@@ -54,7 +54,7 @@ pub(super) async fn measure(
     );
     report.add(start.by("from the log", from_log));
 
-    let fleet = Fleet::start(&server.url(), model, &directory.0).await?;
+    let fleet = Fleet::start(&server.url(), model, directory.path()).await?;
     let questions: Vec<&str> = dataset.questions.iter().map(|q| q.text.as_str()).collect();
     let (mut idle, mut loaded) = (Vec::new(), Vec::new());
     let (embedded, mut load_time) = (Arc::new(AtomicUsize::new(0)), Duration::ZERO);
@@ -104,11 +104,7 @@ async fn store(broker: &Broker, texts: &mut Texts, documents: usize) -> anyhow::
 
 /// The median times until an index knows all documents, in milliseconds: without a snapshot, and
 /// with one.
-async fn starts(
-    broker: &Broker,
-    directory: &Directory,
-    rounds: usize,
-) -> anyhow::Result<(f64, f64)> {
+async fn starts(broker: &Broker, directory: &Path, rounds: usize) -> anyhow::Result<(f64, f64)> {
     let kind = Kind {
         embedder: Some(Local::ID.to_owned()),
         vectors: Vectors::Here,
@@ -120,7 +116,7 @@ async fn starts(
         (live, began.elapsed().as_secs_f64() * 1e3)
     };
     let snapshots = Snapshots {
-        directory: directory.0.clone(),
+        directory: directory.to_owned(),
         every: Duration::from_secs(3_600),
     };
     start(Some(snapshots.clone())).await.0.save().await;
@@ -252,28 +248,5 @@ impl Fleet {
             ended.context("a service failed")??;
         }
         Ok(())
-    }
-}
-
-/// For snapshots; removed at the end.
-struct Directory(std::path::PathBuf);
-
-impl Directory {
-    fn new() -> anyhow::Result<Self> {
-        let name = format!(
-            "flotilla-bench-{}-{}",
-            std::process::id(),
-            fastrand::u64(..)
-        );
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // It is in the directory for what may go at any time.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,0 +1,94 @@
+//! With every write brought to the disk before it is acknowledged: one server, and three that keep
+//! a copy each; against raw JetStream on the same servers.
+
+use std::time::Duration;
+
+use flotilla_common::broker::StreamLimits;
+use flotilla_tests::{Cluster, Nats};
+
+use crate::bench::Bench;
+use crate::fleet::Setup;
+use crate::process::Usage;
+use crate::report::{Report, figure, median};
+use crate::throughput::{fleet_round, raw_round};
+
+const SLOTS: usize = 256;
+/// The disk is slow: fewer tasks tell as much.
+const TASKS_PART: usize = 5;
+
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let server = Nats::start_syncing(Vec::new()).await;
+    let server = Servers {
+        name: "one server",
+        replicas: 1,
+        url: server.url(),
+        all: vec![server],
+    };
+    server.compare(bench, report).await?;
+    drop(server);
+    let cluster = Cluster::start_syncing().await;
+    let servers = Servers {
+        name: "three servers, R3",
+        replicas: 3,
+        url: cluster.url(),
+        all: cluster.servers,
+    };
+    servers.compare(bench, report).await
+}
+
+struct Servers {
+    name: &'static str,
+    replicas: usize,
+    url: String,
+    all: Vec<Nats>,
+}
+
+/// Of each round: tasks a second, and the servers' processor time of a task in microseconds.
+type Rounds = (Vec<f64>, Vec<f64>);
+
+impl Servers {
+    async fn compare(&self, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+        let tasks = bench.scale.tasks / TASKS_PART;
+        let (url, replicas) = (&self.url, self.replicas);
+        let setup = Setup {
+            streams: StreamLimits {
+                replicas,
+                ..StreamLimits::default()
+            },
+            ..Setup::new(url, SLOTS)
+        };
+        let (mut fleet, mut raw) = <(Rounds, Rounds)>::default();
+        for _ in 0..bench.scale.rounds {
+            self.round(tasks, raw_round(url, replicas, tasks, SLOTS), &mut raw)
+                .await?;
+            self.round(tasks, Box::pin(fleet_round(&setup, tasks)), &mut fleet)
+                .await?;
+        }
+        let name = format!("{}, {SLOTS} slots", self.name);
+        let rate = figure(&name, "tasks/s", median(fleet.0));
+        report.add(rate.by("raw", median(raw.0)).at_least(1.0));
+        let cpu = figure(format!("{name}, servers, a task"), "µs", median(fleet.1));
+        report.add(cpu.by("raw", median(raw.1)));
+        Ok(())
+    }
+
+    async fn round(
+        &self,
+        tasks: usize,
+        round: impl Future<Output = anyhow::Result<f64>>,
+        rounds: &mut Rounds,
+    ) -> anyhow::Result<()> {
+        let before = self.cpu();
+        rounds.0.push(round.await?);
+        let used = (self.cpu() - before).as_secs_f64() * 1e6;
+        rounds.1.push(used / tasks as f64);
+        Ok(())
+    }
+
+    /// Zero where the system does not tell.
+    fn cpu(&self) -> Duration {
+        let pids = self.all.iter().filter_map(Nats::pid);
+        let usages = pids.filter_map(Usage::of);
+        usages.map(|usage| usage.cpu).sum()
+    }
+}
