@@ -3,8 +3,18 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The programs of the others are not needed.
-cargo build --release --workspace --exclude flotilla-tests --exclude flotilla-eval --bins
+case " $* " in
+*" --quick "*)
+    # Shows that it runs, not how fast: with what the tests have built anyway.
+    profile=debug
+    cargo build --workspace --bins --tests
+    ;;
+*)
+    profile=release
+    # The programs of the others are not needed.
+    cargo build --release --workspace --exclude flotilla-tests --exclude flotilla-eval --bins
+    ;;
+esac
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 # Only these need the model; with `all` they are left out where it cannot be had.
@@ -17,4 +27,4 @@ if [[ -z ${FLOTILLA_MODEL_DIR+set} ]]; then
     export FLOTILLA_MODEL_DIR
 fi
 
-exec "$target/release/flotilla-bench" "$@"
+exec "$target/$profile/flotilla-bench" "$@"
