@@ -6,13 +6,14 @@ The bridge plugin enforces no network policies: what they would forbid is not se
 import json
 import os
 import pathlib
+import signal
 import unittest
 import urllib.request
 
 import images
 import node
 from control_plane import SERVICES, ControlPlane
-from load import Load
+from load import ENDS, Load
 from nats_client import Nats
 from processes import tool
 from release import CHART, Release
@@ -148,7 +149,22 @@ class Fleet(unittest.TestCase):
         self.assertLessEqual(load.handed_back & set(load.accepted), {task for task, (_, s) in load.accepted.items() if s == load.long})
         self.assertEqual(load.refused, [])
 
-    def test_4_it_goes_without_a_trace(self):
+    def test_4_it_would_be_seen_if_a_process_were_killed_instead(self):
+        ack = self.nats.publish("tasks.scraping.normal", {"url": f"{self.site.url}/page/killed?seconds=5"})
+        task = f"scrape_{ack['seq']}"
+        plane.processes.eventually("it is recorded as running", lambda: self.nats.record("scraping", task))
+        # In these namespaces there are no others.
+        for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            if process.read_bytes().startswith(b"/usr/local/bin/flotilla-scraping"):
+                os.kill(int(process.parent.name), signal.SIGKILL)
+
+        def ended():
+            record = self.nats.record("scraping", task)
+            return record if record and record["status"] in ENDS else None
+        record = plane.processes.eventually("it has its outcome all the same", ended)
+        self.assertEqual((record["status"], record["attempt"], self.site.asked["killed"]), ("completed", 2, 2), record)
+
+    def test_5_it_goes_without_a_trace(self):
         self.release.helm("uninstall", wait=False)
         # What `helm test` has made is helm's to keep, for those who want to know what it said.
         kept = {"Pod/flotilla-test", f"PersistentVolumeClaim/data-{BROKER}"}

@@ -36,6 +36,8 @@ class Website:
 
         self.server = ThreadingHTTPServer((address, 0), Page)
         self.server.daemon_threads = True
+        # Whoever asks is drained, or killed.
+        self.server.handle_error = lambda *_: None
         self.port = self.server.server_port
         self.url = f"http://{address}:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
