@@ -24,4 +24,4 @@ helm template fleet "$tmp"/flotilla-*.tgz --namespace tasks --values "$chart/exa
 
 cargo build --workspace --bins --tests
 cd tests/helm
-PYTHONDONTWRITEBYTECODE=1 exec pyyaml -m unittest "$@"
+PYTHONDONTWRITEBYTECODE=1 pyyaml -m unittest "$@"
