@@ -79,7 +79,7 @@ test-protocol *args:
 protocol:
     cargo run --bin flotilla -- protocol deploy/protocol
 
-# Hold metrics, alerts and Grafana's dashboards against each other: promtool, and a Prometheus that scrapes a fleet of its own
+# Hold metrics, alerts and Grafana's dashboards against each other: promtool, a Prometheus that scrapes a fleet of its own, and one that it pushes to
 [no-exit-message]
 test-metrics: (tool "nats-server") (tool "promtool") (tool "prometheus")
     scripts/test-metrics.sh

@@ -24,6 +24,8 @@ FLOTILLA_MODEL_DIR=${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}
 export FLOTILLA_MODEL_DIR
 export OTEL_EXPORTER_OTLP_ENDPOINT=${OTEL_EXPORTER_OTLP_ENDPOINT:-http://127.0.0.1:$grpc}
 export OTEL_EXPORTER_OTLP_PROTOCOL=${OTEL_EXPORTER_OTLP_PROTOCOL:-grpc}
+# Jaeger takes only traces.
+export OTEL_METRICS_EXPORTER=${OTEL_METRICS_EXPORTER:-none}
 # So that tasks and the dashboard link to their traces.
 export FLOTILLA_TELEMETRY__TRACE_URL=${FLOTILLA_TELEMETRY__TRACE_URL-$query/trace/\{trace_id\}}
 

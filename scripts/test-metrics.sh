@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a fleet, one process per service, and a Prometheus that scrapes it with the configuration, rules
 # and alerts of deploy/prometheus. What each process tells has to please promtool, the rules their own
-# tests, and each query of Grafana's dashboards has to find what it asks for.
+# tests, and each query of Grafana's dashboards has to find what it asks for. A second Prometheus takes
+# what the processes push by OTLP, and has to know the same.
 set -euo pipefail
 
 services=(gateway stats scraping query embedding batch maintenance)
@@ -43,7 +44,7 @@ promtool test rules tests/prometheus/alerts.yml
 
 # With the tests, as they are built before: otherwise much is compiled twice.
 cargo build --workspace --bins --tests
-read -r nats api prometheus ops_ports <<<"$(free_ports $((3 + ${#services[@]})))"
+read -r nats api prometheus pushed ops_ports <<<"$(free_ports $((4 + ${#services[@]})))"
 read -ra ops <<<"$ops_ports"
 # The streams reserve more than the server would grant on a nearly full disk.
 echo "jetstream { store_dir: \"$directory/nats\", max_file_store: 20GB }" >"$directory/nats.conf"
@@ -58,9 +59,24 @@ done
 cp -R deploy/prometheus "$directory/prometheus"
 rm "$directory"/prometheus/targets/*
 printf -- '- targets: [%s]\n' "$(printf '"127.0.0.1:%s",' "${ops[@]}")" >"$directory/prometheus/targets/test.yml"
+# start_prometheus PORT CONFIGURATION [ARGUMENTS]
+start_prometheus() {
+    prometheus --config.file "$2" --storage.tsdb.path "$directory/tsdb-$1" \
+        --web.listen-address "127.0.0.1:$1" "${@:3}" >"$directory/prometheus-$1.log" 2>&1 &
+    processes+=($!)
+    until_it_answers "http://127.0.0.1:$1/-/ready" "${processes[-1]}" prometheus
+}
+
+# Takes what is pushed to it, and scrapes nobody.
+echo '{}' >"$directory/pushed.yml"
+start_prometheus "$pushed" "$directory/pushed.yml" --web.enable-otlp-receiver
+
+first=${#processes[@]}
 for index in "${!services[@]}"; do
     service=${services[$index]}
-    NATS_URL=nats://127.0.0.1:$nats FLOTILLA_MODEL_DIR='' "$target/debug/flotilla-$service" \
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://127.0.0.1:$pushed/api/v1/otlp/v1/metrics \
+        OTEL_METRIC_EXPORT_INTERVAL=1000 \
+        NATS_URL=nats://127.0.0.1:$nats FLOTILLA_MODEL_DIR='' "$target/debug/flotilla-$service" \
         --set "ops.listen=127.0.0.1:${ops[$index]}" --set "gateway.listen=127.0.0.1:$api" \
         --set 'scraping.allow_networks=["127.0.0.0/8"]' --set browser.enabled=false --set log.level=warn \
         >"$directory/$service.log" 2>&1 &
@@ -68,16 +84,13 @@ for index in "${!services[@]}"; do
 done
 for index in "${!services[@]}"; do
     for probe in livez readyz startupz; do
-        until_it_answers "http://127.0.0.1:${ops[$index]}/$probe" "${processes[$((index + 1))]}" "${services[$index]}"
+        until_it_answers "http://127.0.0.1:${ops[$index]}/$probe" "${processes[$((index + first))]}" "${services[$index]}"
     done
 done
 
-prometheus --config.file "$directory/prometheus/prometheus.yml" --storage.tsdb.path "$directory/tsdb" \
-    --web.listen-address "127.0.0.1:$prometheus" >"$directory/prometheus.log" 2>&1 &
-processes+=($!)
-until_it_answers "http://127.0.0.1:$prometheus/-/ready" "${processes[-1]}" prometheus
-
+start_prometheus "$prometheus" "$directory/prometheus/prometheus.yml"
 python3 tests/prometheus/queries.py "http://127.0.0.1:$prometheus" "http://127.0.0.1:$api" "${#services[@]}"
+python3 tests/prometheus/pushed.py "http://127.0.0.1:$prometheus" "http://127.0.0.1:$pushed"
 
 for index in "${!services[@]}"; do
     curl --silent --show-error --fail "http://127.0.0.1:${ops[$index]}/metrics" >"$directory/metrics"

@@ -42,6 +42,7 @@ mod probes;
 mod programs;
 mod progress;
 mod protocol;
+mod pushed_metrics;
 mod recount;
 mod retries;
 mod roles;

@@ -33,7 +33,7 @@ impl Service {
         let stop = CancellationToken::new();
         let context = Context::new(settings(&nats.url()), stop.clone());
         Self {
-            ops: Ops::start(&context, 1).unwrap().unwrap(),
+            ops: Ops::start(&context, 1).unwrap(),
             stop,
             handler: Scripted::default(),
             context,
@@ -45,7 +45,7 @@ impl Service {
     }
 
     async fn probe(&self, page: &str) -> (u16, String) {
-        let answer = http::get(&self.ops.address().to_string(), page).await;
+        let answer = http::get(&self.ops.address().unwrap().to_string(), page).await;
         (answer.status, answer.text)
     }
 
@@ -88,7 +88,7 @@ fn started_is_who_has_ensured_the_topology() {
         running.await.unwrap().unwrap();
         assert_eq!(service.probe("/startupz").await.0, 200, "it stays so");
         assert_eq!(service.probe("/readyz").await.0, 503);
-        let lost = http::get(&service.ops.address().to_string(), "/elsewhere").await;
+        let lost = http::get(&service.ops.address().unwrap().to_string(), "/elsewhere").await;
         assert_eq!(lost.status, 404);
     });
 }
@@ -104,7 +104,7 @@ fn without_its_broker_a_service_is_alive_and_not_ready() {
         let (_, why) = service.probe("/readyz").await;
         assert!(why.contains("query is not connected"), "{why}");
         assert_eq!(service.probe("/livez").await.0, 200);
-        let address = service.ops.address().to_string();
+        let address = service.ops.address().unwrap().to_string();
         let disconnected = r#"state="disconnected""#;
         let seen = scrape(&address).await;
         assert_eq!(
@@ -140,7 +140,7 @@ fn who_drains_is_not_ready_and_still_tells() {
         assert!(!running.is_finished());
         handler.open("go");
         running.await.unwrap().unwrap();
-        let seen = scrape(&service.ops.address().to_string()).await;
+        let seen = scrape(&service.ops.address().unwrap().to_string()).await;
         // The worker is gone, and its connection with it.
         assert_eq!(seen.get("flotilla_slots", r#"category="query""#), None);
     });
@@ -160,9 +160,9 @@ fn a_stuck_event_loop_is_not_alive() {
             let mut settings = settings("nats://127.0.0.1:1");
             settings.set("ops", "stuck_after", "1s");
             let context = Context::new(settings, CancellationToken::new());
-            let ops = Ops::start(&context, 1).unwrap().unwrap();
+            let ops = Ops::start(&context, 1).unwrap();
             tokio::time::sleep(Duration::from_millis(10)).await;
-            address.send(ops.address().to_string()).unwrap();
+            address.send(ops.address().unwrap().to_string()).unwrap();
             released.recv().unwrap();
             // It beats again.
             address.send(String::new()).unwrap();
@@ -208,6 +208,6 @@ fn a_taken_port_is_told_and_what_was_not_asked_for_is_left_out() {
 
         let none = Settings::load(None, std::iter::empty(), &[]).unwrap();
         let context = Context::new(none, CancellationToken::new());
-        assert!(Ops::start(&context, 1).unwrap().is_none());
+        assert!(Ops::start(&context, 1).unwrap().address().is_none());
     });
 }

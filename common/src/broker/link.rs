@@ -23,12 +23,17 @@ const REASONS: [&str; 7] = [
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
-    refused: [AtomicU64; REASONS.len()],
+    refused: Arc<Refused>,
 }
 
+#[derive(Debug, Default)]
+struct Refused([AtomicU64; REASONS.len()]);
+
 impl Broker {
-    /// Shows the connection among the metrics, for as long as there is a handle to it.
+    /// Shows the connection among the metrics, for as long as there is a handle to it; and what was
+    /// refused.
     pub fn show(&self, registry: &Registry) {
+        registry.keep(&self.link.refused);
         registry.add(&self.link);
     }
 }
@@ -37,7 +42,7 @@ impl Link {
     pub(super) fn new(client: Client) -> Arc<Self> {
         Arc::new(Self {
             client,
-            refused: Default::default(),
+            refused: Arc::default(),
         })
     }
 
@@ -53,7 +58,7 @@ impl Link {
             // Whoever comes second is told so on purpose; and what has no answer is no refusal.
             Some(Refusal::Conflict) | None => return,
         };
-        self.refused[reason].fetch_add(1, Ordering::Relaxed);
+        self.refused.0[reason].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -63,7 +68,12 @@ impl Source for Link {
         for (state, is_it) in [("connected", is_connected), ("disconnected", !is_connected)] {
             samples.count(&BROKER_CONNECTIONS, &[state], u64::from(is_it));
         }
-        for (reason, count) in REASONS.iter().zip(&self.refused) {
+    }
+}
+
+impl Source for Refused {
+    fn collect(&self, samples: &mut Samples) {
+        for (reason, count) in REASONS.iter().zip(&self.0) {
             samples.count(&PUBLISHES_REFUSED, &[reason], count.load(Ordering::Relaxed));
         }
     }

@@ -5,13 +5,15 @@ use std::path::Path;
 
 use super::bounds::bounds;
 use super::table::FAMILIES;
+use crate::telemetry::{self, unit};
 
 const BEGIN: &str =
     "<!-- made by FLOTILLA_WRITE=1 cargo test --workspace --lib metrics::document -->\n";
 const END: &str = "<!-- end -->\n";
 
 fn table() -> String {
-    let mut text = "\n| name | kind | labels | what it says |\n|---|---|---|---|\n".to_owned();
+    let mut text =
+        "\n| name | kind | labels | by OTLP | what it says |\n|---|---|---|---|---|\n".to_owned();
     for family in FAMILIES {
         let labels: Vec<_> = family
             .labels
@@ -19,9 +21,13 @@ fn table() -> String {
             .map(|label| format!("`{label}`"))
             .collect();
         let (name, kind, help) = (family.name, family.kind.name(), family.help);
+        let otlp = match unit(family) {
+            "" => format!("`{}`", telemetry::name(family)),
+            unit => format!("`{}`, {unit}", telemetry::name(family)),
+        };
         writeln!(
             text,
-            "| `{name}` | {kind} | {} | {help} |",
+            "| `{name}` | {kind} | {} | {otlp} | {help} |",
             labels.join(", ")
         )
         .unwrap();

@@ -54,6 +54,8 @@ families! {
         "1 for the state of a circuit breaker as this process has it: closed, open or half_open.";
     TRACE_SPANS: Counter "flotilla_trace_spans_total" ["result"]
         "Spans of traces that were exported, dropped (no room), or failed (not taken).";
+    METRIC_EXPORTS: Counter "flotilla_metric_exports_total" ["result"]
+        "Pushes of these numbers by OTLP that were exported, failed, or are unsupported (by a collector that takes only traces).";
 
     HTTP_REQUESTS: Histogram "flotilla_http_request_seconds" ["route" "method" "status"]
         "Until an answer begins, by route template; the count is that of the requests.";

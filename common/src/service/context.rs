@@ -24,6 +24,13 @@ pub struct Context {
     pub metrics: Registry,
 }
 
+/// What a process is seen by.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    pub traces: Traces,
+    pub metrics: Registry,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -71,10 +78,14 @@ impl Context {
         }
     }
 
-    /// The same, tracing what its services do.
+    /// The same, seen by what the process is seen by.
     #[must_use]
-    pub fn with_traces(self, traces: Traces) -> Self {
-        Self { traces, ..self }
+    pub fn with_telemetry(self, Telemetry { traces, metrics }: Telemetry) -> Self {
+        Self {
+            traces,
+            metrics,
+            ..self
+        }
     }
 
     /// Connects, and ensures that the streams and consumers are there: makes them, or waits for

@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, LogConfig, Ops, Settings, StartError};
-use crate::telemetry::{self, Traces};
+use super::{Context, LogConfig, Ops, Settings, StartError, Telemetry};
+use crate::metrics::Registry;
+use crate::telemetry::{self, MetricsConfig, Pushing, Traces};
 
-/// After the work has drained, its last spans get this long to reach the collector.
-const TRACES_FLUSH_TIME: Duration = Duration::from_secs(2);
+/// After the work has drained, its last spans and counts get this long to reach the collector.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Flags that every program of the fleet takes.
 #[derive(Debug, Clone, Parser)]
@@ -59,8 +60,8 @@ where
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             let stop = stop_on_signals()?;
-            traced(program(), async |traces| {
-                let context = Context::new(settings, stop).with_traces(traces);
+            observed(program(), async |telemetry| {
+                let context = Context::new(settings, stop).with_telemetry(telemetry);
                 let _ops = Ops::start(&context, 1)?;
                 run(context, config).await
             })
@@ -70,17 +71,32 @@ where
     report_failure(served())
 }
 
-/// Runs with the traces that the environment asks for; what they still have to say is sent last.
-pub async fn traced<T>(
+/// Runs with the traces that the environment asks for, and the metrics pushed that it wants pushed;
+/// what they still have to say is sent last.
+pub async fn observed<T>(
     service: String,
-    run: impl AsyncFnOnce(Traces) -> anyhow::Result<T>,
+    run: impl AsyncFnOnce(Telemetry) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let traces = match telemetry::Config::from_env(&service)? {
         Some(config) => Traces::start(&config)?,
         None => Traces::off(),
     };
-    let done = run(traces.clone()).await;
-    traces.stop(TRACES_FLUSH_TIME).await;
+    let metrics = Registry::default();
+    let pushing = match MetricsConfig::from_env(&service)? {
+        Some(config) => Some(Pushing::start(config, &metrics)?),
+        None => None,
+    };
+    let telemetry = Telemetry {
+        traces: traces.clone(),
+        metrics,
+    };
+    let done = run(telemetry).await;
+    let last_push = async {
+        if let Some(pushing) = pushing {
+            pushing.stop(FLUSH_TIME).await;
+        }
+    };
+    tokio::join!(traces.stop(FLUSH_TIME), last_push);
     done
 }
 

@@ -9,9 +9,9 @@ mod serve;
 mod settings;
 
 pub use crate::model::duration;
-pub use context::{Context, Fleet, StartError};
+pub use context::{Context, Fleet, StartError, Telemetry};
 pub use log::Config as LogConfig;
-pub use main::{Flags, main, report_failure, stop_on_signals, traced};
+pub use main::{Flags, main, observed, report_failure, stop_on_signals};
 pub use ops::{Config as OpsConfig, Ops};
 pub use readiness::{Presence, Readiness};
 pub use serve::serve;

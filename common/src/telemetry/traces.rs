@@ -5,14 +5,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, QueueConfig};
 use super::ids;
 use super::otlp::{Collector, SetupError};
 use super::queue::{Queue, Room};
+use super::request::Request;
 use super::sampler::Sampler;
 use super::span::Span;
 use crate::metrics::{Registry, Samples, Source, TRACE_SPANS};
@@ -41,7 +45,7 @@ impl Traces {
 
     /// Traces that are sent to a collector, whether it is there or not.
     pub fn start(config: &Config) -> Result<Self, SetupError> {
-        let collector = Collector::new(config)?;
+        let collector = Collector::new(&config.connection)?;
         let inner = Arc::new(Inner {
             sampler: config.sampler,
             queue: Queue::new(config.queue.spans_max, config.queue.batch_max),
@@ -54,6 +58,7 @@ impl Traces {
         let exporter = Exporter {
             inner: Arc::clone(&inner),
             collector,
+            request: Request::new(&config.connection.resource),
             queue: config.queue,
             is_failing: false,
             lost: 0,
@@ -106,7 +111,7 @@ impl Traces {
     /// Shows what becomes of the spans among the metrics, where traces are on.
     pub fn show(&self, registry: &Registry) {
         if let Some(inner) = self.on() {
-            registry.add(inner);
+            registry.keep(inner);
         }
     }
 
@@ -168,6 +173,7 @@ impl Inner {
 struct Exporter {
     inner: Arc<Inner>,
     collector: Collector,
+    request: Request,
     queue: QueueConfig,
     is_failing: bool,
     /// Since the collector began to fail.
@@ -209,25 +215,30 @@ impl Exporter {
 
     async fn export(&mut self, batch: Vec<Vec<Span>>) {
         let count = batch.iter().map(Vec::len).sum::<usize>() as u64;
-        let sending = self.collector.send(batch.into_iter().flatten());
-        let sent = timeout(self.queue.export_timeout, sending).await;
-        let inner = Arc::clone(&self.inner);
-        let counters = &inner.queue.counters;
-        let why = match sent {
-            Ok(Ok(())) => {
-                counters.exported.fetch_add(count, Relaxed);
+        let request = self.request.of(batch.into_iter().flatten());
+        let within = self.queue.export_timeout;
+        let sent = self.collector.send(request, within).await;
+        let refused = match sent.map(|answer| refused(&answer)) {
+            Ok((0, _)) => {
                 if std::mem::take(&mut self.is_failing) {
                     let lost = std::mem::take(&mut self.lost);
                     tracing::info!(lost, "the collector takes spans again");
                 }
-                return;
+                0
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it does not answer".to_owned(),
+            Ok((spans, why)) => {
+                self.note_failing(&why);
+                count.min(spans)
+            }
+            Err(failure) => {
+                self.note_failing(&failure.to_string());
+                count
+            }
         };
-        counters.failed.fetch_add(count, Relaxed);
-        self.lost += count;
-        self.note_failing(&why);
+        self.lost += refused;
+        let counters = &self.inner.queue.counters;
+        counters.exported.fetch_add(count - refused, Relaxed);
+        counters.failed.fetch_add(refused, Relaxed);
     }
 
     /// Once until it is well again: a log of nothing else helps nobody.
@@ -241,4 +252,12 @@ impl Exporter {
             );
         }
     }
+}
+
+/// How many of the spans it has not taken, and why. An answer that cannot be read speaks of none.
+fn refused(answer: &Bytes) -> (u64, String) {
+    let answer = ExportTraceServiceResponse::decode(answer.clone()).unwrap_or_default();
+    let part = answer.partial_success.unwrap_or_default();
+    let spans = u64::try_from(part.rejected_spans).unwrap_or_default();
+    (spans, part.error_message)
 }

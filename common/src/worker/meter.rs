@@ -8,12 +8,15 @@ use crate::model::{Ended, Lane, Tally};
 
 #[derive(Debug, Default)]
 pub struct Meter {
-    counted: Mutex<Counted>,
+    counted: Arc<Counted>,
     registry: Registry,
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct Counted(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
     /// Since the last report.
     fresh: Tally,
     /// What the reports have had.
@@ -23,12 +26,12 @@ struct Counted {
 impl Meter {
     /// One whose counts are among the metrics of its process.
     pub fn new(registry: &Registry) -> Arc<Self> {
-        let meter = Arc::new(Self {
-            counted: Mutex::default(),
+        let counted = Arc::default();
+        registry.keep(&counted);
+        Arc::new(Self {
+            counted,
             registry: registry.clone(),
-        });
-        registry.add(&meter);
-        meter
+        })
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -68,24 +71,26 @@ impl Meter {
         })
     }
 
-    /// What was counted since the start.
-    fn total(&self) -> Tally {
-        self.with(|counted| {
-            let mut total = counted.reported.clone();
-            total.merge(&counted.fresh);
-            total
-        })
-    }
-
-    fn with<R>(&self, change: impl FnOnce(&mut Counted) -> R) -> R {
-        // Counting does not panic half-way, so a poisoned tally is still a right one.
-        change(&mut self.counted.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<R>(&self, change: impl FnOnce(&mut Counts) -> R) -> R {
+        self.counted.with(change)
     }
 }
 
-impl Source for Meter {
+impl Counted {
+    fn with<R>(&self, change: impl FnOnce(&mut Counts) -> R) -> R {
+        // Counting does not panic half-way, so a poisoned tally is still a right one.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Source for Counted {
     fn collect(&self, samples: &mut Samples) {
-        add_tally(samples, &self.total(), false);
+        let total = self.with(|counted| {
+            let mut total = counted.reported.clone();
+            total.merge(&counted.fresh);
+            total
+        });
+        add_tally(samples, &total, false);
     }
 }
 
@@ -114,6 +119,6 @@ mod tests {
         meter.ended(lane, Ended::Completed, Duration::ZERO);
         assert_eq!(count(), Some(Value::Number(2.0)));
         drop(meter);
-        assert_eq!(count(), None);
+        assert_eq!(count(), Some(Value::Number(2.0)), "what has happened");
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use flotilla_common::service::{
-    Flags, LogConfig, Settings, report_failure, stop_on_signals, traced,
+    Flags, LogConfig, Settings, observed, report_failure, stop_on_signals,
 };
 
 use crate::client::{Api, Target};
@@ -216,8 +216,8 @@ impl Up {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             let stop = stop_on_signals()?;
-            traced("flotilla".to_owned(), async |traces| {
-                up::run(settings, stop, traces).await
+            observed("flotilla".to_owned(), async |telemetry| {
+                up::run(settings, stop, telemetry).await
             })
             .await
         })

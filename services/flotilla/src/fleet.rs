@@ -5,8 +5,7 @@ use std::pin::Pin;
 
 use anyhow::Context as _;
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, Fleet, Ops, OpsConfig, Settings};
-use flotilla_common::telemetry::Traces;
+use flotilla_common::service::{Context, Fleet, Ops, OpsConfig, Settings, Telemetry};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +16,10 @@ type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 pub(crate) async fn run(
     settings: &Settings,
     stop: &CancellationToken,
-    traces: Traces,
+    telemetry: Telemetry,
     ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    let work = Context::new(settings.clone(), stop.child_token()).with_traces(traces);
+    let work = Context::new(settings.clone(), stop.child_token()).with_telemetry(telemetry);
     // Stats goes last, to count what the others do while they drain.
     let stats_context = Context {
         stop: CancellationToken::new(),

@@ -3,8 +3,7 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
-use flotilla_common::service::{OpsConfig, Settings};
-use flotilla_common::telemetry::Traces;
+use flotilla_common::service::{OpsConfig, Settings, Telemetry};
 use flotilla_gateway::Config as Gateway;
 use flotilla_knowledge::Embedder;
 use flotilla_remote::openai;
@@ -16,13 +15,13 @@ use crate::fleet;
 pub(crate) async fn run(
     mut settings: Settings,
     stop: CancellationToken,
-    traces: Traces,
+    telemetry: Telemetry,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     fleet::check(&settings)?;
     usual_ops(&mut settings);
     let server = own_server(&mut settings).await?;
-    let result = fleet::run(&settings, &stop, traces, || {
+    let result = fleet::run(&settings, &stop, telemetry, || {
         greet(&settings, server.as_ref(), began)
     })
     .await;

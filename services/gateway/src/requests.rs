@@ -1,7 +1,7 @@
 //! Requests as metrics: by the template of their route, never by their path, which names tasks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -22,7 +22,7 @@ use crate::{Gateway, trace};
 const OTHER: &str = "other";
 
 pub(crate) struct Requests {
-    answered: Mutex<BTreeMap<Kind, Histogram>>,
+    answered: Arc<Answered>,
     /// Those that are not answered yet, and streams that are open: draining waits for them.
     pub(crate) open: TaskTracker,
     /// Seats for event streams.
@@ -30,26 +30,37 @@ pub(crate) struct Requests {
     streams_max: usize,
 }
 
+#[derive(Default)]
+struct Answered(Mutex<BTreeMap<Kind, Histogram>>);
+
 /// Of a request: its route, method, and status.
 type Kind = (String, &'static str, u16);
 
 impl Requests {
-    /// Shown for as long as this is kept.
+    /// Those of now are shown for as long as this is kept.
     pub(crate) fn show(registry: &Registry, streams_max: usize) -> Arc<Self> {
         let requests = Arc::new(Self {
-            answered: Mutex::default(),
+            answered: Arc::default(),
             open: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(streams_max)),
             streams_max,
         });
+        registry.keep(&requests.answered);
         registry.add(&requests);
         requests
     }
+}
+
+impl Answered {
+    fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Histogram>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     fn count(&self, kind: Kind, began: Instant) {
-        let answered = self.answered.lock();
-        let mut answered = answered.unwrap_or_else(PoisonError::into_inner);
-        answered.entry(kind).or_default().record(began.elapsed());
+        self.kinds()
+            .entry(kind)
+            .or_default()
+            .record(began.elapsed());
     }
 }
 
@@ -65,7 +76,7 @@ pub(crate) async fn count(
     let (method, began) = (usual(request.method()), Instant::now());
     let response = trace::around(gateway.broker.traces(), request, next).await;
     let kind = (route, method, response.status().as_u16());
-    gateway.requests.count(kind, began);
+    gateway.requests.answered.count(kind, began);
     response
 }
 
@@ -84,9 +95,12 @@ impl Source for Requests {
         // A stream keeps its request open, and is counted by itself.
         let open = self.open.len().saturating_sub(taken);
         samples.count(&HTTP_IN_FLIGHT, &[], open as u64);
-        let answered = self.answered.lock();
-        let answered = answered.unwrap_or_else(PoisonError::into_inner);
-        for ((route, method, status), durations) in answered.iter() {
+    }
+}
+
+impl Source for Answered {
+    fn collect(&self, samples: &mut Samples) {
+        for ((route, method, status), durations) in self.kinds().iter() {
             let labels = [route, *method, &status.to_string()];
             samples.durations(&HTTP_REQUESTS, &labels, durations);
         }

@@ -41,7 +41,8 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Shown for as long as this is kept, once there is something to tell.
+    /// Shown once there is something to tell, and for good: what the fleet has done outlives who
+    /// counted it.
     pub(crate) fn show(registry: &Registry, fleet: &Fleet) -> Arc<Self> {
         let names = |categories: &[Category]| categories.iter().map(|c| c.name()).collect();
         let mut expected: BTreeSet<_> = names(&fleet.categories);
@@ -51,7 +52,7 @@ impl Figures {
             on_demand: names(&fleet.on_demand),
             told: Mutex::default(),
         });
-        registry.add(&figures);
+        registry.keep(&figures);
         figures
     }
 

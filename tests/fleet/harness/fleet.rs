@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use flotilla_common::service::{Context, Ops, Readiness, Settings};
+use flotilla_common::metrics::Registry;
+use flotilla_common::service::{Context, Ops, Readiness, Settings, Telemetry};
 use flotilla_common::telemetry::Traces;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,8 @@ struct Service {
     readiness: Readiness,
     stop: CancellationToken,
     /// Metrics and probes, where the settings have `ops.listen`.
-    ops: Option<Ops>,
+    ops: Ops,
+    metrics: Registry,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -141,8 +143,12 @@ impl Fleet {
     pub(crate) fn launch(&mut self, name: &'static str) -> Readiness {
         let stop = CancellationToken::new();
         let settings = self.settings_of(name);
-        let context = Context::new(settings.clone(), stop.clone());
-        let context = context.with_traces(self.traces.clone());
+        let telemetry = Telemetry {
+            traces: self.traces.clone(),
+            metrics: Registry::default(),
+        };
+        let metrics = telemetry.metrics.clone();
+        let context = Context::new(settings.clone(), stop.clone()).with_telemetry(telemetry);
         let readiness = context.readiness.clone();
         let ops = Ops::start(&context, 1).unwrap();
         let task = match name {
@@ -184,6 +190,7 @@ impl Fleet {
             readiness: readiness.clone(),
             stop,
             ops,
+            metrics,
             task,
         };
         self.services.insert(name, service);
@@ -196,8 +203,13 @@ impl Fleet {
 
     /// Where a service tells metrics and probes.
     pub(crate) fn ops(&self, name: &str) -> String {
-        let ops = self.services[name].ops.as_ref();
-        ops.expect("ops.listen is not set").address().to_string()
+        let address = self.services[name].ops.address();
+        address.expect("ops.listen is not set").to_string()
+    }
+
+    /// What a service counts.
+    pub(crate) fn metrics(&self, name: &str) -> &Registry {
+        &self.services[name].metrics
     }
 
     /// Drains a service, as SIGTERM does.

@@ -45,6 +45,11 @@ impl Scrape {
         wanted.map(|(_, number)| number).sum()
     }
 
+    /// All of them, by name and labels.
+    pub(crate) fn samples(&self) -> &BTreeMap<String, f64> {
+        &self.samples
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let lines = self.text.lines();
         let types = lines.filter_map(|line| line.strip_prefix("# TYPE "));

@@ -1,5 +1,5 @@
 //! A service as its operator starts it: OpenTelemetry's own variables say where traces go, its
-//! log tells which task and trace a line is about, and SIGTERM loses no span.
+//! log tells which task and trace a line is about, and SIGTERM loses no span and no count.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +21,7 @@ fn scraping(nats: &Nats, endpoint: &str) -> Child {
         .env("NATS_URL", nats.url())
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .env("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -71,6 +72,12 @@ fn a_service_obeys_the_variables_and_logs_ids() {
         sound(&collector, &result.trace);
         let all = format!("{:?}", collector.of_trace(&result.trace));
         assert!(!all.contains("private"), "{all}");
+
+        let metrics = collector.metrics_of(&result.service).unwrap();
+        let labels = r#"category="scraping",priority="normal",outcome="failed""#;
+        let ended = format!("flotilla_tasks_ended_total{{{labels}}}");
+        assert_eq!(metrics.series.get(&ended), Some(&1.0), "{metrics:#?}");
+        assert!(metrics.series["process_cpu_seconds_total"] > 0.0);
     });
 }
 

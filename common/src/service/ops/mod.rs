@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::beat::Beat;
 use self::pages::Process;
 use super::{Context, Readiness, StartError, duration};
+use crate::metrics::{BUILD_INFO, EVENT_LOOP_LAG, Samples, Source, process};
 
 /// Section `[ops]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,40 +58,39 @@ pub enum OpsError {
     Unusable { listen: String, source: io::Error },
 }
 
-/// The listener of a process; it is gone when this is dropped.
+/// What a process tells of itself; its listener is gone when this is dropped.
 #[derive(Debug)]
 pub struct Ops {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     _beat: AbortOnDropHandle<()>,
     _stop: DropGuard,
+    _lag: Arc<Lag>,
     _readiness: Arc<Readiness>,
 }
 
 impl Ops {
-    /// Serves what the context's services tell, so many of which this process runs. `None` where
-    /// no address is set. To be called from the event loop that is to beat.
-    pub fn start(context: &Context, services: usize) -> Result<Option<Self>, StartError> {
+    /// Has the metrics tell of this process, and serves them, and what the context's services tell, so
+    /// many of which this process runs, where `ops.listen` says. To be called from the event loop that
+    /// is to beat.
+    pub fn start(context: &Context, services: usize) -> Result<Self, StartError> {
         let config: Config = context.settings.section("ops")?;
         if config.stuck_after < Duration::from_secs(1) {
             let why = "ops.stuck_after must be 1s or longer: the loop beats four times a second";
             return Err(StartError::Invalid(why.to_owned()));
         }
-        if config.listen.is_empty() {
-            return Ok(None);
-        }
-        let listener = listen(&config.listen)?;
-        let failed = |source| OpsError::Unusable {
-            listen: config.listen.clone(),
-            source,
+        let listener = match config.listen.as_str() {
+            "" => None,
+            address => Some(listen(address)?),
         };
-        let address = listener.local_addr().map_err(failed)?;
         let (beat, beating) = Beat::start();
+        let lag = Arc::new(Lag(beat.clone()));
         let readiness = Arc::new(context.readiness.clone());
+        context.metrics.add(&lag);
         context.metrics.add(&readiness);
+        context.metrics.keep(&Arc::new(Itself(Timestamp::now())));
         context.traces.show(&context.metrics);
         let stop = CancellationToken::new();
         let process = Process {
-            started_at: Timestamp::now(),
             registry: context.metrics.clone(),
             readiness: context.readiness.clone(),
             services,
@@ -99,26 +99,62 @@ impl Ops {
             stuck_after: config.stuck_after,
             has_started: AtomicBool::new(false),
         };
-        let stopped = stop.clone();
-        let serve = move || {
-            if let Err(error) = pages::serve(listener, process, stopped) {
-                tracing::error!(%error, "metrics and probes are not served any more");
-            }
-        };
-        let thread = std::thread::Builder::new().name("ops".to_owned());
-        thread.spawn(serve).map_err(failed)?;
-        tracing::info!(%address, "metrics and probes are served");
-        Ok(Some(Self {
-            address,
+        let serve = |listener| serve(listener, &config.listen, process, stop.clone());
+        Ok(Self {
+            address: listener.map(serve).transpose()?,
             _beat: beating,
             _stop: stop.drop_guard(),
+            _lag: lag,
             _readiness: readiness,
-        }))
+        })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    /// Where it listens, if it does.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+}
+
+/// On a thread of its own, until the stop.
+fn serve(
+    listener: TcpListener,
+    listen: &str,
+    process: Process,
+    stop: CancellationToken,
+) -> Result<SocketAddr, OpsError> {
+    let failed = |source| OpsError::Unusable {
+        listen: listen.to_owned(),
+        source,
+    };
+    let address = listener.local_addr().map_err(failed)?;
+    let serve = move || {
+        if let Err(error) = pages::serve(listener, process, stop) {
+            tracing::error!(%error, "metrics and probes are not served any more");
+        }
+    };
+    let thread = std::thread::Builder::new().name("ops".to_owned());
+    thread.spawn(serve).map_err(failed)?;
+    tracing::info!(%address, "metrics and probes are served");
+    Ok(address)
+}
+
+/// The process, by when it started.
+struct Itself(Timestamp);
+
+impl Source for Itself {
+    fn collect(&self, samples: &mut Samples) {
+        samples.number(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+        process::collect(samples, self.0);
+    }
+}
+
+/// How late its event loop is.
+#[derive(Debug)]
+struct Lag(Beat);
+
+impl Source for Lag {
+    fn collect(&self, samples: &mut Samples) {
+        samples.number(&EVENT_LOOP_LAG, &[], self.0.lag().as_secs_f64());
     }
 }
 

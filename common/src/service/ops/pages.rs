@@ -12,19 +12,17 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Readiness;
 use super::beat::Beat;
 use super::probes::{self, Wrong};
+use crate::metrics::Registry;
 use crate::metrics::text::{self, Format};
-use crate::metrics::{BUILD_INFO, EVENT_LOOP_LAG, Registry, Samples, process};
 
 /// What the pages are about.
 #[derive(Debug)]
 pub(super) struct Process {
-    pub(super) started_at: Timestamp,
     pub(super) registry: Registry,
     pub(super) readiness: Readiness,
     /// How many services it runs.
@@ -68,7 +66,11 @@ async fn metrics(State(process): State<Arc<Process>>, headers: HeaderMap) -> Res
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::of(accept);
     let content_type = [(CONTENT_TYPE, format.content_type())];
-    (content_type, text::encode(&process.samples(), format)).into_response()
+    (
+        content_type,
+        text::encode(&process.registry.collect(), format),
+    )
+        .into_response()
 }
 
 async fn livez(State(process): State<Arc<Process>>) -> Response {
@@ -105,14 +107,4 @@ fn answer(wrong: &Wrong) -> Response {
     }
     let text = wrong.join("\n") + "\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-}
-
-impl Process {
-    fn samples(&self) -> Samples {
-        let mut samples = self.registry.collect();
-        samples.number(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
-        samples.number(&EVENT_LOOP_LAG, &[], self.beat.lag().as_secs_f64());
-        process::collect(&mut samples, self.started_at);
-        samples
-    }
 }

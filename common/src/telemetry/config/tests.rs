@@ -12,9 +12,13 @@ fn on(variables: &[(&str, &str)]) -> Config {
     read(variables).unwrap().unwrap()
 }
 
-fn named<'a>(config: &'a Config, name: &str) -> Option<&'a Value> {
-    let found = config.resource.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value)
+fn named<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+    let found = config
+        .connection
+        .resource
+        .iter()
+        .find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 #[test]
@@ -29,7 +33,10 @@ fn off_unless_somebody_asks() {
         assert!(read(variables).unwrap().is_none(), "{variables:?}");
     }
     let usual = on(&[("OTEL_TRACES_EXPORTER", "otlp")]);
-    assert_eq!(usual.endpoint.as_str(), "http://localhost:4318/v1/traces");
+    assert_eq!(
+        usual.connection.endpoint.as_str(),
+        "http://localhost:4318/v1/traces"
+    );
 }
 
 #[test]
@@ -44,20 +51,23 @@ fn what_is_said_of_traces_wins() {
             "authorization=Bearer%20x, b = 2",
         ),
     ]);
-    assert_eq!(config.endpoint.as_str(), "https://all:1/base/v1/traces");
-    assert_eq!(config.timeout, Duration::from_millis(250));
+    assert_eq!(
+        config.connection.endpoint.as_str(),
+        "https://all:1/base/v1/traces"
+    );
+    assert_eq!(config.connection.timeout, Duration::from_millis(250));
     let headers = [("authorization", "Bearer x"), ("b", "2")];
     assert_eq!(
-        config.headers,
+        config.connection.headers,
         headers.map(|(a, b)| (a.to_owned(), b.to_owned()))
     );
     let exact = on(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:1/exactly")]);
-    assert_eq!(exact.endpoint.as_str(), "http://t:1/exactly");
+    assert_eq!(exact.connection.endpoint.as_str(), "http://t:1/exactly");
     let grpc = on(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://t:4317"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
     ]);
-    assert_eq!(grpc.endpoint.as_str(), "http://t:4317/");
+    assert_eq!(grpc.connection.endpoint.as_str(), "http://t:4317/");
 }
 
 #[test]
@@ -68,15 +78,20 @@ fn who_we_are() {
         "service.name=theirs,k8s.pod.name=p%201",
     );
     let config = on(&[base]);
-    assert_eq!(
-        named(&config, "service.name"),
-        Some(&"flotilla-test".into())
-    );
+    assert_eq!(named(&config, "service.name"), Some("flotilla-test"));
     let config = on(&[base, attributes]);
-    assert_eq!(named(&config, "service.name"), Some(&"theirs".into()));
-    assert_eq!(named(&config, "k8s.pod.name"), Some(&"p 1".into()));
+    assert_eq!(named(&config, "service.name"), Some("theirs"));
+    assert_eq!(named(&config, "k8s.pod.name"), Some("p 1"));
     let config = on(&[base, attributes, ("OTEL_SERVICE_NAME", "mine")]);
-    assert_eq!(named(&config, "service.name"), Some(&"mine".into()));
+    assert_eq!(named(&config, "service.name"), Some("mine"));
+}
+
+/// A collector tells instances apart by their ids: traces and metrics are of one.
+#[test]
+fn all_signals_are_of_one_instance() {
+    let id = |config: &Config| named(config, "service.instance.id").unwrap().to_owned();
+    let config = on(&[("OTEL_TRACES_EXPORTER", "otlp")]);
+    assert_eq!(id(&config), id(&on(&[("OTEL_TRACES_EXPORTER", "otlp")])));
 }
 
 #[test]
