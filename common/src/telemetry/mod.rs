@@ -22,6 +22,7 @@ mod span;
 mod span_names;
 mod traces;
 mod variables;
+mod wire;
 
 pub use attempt::{AttemptTrace, Before, Held};
 pub use calls::{TARGET, fail, is_call, layer};
@@ -36,6 +37,6 @@ pub use sampler::Sampler;
 pub use scope::Scope;
 pub use send::{Sending, Sent};
 pub use serve::Serving;
-pub use span::{Kind, Span, number};
+pub use span::{Kind, Span, Value, number};
 pub use traces::Traces;
 pub use variables::{Connection, InvalidVariable, Protocol};

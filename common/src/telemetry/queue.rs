@@ -1,5 +1,5 @@
 //! Spans on their way out: bounded, and never waited for. What belongs to one piece of work goes
-//! in whole or not at all: room is asked for before it starts.
+//! in whole or not at all: room is asked for before it starts. What waits is written already.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::request::SPAN;
 use super::span::Span;
 
 /// What became of spans since the process started.
@@ -33,9 +34,23 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     /// Of work that went wrong: these go first.
-    urgent: VecDeque<Vec<Span>>,
-    usual: VecDeque<Vec<Span>>,
+    urgent: VecDeque<Piece>,
+    usual: VecDeque<Piece>,
     spans: usize,
+}
+
+/// What belongs to one piece of work, as fields of `ScopeSpans`.
+#[derive(Debug)]
+struct Piece {
+    spans: usize,
+    bytes: Vec<u8>,
+}
+
+/// Pieces that go out together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) spans: usize,
+    pub(super) pieces: Vec<Vec<u8>>,
 }
 
 /// Room for so many spans.
@@ -101,12 +116,13 @@ impl Queue {
         if spans.is_empty() {
             return;
         }
+        let piece = Piece::of(spans);
         let is_batch = self.with(|waiting| {
             let before = waiting.spans;
-            waiting.spans += spans.len();
+            waiting.spans += piece.spans;
             match is_urgent {
-                true => waiting.urgent.push_back(spans),
-                false => waiting.usual.push_back(spans),
+                true => waiting.urgent.push_back(piece),
+                false => waiting.usual.push_back(piece),
             }
             // Told once, when the batch becomes full.
             before < self.batch_max && waiting.spans >= self.batch_max
@@ -116,22 +132,22 @@ impl Queue {
         }
     }
 
-    /// A batch: as many whole pieces as fit, and at least one.
-    pub(super) fn next(&self) -> Vec<Vec<Span>> {
-        let (batch, spans) = self.with(|waiting| {
-            let (mut batch, mut spans) = (Vec::new(), 0);
-            while spans < self.batch_max {
+    /// As many whole pieces as fit, and at least one; none where nothing waits.
+    pub(super) fn next(&self) -> Batch {
+        let batch = self.with(|waiting| {
+            let mut batch = Batch::default();
+            while batch.spans < self.batch_max {
                 let next = waiting.urgent.pop_front();
                 let Some(piece) = next.or_else(|| waiting.usual.pop_front()) else {
                     break;
                 };
-                spans += piece.len();
-                batch.push(piece);
+                batch.spans += piece.spans;
+                batch.pieces.push(piece.bytes);
             }
-            waiting.spans -= spans;
-            (batch, spans)
+            waiting.spans -= batch.spans;
+            batch
         });
-        self.used.fetch_sub(spans, Relaxed);
+        self.used.fetch_sub(batch.spans, Relaxed);
         batch
     }
 
@@ -149,9 +165,24 @@ impl Queue {
     }
 }
 
+impl Piece {
+    fn of(spans: Vec<Span>) -> Self {
+        let mut piece = Self {
+            spans: spans.len(),
+            bytes: Vec::with_capacity(spans.iter().map(Span::bytes_max).sum()),
+        };
+        for span in spans {
+            span.write(&mut piece.bytes, SPAN);
+        }
+        piece
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
+    use prost::Message;
 
     use super::super::ids;
     use super::super::span::Kind;
@@ -164,12 +195,10 @@ mod tests {
         vec![span; count]
     }
 
-    fn names(batch: &[Vec<Span>]) -> Vec<String> {
-        let spans = batch.iter().flatten();
-        spans
-            .cloned()
-            .map(|span| span.exported(&Default::default()).name.into_owned())
-            .collect()
+    fn names(batch: Batch) -> Vec<String> {
+        let scoped = ScopeSpans::decode(&*batch.pieces.concat()).unwrap();
+        assert_eq!(batch.spans, scoped.spans.len());
+        scoped.spans.into_iter().map(|span| span.name).collect()
     }
 
     #[test]
@@ -193,7 +222,7 @@ mod tests {
         queue.push_urgent(spans("urgent", 2));
         queue.push_urgent(spans("too much", 1));
         assert_eq!(queue.counters.dropped.load(Relaxed), 1);
-        let names = names(&queue.next());
+        let names = names(queue.next());
         assert_eq!((names.len(), names[0].as_str()), (10, "urgent"));
         assert!(queue.reserve(8).is_some(), "all of it is free again");
     }
@@ -220,8 +249,8 @@ mod tests {
             queue.push(spans("a", 3), room);
         }
         assert!(queue.has_batch());
-        assert_eq!(names(&queue.next()).len(), 6);
-        assert_eq!(names(&queue.next()).len(), 3);
-        assert!(queue.next().is_empty());
+        assert_eq!(names(queue.next()).len(), 6);
+        assert_eq!(names(queue.next()).len(), 3);
+        assert_eq!(queue.next().spans, 0);
     }
 }

@@ -186,14 +186,15 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use opentelemetry::trace::{SpanKind, Status};
-    use opentelemetry::{InstrumentationScope, KeyValue};
-    use opentelemetry_sdk::trace::SpanData;
+    use opentelemetry_proto::tonic::common::v1::KeyValue;
+    use opentelemetry_proto::tonic::trace::v1::Span as Made;
+    use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
     use tracing::Instrument;
     use tracing::subscriber::DefaultGuard;
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::registry;
 
+    use super::super::span::read_back;
     use super::super::traces::Traces;
     use super::super::{Config, fail, ids, layer};
     use super::*;
@@ -204,10 +205,17 @@ mod tests {
         tracing::subscriber::set_default(registry().with(layer()))
     }
 
-    fn passed(scope: &Scope) -> Vec<SpanData> {
+    fn passed(scope: &Scope) -> Vec<Made> {
         let spans = scope.pass().into_iter();
-        let scope = InstrumentationScope::default();
-        spans.map(|span| span.exported(&scope)).collect()
+        spans.map(read_back).collect()
+    }
+
+    fn attribute(name: &str, value: impl Into<opentelemetry::Value>) -> KeyValue {
+        KeyValue {
+            key: name.to_owned(),
+            value: Some(value.into().into()),
+            ..KeyValue::default()
+        }
     }
 
     /// To a collector that is not there.
@@ -245,11 +253,11 @@ mod tests {
             panic!("{spans:?}")
         };
         assert_eq!((&*inner.name, &*outer.name), ("inner", "outer"));
-        assert_eq!(inner.parent_span_id, outer.span_context.span_id());
-        let parent = span_context(scope.parent());
-        assert_eq!(outer.parent_span_id, parent.span_id());
-        assert_eq!(inner.span_context.trace_id(), parent.trace_id());
-        assert_eq!(outer.attributes, [KeyValue::new("flotilla.texts", 2)]);
+        assert_eq!(inner.parent_span_id, outer.span_id);
+        let parent = scope.parent();
+        assert_eq!(outer.parent_span_id, parent.span.to_bytes());
+        assert_eq!(inner.trace_id, parent.trace.to_bytes());
+        assert_eq!(outer.attributes, [attribute("flotilla.texts", 2_i64)]);
         drop(call!("client", "outside"));
         assert!(passed(&scope).is_empty());
     }
@@ -266,14 +274,12 @@ mod tests {
         made.await;
         let spans = passed(&scope);
         assert_eq!(
-            (&*spans[0].name, &spans[0].span_kind),
-            ("GET", &SpanKind::Client)
+            (&*spans[0].name, spans[0].kind()),
+            ("GET", SpanKind::Client)
         );
-        assert_eq!(
-            spans[0].attributes,
-            [KeyValue::new("error.type", "timeout")]
-        );
-        assert_eq!(spans[0].status, Status::error("timeout"));
+        let class = attribute("error.type", "timeout".to_owned());
+        assert_eq!(spans[0].attributes, [class]);
+        assert_eq!(spans[0].status.as_ref().unwrap().message, "timeout");
     }
 
     #[tokio::test]

@@ -154,6 +154,6 @@ fn send_span(context: &TraceContext, task: &Sent<'_>) -> Span {
         .with("messaging.operation.type", "send")
         .with("messaging.operation.name", "send")
         .with("messaging.destination.name", destination)
-        .with("messaging.message.id", task.id.to_string())
+        .with("messaging.message.id", task.id.as_str())
         .with("messaging.message.body.size", number(task.body_bytes))
 }

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use opentelemetry::Value;
 
 use super::ids;
 use super::queue::Room;
 use super::scope::Scope;
-use super::span::{Kind, Span, number};
+use super::span::{Kind, Span, Value, number};
 use super::traces::{Inner, Traces};
 use crate::model::TraceContext;
 
@@ -57,7 +56,7 @@ impl Serving {
         self.span.rename(name);
     }
 
-    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub fn set<'v>(&mut self, name: &str, value: impl Into<Value<'v>>) {
         self.span.set(name, value);
     }
 

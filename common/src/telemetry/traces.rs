@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::{Config, QueueConfig};
 use super::ids;
 use super::otlp::{Collector, SetupError};
-use super::queue::{Queue, Room};
+use super::queue::{Batch, Queue, Room};
 use super::request::Request;
 use super::sampler::Sampler;
 use super::span::Span;
@@ -186,7 +186,7 @@ impl Exporter {
             self.gather().await;
             loop {
                 let batch = self.inner.queue.next();
-                if batch.is_empty() {
+                if batch.spans == 0 {
                     break;
                 }
                 self.export(batch).await;
@@ -213,9 +213,10 @@ impl Exporter {
         }
     }
 
-    async fn export(&mut self, batch: Vec<Vec<Span>>) {
-        let count = batch.iter().map(Vec::len).sum::<usize>() as u64;
-        let request = self.request.of(batch.into_iter().flatten());
+    async fn export(&mut self, batch: Batch) {
+        let count = batch.spans as u64;
+        let request = self.request.of(&batch.pieces);
+        drop(batch);
         let within = self.queue.export_timeout;
         let sent = self.collector.send(request, within).await;
         let refused = match sent.map(|answer| refused(&answer)) {

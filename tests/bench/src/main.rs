@@ -19,6 +19,7 @@ mod query;
 mod raw;
 mod report;
 mod sections;
+mod sink;
 mod start;
 mod sync;
 mod throughput;
@@ -45,6 +46,10 @@ struct Measured {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    if std::env::args().nth(1).as_deref() == Some(sink::ARGUMENT) {
+        sink::run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let options = Options::parse();
     if let Some(options::Command::Worker(worker)) = options.command {
         worker::run(worker).await?;

@@ -1,17 +1,18 @@
 //! What traces cost: tasks a second with every one of them traced, against none; and what the
 //! places where spans would be made cost while they are off.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flotilla_common::call;
 use flotilla_common::model::{Category, Envelope, Lineage, NewTask, Options, Priority, TaskId};
 use flotilla_common::telemetry::{AttemptTrace, Held, Scope, Sending, Sent, Traces};
-use flotilla_tests::otlp::{Behaviour, FakeCollector};
+use flotilla_tests::otlp::traces_to;
 use jiff::Timestamp;
 
 use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::report::{Report, figure, median};
+use crate::sink::Sink;
 use crate::throughput::fleet_round;
 
 /// Runs of what is switched off, for a time that can be measured.
@@ -20,26 +21,31 @@ const PASSES: u32 = 1_000_000;
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
     let tasks = bench.scale.tasks;
-    let collector = FakeCollector::start().await;
-    collector.behave(Behaviour::Discards);
+    let sink = Sink::start()?;
     for slots in [256, 10] {
         let (mut on, mut off) = (Vec::new(), Vec::new());
-        let traces = collector.traces(&[("OTEL_BSP_SCHEDULE_DELAY", "1000")]);
+        let traces = traces_to(&sink.endpoint, &[("OTEL_BSP_SCHEDULE_DELAY", "1000")]);
         let plain = Setup::new(server.url(), slots);
         let traced = Setup {
             traces: traces.clone(),
             ..plain.clone()
         };
+        let (began, used) = (Instant::now(), sink.usage());
         for _ in 0..bench.scale.rounds {
             off.push(fleet_round(&plain, tasks).await?);
             on.push(fleet_round(&traced, tasks).await?);
         }
-        traces.stop(std::time::Duration::from_secs(10)).await;
+        traces.stop(Duration::from_secs(10)).await;
         if let Some(counts) = traces.counts() {
             report.note(format!(
                 "{slots} slots: {} spans exported, {} dropped, {} failed",
                 counts.exported, counts.dropped, counts.failed
             ));
+        }
+        if let Some((before, after)) = used.zip(sink.usage()) {
+            let share = (after.cpu - before.cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+            let percent = share * 100.0;
+            report.note(format!("the collector took {percent:.1} % of a core of it"));
         }
         let (on, off) = (median(on), median(off));
         let traced = figure(format!("every task traced, {slots} slots"), "tasks/s", on);

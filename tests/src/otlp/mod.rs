@@ -44,8 +44,6 @@ pub enum Behaviour {
     /// With 503, which may pass.
     Refuses,
     Hangs,
-    /// Takes it and forgets it, which costs least.
-    Discards,
     /// Knows nothing of metrics, as Jaeger does.
     TakesTraces,
 }
@@ -161,16 +159,16 @@ fn look_up<'a>(
 }
 
 impl Inner {
-    /// Whether a request is to be read.
-    async fn lets_in(&self, is_of_metrics: bool) -> Result<bool, StatusCode> {
+    /// Whether it takes a request now.
+    async fn lets_in(&self, is_of_metrics: bool) -> Result<(), StatusCode> {
+        const REFUSES: u8 = Behaviour::Refuses as u8;
+        const HANGS: u8 = Behaviour::Hangs as u8;
         const TAKES_TRACES: u8 = Behaviour::TakesTraces as u8;
         match self.behaviour.load(Relaxed) {
-            0 => Ok(true),
-            1 => Err(StatusCode::SERVICE_UNAVAILABLE),
-            2 => std::future::pending().await,
+            REFUSES => Err(StatusCode::SERVICE_UNAVAILABLE),
+            HANGS => std::future::pending().await,
             TAKES_TRACES if is_of_metrics => Err(StatusCode::NOT_FOUND),
-            TAKES_TRACES => Ok(true),
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
 
@@ -186,16 +184,14 @@ impl Inner {
 }
 
 async fn traces_over_http(State(inner): State<Arc<Inner>>, body: Bytes) -> Result<(), StatusCode> {
-    if inner.lets_in(false).await? {
-        inner.take_spans(decoded(body)?);
-    }
+    inner.lets_in(false).await?;
+    inner.take_spans(decoded(body)?);
     Ok(())
 }
 
 async fn metrics_over_http(State(inner): State<Arc<Inner>>, body: Bytes) -> Result<(), StatusCode> {
-    if inner.lets_in(true).await? {
-        inner.take_metrics(decoded(body)?);
-    }
+    inner.lets_in(true).await?;
+    inner.take_metrics(decoded(body)?);
     Ok(())
 }
 
@@ -209,9 +205,8 @@ impl TraceService for Inner {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        if self.lets_in(false).await.map_err(code)? {
-            self.take_spans(request.into_inner());
-        }
+        self.lets_in(false).await.map_err(code)?;
+        self.take_spans(request.into_inner());
         Ok(Response::new(Default::default()))
     }
 }
@@ -222,9 +217,8 @@ impl MetricsService for Inner {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        if self.lets_in(true).await.map_err(code)? {
-            self.take_metrics(request.into_inner());
-        }
+        self.lets_in(true).await.map_err(code)?;
+        self.take_metrics(request.into_inner());
         Ok(Response::new(Default::default()))
     }
 }

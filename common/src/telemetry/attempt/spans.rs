@@ -6,7 +6,7 @@ use super::super::ids;
 use super::super::span::{Kind, Span, number};
 use super::super::span_names::{self as names, destination};
 use super::{AttemptTrace, Before};
-use crate::model::{FailureCode, Status, TraceContext};
+use crate::model::{FailureCode, SpanId, Status, TraceContext};
 
 impl AttemptTrace<'_> {
     /// All that came before this attempt, once.
@@ -74,9 +74,7 @@ impl AttemptTrace<'_> {
 
     /// The span that sent the task, where whoever sent it has made none that is kept.
     fn send(&self, at: Timestamp) -> Span {
-        let name = format!("send {}", self.destination());
-        let span = Span::new(&self.sent, None, name, Kind::Producer, (at, at));
-        self.messaging(span, "send")
+        self.messaging("send", &self.sent, None, Kind::Producer, (at, at))
             .linked(self.task.envelope.lineage.link.as_ref())
     }
 
@@ -85,7 +83,7 @@ impl AttemptTrace<'_> {
         let span = self.attempt_span(&self.own, at);
         let span = span
             .with("flotilla.attempt", number(self.task.number))
-            .with("flotilla.worker", self.task.worker.to_owned())
+            .with("flotilla.worker", self.task.worker)
             .with("flotilla.outcome", self.plan.outcome);
         let class = self.plan.class.as_ref().map(ToString::to_string);
         match class {
@@ -103,12 +101,10 @@ impl AttemptTrace<'_> {
             None => ids::random_span(),
         };
         let at = (started_at, self.task.started_at);
-        let name = format!("process {}", self.destination());
-        let parent = Some(self.sent.span);
-        let span = Span::new(&self.sent.at(span), parent, name, Kind::Consumer, at);
-        self.messaging(span, "process")
+        let (parent, kind) = (Some(self.sent.span), Kind::Consumer);
+        self.messaging("process", &self.sent.at(span), parent, kind, at)
             .with("flotilla.attempt", number(before.attempt))
-            .with("flotilla.worker", before.worker.clone())
+            .with("flotilla.worker", before.worker.as_str())
             .with("flotilla.outcome", "lost")
             .failed(FailureCode::WORKER_LOST.to_string())
     }
@@ -123,9 +119,8 @@ impl AttemptTrace<'_> {
     }
 
     fn attempt_span(&self, context: &TraceContext, at: (Timestamp, Timestamp)) -> Span {
-        let name = format!("process {}", self.destination());
-        let span = Span::new(context, Some(self.sent.span), name, Kind::Consumer, at);
-        self.messaging(span, "process")
+        let (parent, kind) = (Some(self.sent.span), Kind::Consumer);
+        self.messaging("process", context, parent, kind, at)
             .linked(self.attempt_before().as_ref())
     }
 
@@ -135,25 +130,30 @@ impl AttemptTrace<'_> {
         Some(self.sent.at(span))
     }
 
-    fn messaging(&self, span: Span, operation: &'static str) -> Span {
-        let task = &self.task;
-        span.with("messaging.system", "nats")
+    fn messaging(
+        &self,
+        operation: &'static str,
+        context: &TraceContext,
+        parent: Option<SpanId>,
+        kind: Kind,
+        at: (Timestamp, Timestamp),
+    ) -> Span {
+        let envelope = self.task.envelope;
+        let destination = destination(envelope.category, envelope.priority);
+        let name = format!("{operation} {destination}");
+        Span::new(context, parent, name, kind, at)
+            .with("messaging.system", "nats")
             .with("messaging.operation.type", operation)
             .with("messaging.operation.name", operation)
-            .with("messaging.destination.name", self.destination())
-            .with("messaging.message.id", task.envelope.id.to_string())
-            .with("messaging.message.body.size", number(task.body_bytes))
-    }
-
-    fn destination(&self) -> String {
-        let envelope = self.task.envelope;
-        destination(envelope.category, envelope.priority)
+            .with("messaging.destination.name", destination)
+            .with("messaging.message.id", envelope.id.as_str())
+            .with("messaging.message.body.size", number(self.task.body_bytes))
     }
 
     /// A part of the task's way beside its attempts.
     pub(super) fn span(&self, name: &'static str, at: (Timestamp, Timestamp)) -> Span {
         let context = self.sent.at(ids::random_span());
         let span = Span::new(&context, Some(self.sent.span), name, Kind::Internal, at);
-        span.with("messaging.message.id", self.task.envelope.id.to_string())
+        span.with("messaging.message.id", self.task.envelope.id.as_str())
     }
 }

@@ -4,8 +4,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
-use opentelemetry_proto::tonic::common::v1::{self as common, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -15,7 +14,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use super::super::otlp::{SCHEMA_URL, SCOPE};
+use super::super::otlp::SCHEMA_URL;
+use super::super::request::{self, attribute};
 use super::names;
 use crate::metrics::{Family, Kind, Samples, Value, bounds};
 use crate::model;
@@ -41,13 +41,8 @@ struct Span {
 
 impl Request {
     pub(super) fn new(resource: &[(String, String)], began: Timestamp) -> Self {
-        let attributes = resource.iter();
-        let attributes = attributes.map(|(name, value)| attribute(name, value));
         Self {
-            resource: Resource {
-                attributes: attributes.collect(),
-                ..Resource::default()
-            },
+            resource: request::resource(resource),
             began,
         }
     }
@@ -61,13 +56,8 @@ impl Request {
             };
             metric(family, samples.iter(), span)
         });
-        let scope = InstrumentationScope {
-            name: SCOPE.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        };
         let scope_metrics = ScopeMetrics {
-            scope: Some(scope),
+            scope: Some(request::scope()),
             metrics: metrics.collect(),
             schema_url: SCHEMA_URL.to_owned(),
         };
@@ -149,16 +139,6 @@ fn histogram(
         bucket_counts: counts.collect(),
         explicit_bounds: bounds().iter().map(|bound| bound.seconds).collect(),
         ..HistogramDataPoint::default()
-    }
-}
-
-fn attribute(name: &str, value: &str) -> KeyValue {
-    KeyValue {
-        key: name.to_owned(),
-        value: Some(common::AnyValue {
-            value: Some(AnyValue::StringValue(value.to_owned())),
-        }),
-        ..KeyValue::default()
     }
 }
 
