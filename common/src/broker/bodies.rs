@@ -10,6 +10,8 @@ use crate::model::{Category, Envelope, TaskId};
 
 /// What a dead letter may need beside the body: its own header, and the publisher's.
 const HEADERS_BYTES_MAX: usize = 64 * 1_024;
+/// A smaller body fits whatever a server is set to.
+const TINY_BYTES_MAX: usize = 4 * 1_024;
 /// A smaller body fits every stream of tasks; see `StreamLimits::validate`.
 pub(super) const SMALL_BYTES_MAX: usize = 64 * 1_024;
 
@@ -38,14 +40,17 @@ impl Broker {
         body: &Bytes,
         headers: &mut HeaderMap,
     ) -> Result<Placed, BrokerError> {
-        if body.len() <= self.task_room(category, body.len(), headers).await? {
+        // Boxed, as few bodies are so large as to be looked at, or moved.
+        let is_in_place = body.len() <= TINY_BYTES_MAX
+            || body.len() <= Box::pin(self.task_room(category, body.len(), headers)).await?;
+        if is_in_place {
             return Ok(Placed {
                 payload: body.clone(),
                 object: None,
             });
         }
         let name = format!("{}{}", own_prefix(category, id), ulid::Ulid::generate());
-        self.put_object(&name, body).await?;
+        Box::pin(self.put_object(&name, body)).await?;
         headers.insert(OBJECT_HEADER, name.as_str());
         Ok(Placed {
             payload: Bytes::new(),

@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use super::connect::{CONNECT_TIMEOUT, Config, ConnectError, SERVER_VERSION_MIN, explain, options};
 use super::link::Link;
 use super::roles::Role;
+use super::together::Together;
 use crate::telemetry::Traces;
 
 /// How long a publish waits for its acknowledgement before it counts as unanswered.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A handle to the broker, cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ pub struct Broker {
     connections: watch::Receiver<u64>,
     pub(super) traces: Traces,
     pub(super) link: Arc<Link>,
+    pub(super) together: Arc<Together>,
 }
 
 impl Broker {
@@ -69,6 +71,7 @@ impl Broker {
             .build(client.clone());
         Ok(Self {
             link: Link::new(client.clone()),
+            together: Arc::default(),
             client,
             jetstream,
             role: config.role,

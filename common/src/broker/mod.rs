@@ -49,6 +49,7 @@ mod submit;
 mod submitted;
 mod sweep;
 mod task_scan;
+mod together;
 mod tokens;
 mod topology;
 mod worker_calls;

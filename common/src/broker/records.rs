@@ -9,6 +9,7 @@ use futures::future::join_all;
 use super::delivery::{envelope, timestamp};
 use super::publish::json;
 use super::subjects::{RECORD_SUMMARY, RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
+use super::together::Shelf;
 use super::{Broker, BrokerError, Refusal};
 use crate::model::{Category, Envelope, Priority, Record, TaskId, TaskSummary};
 
@@ -111,19 +112,8 @@ impl Broker {
 
     /// Replaces the record of revision `expected` (0: there is none yet).
     pub async fn write_record(&self, record: &Record, expected: u64) -> Result<u64, WriteError> {
-        let doing = || {
-            format!(
-                "recording task {} as {}",
-                record.task_id,
-                record.status.name()
-            )
-        };
-        let summary = json(doing, &TaskSummary::of(record))?;
-        let message = PublishMessage::build()
-            .payload(json(doing, record)?)
-            .header(RECORD_SUMMARY, &*String::from_utf8_lossy(&summary))
-            .expected_last_subject_sequence(expected);
-        let subject = result(record.category, &record.task_id);
+        let doing = || recording(record);
+        let (subject, message, _) = encoded(record, expected)?;
         let writing = self.publish(doing, subject, message);
         let written = self.on_one_connection(writing).await;
         let unanswered = || BrokerError::Unavailable { doing: doing() };
@@ -131,6 +121,26 @@ impl Broker {
             Ok(ack) => Ok(ack.sequence),
             Err(error) => Err(WriteError::of(error)),
         }
+    }
+
+    /// The same where nobody needs the new revision, as for an outcome: what is written at the
+    /// same moment by this process shares an acknowledgement.
+    pub async fn write_last_record(
+        &self,
+        record: &Record,
+        expected: u64,
+    ) -> Result<(), WriteError> {
+        let doing = || recording(record);
+        let (subject, message, bytes) = encoded(record, expected)?;
+        let writing = self.publish_together(doing, Shelf::Records, subject, bytes, message);
+        let written = self.on_one_connection(writing).await;
+        let unanswered = || BrokerError::Unavailable { doing: doing() };
+        if written.unwrap_or_else(|| Err(unanswered()))? {
+            return Ok(());
+        }
+        Box::pin(self.write_record(record, expected))
+            .await
+            .map(drop)
     }
 
     /// A task that still is in its stream: waiting, or on its way to its first record.
@@ -228,6 +238,26 @@ pub(super) fn stored_envelope(message: &StreamMessage) -> Option<Envelope> {
         timestamp(message.time),
     )
     .ok()
+}
+
+fn recording(record: &Record) -> String {
+    let Record {
+        task_id, status, ..
+    } = record;
+    format!("recording task {task_id} as {}", status.name())
+}
+
+/// A record as it is published, and how large it is.
+fn encoded(record: &Record, expected: u64) -> Result<(String, PublishMessage, usize), BrokerError> {
+    let doing = || recording(record);
+    let summary = json(doing, &TaskSummary::of(record))?;
+    let body = json(doing, record)?;
+    let bytes = body.len();
+    let message = PublishMessage::build()
+        .payload(body)
+        .header(RECORD_SUMMARY, &*String::from_utf8_lossy(&summary))
+        .expected_last_subject_sequence(expected);
+    Ok((result(record.category, &record.task_id), message, bytes))
 }
 
 /// The first hit; an error counts only where nothing was found.

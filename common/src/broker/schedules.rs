@@ -122,7 +122,6 @@ impl Broker {
         }
         let ack = answer?;
         Ok(Accepted {
-            sequence: ack.sequence,
             duplicate: ack.duplicate,
         })
     }

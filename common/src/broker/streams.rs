@@ -162,6 +162,7 @@ pub(super) fn tasks(category: Category, limits: &StreamLimits) -> Config {
         max_bytes: limits.tasks_bytes_max,
         max_message_size: limits.task_bytes_max,
         duplicate_window: limits.duplicate_window,
+        allow_batch_publish: true,
         sources: Some(vec![fired(category)]),
         // The time in microseconds (below 2^53, safe as a JSON number): a stream made anew
         // continues above all earlier sequences, so that ids made of them never repeat.
@@ -175,6 +176,7 @@ fn results(limits: &StreamLimits) -> Config {
         max_messages_per_subject: 1,
         max_age: limits.results_age_max,
         max_bytes: limits.results_bytes_max,
+        allow_batch_publish: true,
         republish: Some(Republish {
             source: "results.*.*".to_owned(),
             destination: outcome("{{wildcard(1)}}", "{{wildcard(2)}}"),

@@ -7,6 +7,7 @@ use futures::stream::{self, BoxStream};
 
 use super::bodies::Placed;
 use super::subjects::task_subject;
+use super::together::Shelf;
 use super::{Broker, BrokerError, headers};
 use crate::model::{NewTask, Origin, TaskId};
 use crate::telemetry::{Sending, Sent};
@@ -19,14 +20,19 @@ const REPEATS_MAX: usize = 2;
 /// The broker has stored the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    pub sequence: u64,
     /// A task of this id was submitted before; this one was not stored again.
     pub duplicate: bool,
 }
 
 impl Broker {
     pub async fn submit(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
-        self.submit_from(task, None).await
+        self.submit_from(task, None, Novelty::Unknown).await
+    }
+
+    /// The same for a task whose id was generated for it, so that it cannot be a repetition:
+    /// what is submitted at the same moment by this process shares an acknowledgement.
+    pub async fn submit_new(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
+        self.submit_from(task, None, Novelty::Certain).await
     }
 
     /// A part of another task's work, which need not start once that one is cancelled.
@@ -36,18 +42,20 @@ impl Broker {
         parent: &TaskId,
     ) -> Result<Accepted, BrokerError> {
         let origin = Origin::ChildOf(parent.clone());
-        self.submit_from(task, Some(&origin)).await
+        self.submit_from(task, Some(&origin), Novelty::Unknown)
+            .await
     }
 
     async fn submit_from(
         &self,
         task: &NewTask,
         origin: Option<&Origin>,
+        novelty: Novelty,
     ) -> Result<Accepted, BrokerError> {
         let mut own = headers::of_task(task, origin);
         let sending = Sending::begin(&self.traces, sent(task), None);
         headers::write_trace(&mut own, sending.context());
-        let answer = self.place_and_publish(task, own).await;
+        let answer = self.place_and_publish(task, own, novelty).await;
         end(sending, &answer);
         answer
     }
@@ -56,13 +64,18 @@ impl Broker {
         &self,
         task: &NewTask,
         mut own: HeaderMap,
+        novelty: Novelty,
     ) -> Result<Accepted, BrokerError> {
         let placed = self
             .place_body(task.category, &task.id, &task.payload, &mut own)
             .await?;
         let mut repeats = 0;
         let answer = loop {
-            match self.publish_task(task, &placed, own.clone()).await {
+            let published = match (novelty, repeats) {
+                (Novelty::Certain, 0) => self.publish_new(task, &placed, &own).await,
+                _ => self.publish_task(task, &placed, own.clone()).await,
+            };
+            match published {
                 // The id makes a repetition safe: the broker stores it once.
                 Err(BrokerError::Unavailable { .. }) if repeats < REPEATS_MAX => repeats += 1,
                 answer => break answer,
@@ -74,12 +87,12 @@ impl Broker {
             Err(error) => error.refusal().is_some() && repeats == 0,
         };
         if is_refused {
-            self.withdraw_body(&placed).await;
+            Box::pin(self.withdraw_body(&placed)).await;
         }
         answer
     }
 
-    /// Submits many; the answers are in the order of the tasks.
+    /// Submits many under ids that were generated for them; the answers are in their order.
     pub async fn submit_all(&self, tasks: &[NewTask]) -> Vec<Result<Accepted, BrokerError>> {
         self.submissions(tasks).collect().await
     }
@@ -91,9 +104,27 @@ impl Broker {
         tasks: &'a [NewTask],
     ) -> BoxStream<'a, Result<Accepted, BrokerError>> {
         stream::iter(tasks)
-            .map(|task| self.submit(task))
+            .map(|task| self.submit_new(task))
             .buffered(IN_FLIGHT_MAX)
             .boxed()
+    }
+
+    /// A batch does not tell of repetitions, of which there can be none but our own.
+    async fn publish_new(
+        &self,
+        task: &NewTask,
+        placed: &Placed,
+        headers: &HeaderMap,
+    ) -> Result<Accepted, BrokerError> {
+        let accepted = Accepted { duplicate: false };
+        let (subject, message) = message(task, placed, headers.clone());
+        let (shelf, bytes) = (Shelf::Tasks(task.category), placed.payload.len());
+        let doing = || submitting(task);
+        let together = self.publish_together(doing, shelf, subject, bytes, message);
+        if !together.await? {
+            self.publish_task(task, placed, headers.clone()).await?;
+        }
+        Ok(accepted)
     }
 
     async fn publish_task(
@@ -102,18 +133,31 @@ impl Broker {
         placed: &Placed,
         headers: HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let message = PublishMessage::build()
-            .payload(placed.payload.clone())
-            .headers(headers)
-            .message_id(task.id.as_str());
-        let doing = || format!("submitting task {}", task.id);
-        let subject = task_subject(task.category, task.priority, &task.id);
-        let ack = self.publish(doing, subject, message).await?;
-        Ok(Accepted {
-            sequence: ack.sequence,
-            duplicate: ack.duplicate,
-        })
+        let (subject, message) = message(task, placed, headers);
+        let ack = self.publish(|| submitting(task), subject, message).await?;
+        let duplicate = ack.duplicate;
+        Ok(Accepted { duplicate })
     }
+}
+
+/// Whether a task may have been submitted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Novelty {
+    Certain,
+    Unknown,
+}
+
+fn submitting(task: &NewTask) -> String {
+    format!("submitting task {}", task.id)
+}
+
+fn message(task: &NewTask, placed: &Placed, headers: HeaderMap) -> (String, PublishMessage) {
+    let message = PublishMessage::build()
+        .payload(placed.payload.clone())
+        .headers(headers)
+        .message_id(task.id.as_str());
+    let subject = task_subject(task.category, task.priority, &task.id);
+    (subject, message)
 }
 
 pub(super) fn sent(task: &NewTask) -> Sent<'_> {

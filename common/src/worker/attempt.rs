@@ -119,13 +119,13 @@ impl<H: Handler> Runtime<H> {
             return Some(Settle::Ack);
         };
         if let Some(failure) = opened.refusal() {
-            return opened.bury(failure).await;
+            return Box::pin(opened.bury(failure)).await;
         }
         if let Some(deadline) = opened.missed_deadline() {
-            return opened.expire(deadline).await;
+            return Box::pin(opened.expire(deadline)).await;
         }
         if opened.parent_is_cancelled().await {
-            return opened.cancel_with_parent().await;
+            return Box::pin(opened.cancel_with_parent()).await;
         }
         let bytes_max = self.streams.object_bytes_max;
         let body = body::fetch(&self.broker, delivery, bytes_max).await;
@@ -145,7 +145,7 @@ impl<H: Handler> Runtime<H> {
         opened.count_start();
         match self.run(&mut opened, payload, admission, stop).await {
             Ok(Left::With(outcome)) => opened.conclude(outcome).await,
-            Ok(Left::Interrupted) => opened.hand_back().await,
+            Ok(Left::Interrupted) => Box::pin(opened.hand_back()).await,
             Ok(Left::Cancelled) => Some(opened.settle_cancelled()),
             Err(superseded) => opened.settle_superseded(superseded),
         }
@@ -214,7 +214,7 @@ impl<H: Handler> Runtime<H> {
         if opened.has_predecessor() {
             // Recorded before it starts: this fences off an earlier attempt that still runs,
             // and lets the next one know of this one should its worker die.
-            unless_superseded(opened.record_running().await)?;
+            unless_superseded(Box::pin(opened.record_running()).await)?;
         }
         let guarded = self.guarded(payload, attempt, stop);
         let mut handler = pin!(Scope::around(opened.scope(), guarded));
@@ -226,7 +226,7 @@ impl<H: Handler> Runtime<H> {
         loop {
             let is_news = opened.note_news(listener.take());
             if is_news || !opened.is_recorded() {
-                let recording = pin!(opened.record_running());
+                let recording = Box::pin(opened.record_running());
                 match select(handler.as_mut(), recording).await {
                     // A write under way is seen to its end: the next one has to know its revision.
                     Either::Left((left, recording)) => {

@@ -174,19 +174,16 @@ impl<'a> Opened<'a> {
         }
         match decide(outcome, self.number, self.max_retries(), fastrand::f64()) {
             Verdict::Complete(result) => self.complete(result).await,
-            Verdict::Retry { failure, delay } => self.retry(failure, delay).await,
+            // Boxed, as most tasks succeed: their futures need not be as large.
+            Verdict::Retry { failure, delay } => Box::pin(self.retry(failure, delay)).await,
             Verdict::Defer { reason, delay } => {
                 let (until, reason) = (Timestamp::now() + delay, shortened(&reason));
-                self.finish(
-                    Status::Deferred { until, reason },
-                    Ended::Deferred,
-                    Settle::Return(delay),
-                )
-                .await
+                let deferred = Status::Deferred { until, reason };
+                Box::pin(self.finish(deferred, Ended::Deferred, Settle::Return(delay))).await
             }
             Verdict::Dead(failure) => {
                 self.add_failure(&failure);
-                self.bury(failure).await
+                Box::pin(self.bury(failure)).await
             }
         }
     }
@@ -226,7 +223,7 @@ impl<'a> Opened<'a> {
             return false;
         };
         // A look that fails cancels nothing: the part then is work that nobody asks for.
-        let parent = self.broker.record(parent).await.ok().flatten();
+        let parent = Box::pin(self.broker.record(parent)).await.ok().flatten();
         parent.is_some_and(|parent| matches!(parent.record.status, Status::Cancelled { .. }))
     }
 

@@ -30,11 +30,10 @@ pub(super) struct Dispatch {
     streams: StreamLimits,
     /// Of every process, where operators have set nothing else.
     configured_slots: usize,
-    scheduler: Scheduler<Box<Delivery>>,
+    scheduler: Scheduler<Held>,
     lanes: Vec<PullLane>,
     /// Priorities whose request was lost, to be made again at the given time.
     lost: Vec<(Priority, Instant)>,
-    held_since: Option<Instant>,
     hearing: Hearing,
     connections: watch::Receiver<u64>,
     control: watch::Receiver<Control>,
@@ -60,6 +59,12 @@ pub(super) type Freed = (Priority, Duration);
 
 /// Starts a task in a slot; says on the channel when it has left it, and how long it ran.
 pub(super) type Start<'a> = &'a mut (dyn FnMut(Box<Delivery>, mpsc::UnboundedSender<Freed>) + Send);
+
+/// A task that has come, and when.
+struct Held {
+    delivery: Box<Delivery>,
+    since: Instant,
+}
 
 enum Event {
     Lane(Priority, LaneEvent),
@@ -98,7 +103,6 @@ impl Dispatch {
             scheduler: Scheduler::new(rules),
             lanes: try_join_all(lanes).await?,
             lost: Vec::new(),
-            held_since: None,
             hearing: Hearing::new(setup.patience),
             connections,
             control: setup.control,
@@ -143,7 +147,7 @@ impl Dispatch {
                 self.scheduler.freed(priority, ran);
             }
         }
-        self.give_back().await;
+        hand_back(self.scheduler.give_back(|_| true)).await;
         self.give_back_arriving().await;
         Ok(())
     }
@@ -151,7 +155,7 @@ impl Dispatch {
     async fn carry_out_orders(&mut self, start: Start<'_>, freed: &mpsc::UnboundedSender<Freed>) {
         while let Some(order) = self.scheduler.next() {
             match order {
-                Order::Run(task) => start(task, freed.clone()),
+                Order::Run(task) => start(task.delivery, freed.clone()),
                 Order::Pull(priority, request) => {
                     if let Err(error) = self.lanes[priority.index()].request(request).await {
                         self.note_lost(priority, &error.to_string());
@@ -160,10 +164,6 @@ impl Dispatch {
             }
         }
         self.show();
-        self.held_since = match (self.scheduler.is_holding(), self.held_since) {
-            (false, _) => None,
-            (true, since) => since.or_else(|| Some(Instant::now())),
-        };
     }
 
     fn show(&self) {
@@ -193,9 +193,7 @@ impl Dispatch {
             // A request that stands is left to itself: what it still brings is handed back as
             // well, where a task on its way to a request that was withdrawn would be lost until
             // its lease ends.
-            for delivery in self.scheduler.set_paused(priority, is_paused) {
-                delivery.settle(Settle::Return(Duration::ZERO)).await;
-            }
+            hand_back(self.scheduler.set_paused(priority, is_paused)).await;
         }
     }
 
@@ -221,10 +219,9 @@ impl Dispatch {
         match event {
             LaneEvent::Task(delivery, behind) => {
                 self.hearing.heard_task();
-                let paused = self.scheduler.arrived(priority, delivery, behind);
-                if let Some(delivery) = paused {
-                    delivery.settle(Settle::Return(Duration::ZERO)).await;
-                }
+                let since = Instant::now();
+                let task = Held { delivery, since };
+                hand_back(self.scheduler.arrived(priority, task, behind)).await;
             }
             LaneEvent::Empty => {
                 self.hearing.heard_answer();
@@ -247,7 +244,8 @@ impl Dispatch {
     }
 
     fn next_timer(&self) -> Instant {
-        let held = self.held_since.map(|since| since + HOLD_MAX);
+        let held = self.scheduler.first_held();
+        let held = held.map(|task| task.since + HOLD_MAX);
         let silent = self.lanes.iter().filter_map(PullLane::silent_at);
         let lost = self.lost.iter().map(|(_, at)| *at);
         let first = held.into_iter().chain(silent).chain(lost).min();
@@ -257,9 +255,8 @@ impl Dispatch {
 
     async fn tick(&mut self) {
         let now = Instant::now();
-        if self.held_since.is_some_and(|since| since + HOLD_MAX <= now) {
-            self.give_back().await;
-        }
+        let is_overdue = |task: &Held| task.since + HOLD_MAX <= now;
+        hand_back(self.scheduler.give_back(is_overdue)).await;
         let (due, later): (Vec<_>, Vec<_>) = self.lost.drain(..).partition(|(_, at)| *at <= now);
         self.lost = later;
         if !due.is_empty() {
@@ -345,12 +342,6 @@ impl Dispatch {
         }
     }
 
-    async fn give_back(&mut self) {
-        for delivery in self.scheduler.give_back() {
-            delivery.settle(Settle::Return(Duration::ZERO)).await;
-        }
-    }
-
     /// What is on its way would be lost with its inbox, and then wait for its lease to end.
     async fn give_back_arriving(&mut self) {
         let deadline = Instant::now() + ARRIVAL_TIME_MAX;
@@ -365,6 +356,13 @@ impl Dispatch {
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+}
+
+/// For other processes, or for later.
+async fn hand_back(tasks: impl IntoIterator<Item = Held>) {
+    for task in tasks {
+        task.delivery.settle(Settle::Return(Duration::ZERO)).await;
     }
 }
 

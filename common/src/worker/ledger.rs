@@ -120,7 +120,7 @@ impl<'a> Ledger<'a> {
             return false;
         }
         loop {
-            match self.broker.task_at(category, sequence).await {
+            match Box::pin(self.broker.task_at(category, sequence)).await {
                 Ok(task) => return task.is_some_and(|task| task.id == self.envelope.id),
                 Err(error) => self.pause(&error).await,
             }
@@ -209,24 +209,21 @@ impl<'a> Ledger<'a> {
         };
         let mut moved = None;
         loop {
-            match self.broker.write_record(&record, self.revision).await {
-                Ok(revision) => {
-                    self.revision = revision;
-                    return Ok(());
-                }
+            match self.put(&record).await {
+                Ok(()) => return Ok(()),
                 Err(WriteError::TooLarge(why)) => {
                     // Boxed: rare, and large within the future of every attempt.
                     let (status, object) = Box::pin(self.move_out(record.status, why)).await?;
                     record.status = status;
                     moved = Some(object);
                 }
-                Err(WriteError::Conflict) => match self.resolve(&record).await {
+                Err(WriteError::Conflict) => match Box::pin(self.resolve(&record)).await {
                     Ok(true) => return Ok(()),
                     Ok(false) => {}
                     Err(refused) => {
                         // Nobody is to know of it.
                         if let Some(object) = moved {
-                            self.broker.try_to_remove(&object.name).await;
+                            Box::pin(self.broker.try_to_remove(&object.name)).await;
                         }
                         return Err(refused);
                     }
@@ -234,6 +231,16 @@ impl<'a> Ledger<'a> {
                 Err(WriteError::Broker(error)) => self.pause(&error).await,
             }
         }
+    }
+
+    async fn put(&mut self, record: &Record) -> Result<(), WriteError> {
+        // Whatever else ends an attempt is the last that it writes.
+        if matches!(record.status, Status::Running { .. }) {
+            let writing = Box::pin(self.broker.write_record(record, self.revision));
+            self.revision = writing.await?;
+            return Ok(());
+        }
+        self.broker.write_last_record(record, self.revision).await
     }
 
     /// Somebody has written since: we ourselves, where the broker stored a write and its
@@ -268,11 +275,13 @@ impl<'a> Ledger<'a> {
     async fn read(&self) -> (u64, Option<Record>) {
         let (category, id) = (self.envelope.category, &self.envelope.id);
         loop {
-            let read = match self.broker.record_in(category, id).await {
+            // Boxed, as all that few tasks come to: every attempt's future would be as large.
+            let reading = Box::pin(self.broker.record_in(category, id));
+            let read = match reading.await {
                 Ok(Some(StoredRecord { record, revision })) => return (revision, Some(record)),
                 Ok(None) => return (0, None),
                 Err(BrokerError::Unreadable { .. }) => {
-                    self.broker.record_revision(category, id).await
+                    Box::pin(self.broker.record_revision(category, id)).await
                 }
                 Err(error) => Err(error),
             };
@@ -288,7 +297,7 @@ impl<'a> Ledger<'a> {
         tokio::time::sleep(WRITE_AGAIN_AFTER).await;
         // A stream may have been deleted under us: then it is made anew.
         if matches!(error.refusal(), Some(Refusal::NoStream))
-            && let Err(error) = self.broker.ensure_topology(self.streams).await
+            && let Err(error) = Box::pin(self.broker.ensure_topology(self.streams)).await
         {
             tracing::warn!(%error, "could not check the streams and consumers");
         }

@@ -86,9 +86,9 @@ pub async fn run<H: Handler>(
         let abandon = abandon.clone();
         running.spawn(async move {
             let _slot = slot;
-            abandon
-                .run_until_cancelled(runtime.process(&delivery))
-                .await;
+            // Boxed: it is moved several times before it runs.
+            let attempt = Box::pin(runtime.process(&delivery));
+            abandon.run_until_cancelled(attempt).await;
         });
     };
     let ended = tokio::select! {

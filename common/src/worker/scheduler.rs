@@ -3,8 +3,9 @@
 //!
 //! What it guarantees: a free slot goes to the highest priority that waits and may take it (a
 //! lower task does not start while a request for a higher one is still unanswered); nothing is
-//! polled (an empty priority has one standing request); and at most one task per priority is
-//! held without a slot, for no longer than the dispatcher lets it.
+//! polled (an empty priority has one standing request); and a priority holds no more tasks than
+//! there are slots, where those are short, and none where they are long, for no longer than the
+//! dispatcher lets it.
 //!
 //! Two rules bend the order. Reserved slots are for critical and high tasks only. And nobody
 //! starves: when `overtakes_max` tasks of higher priorities have started since a priority had
@@ -13,18 +14,22 @@
 //! such starts between two of its own, in each process: beside the maximum, those in slots that
 //! are free as well, and the turns of the other priorities.
 
+mod lane;
 mod room;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::lane::{Lane, Pull, Waiting};
 use self::room::Room;
 use crate::broker::PullRequest;
 use crate::model::Priority;
 
-/// Tasks of a mean run time below this are short: one may be fetched ahead, since a slot will
-/// be free before another process could have started it. Long ones are left to the others.
+/// Tasks of a mean run time below this are short, and may be fetched ahead, since a slot will
+/// be free before another process could have started them. Long ones are left to the others.
 pub(super) const HOLD_MAX: Duration = Duration::from_millis(50);
+/// So many are fetched ahead as the slots work off in this time, if there are that many slots.
+const LEAD: Duration = Duration::from_millis(10);
 
 /// How much the latest run time moves the mean.
 const MEAN_WEIGHT: f64 = 0.1;
@@ -58,35 +63,6 @@ pub(super) struct Scheduler<T> {
     lanes: [Lane<T>; 5],
 }
 
-#[derive(Debug)]
-struct Lane<T> {
-    held: VecDeque<T>,
-    pull: Option<Pull>,
-    waiting: Waiting,
-    is_paused: bool,
-    /// Whether its tasks may take the reserved slots.
-    is_urgent: bool,
-    /// Starts of higher priorities since this one had its last turn, or had nothing waiting.
-    overtaken: u32,
-    /// A held task has found no slot in time: nothing more is fetched ahead until one is free.
-    is_congested: bool,
-}
-
-/// What is known of the tasks of a priority that still are with the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Unknown,
-    None,
-    Some(u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pull {
-    Standing,
-    /// So many tasks are still due, or the word that there are no more.
-    Immediate(usize),
-}
-
 impl<T> Scheduler<T> {
     pub(super) fn new(rules: Rules) -> Self {
         let lane = |priority| Lane {
@@ -103,7 +79,8 @@ impl<T> Scheduler<T> {
             busy: 0,
             busy_unreserved: 0,
             running: [0; 5],
-            mean_run: Duration::ZERO,
+            // Long, until they turn out to be short.
+            mean_run: HOLD_MAX,
             lanes: Priority::ALL.map(lane),
         }
     }
@@ -195,15 +172,16 @@ impl<T> Scheduler<T> {
         self.mean_run = self.mean_run.mul_f64(1.0 - MEAN_WEIGHT) + ran.mul_f64(MEAN_WEIGHT);
     }
 
-    /// Gives up the held tasks that have no slot, for other processes to run.
-    pub(super) fn give_back(&mut self) -> Vec<T> {
+    /// Gives up those of the held tasks that have waited too long, for other processes to run.
+    pub(super) fn give_back(&mut self, is_overdue: impl Fn(&T) -> bool) -> Vec<T> {
         let mut given = Vec::new();
         for lane in &mut self.lanes {
-            if !lane.held.is_empty() {
+            let overdue = lane.held.iter().take_while(|task| is_overdue(task)).count();
+            if overdue > 0 {
                 lane.waiting = Waiting::Unknown;
                 lane.is_congested = true;
             }
-            given.extend(lane.held.drain(..));
+            given.extend(lane.held.drain(..overdue));
         }
         given
     }
@@ -216,8 +194,9 @@ impl<T> Scheduler<T> {
         self.running
     }
 
-    pub(super) fn is_holding(&self) -> bool {
-        self.lanes.iter().any(|lane| !lane.held.is_empty())
+    /// Of each priority, the task that has been held longest.
+    pub(super) fn first_held(&self) -> impl Iterator<Item = &T> {
+        self.lanes.iter().filter_map(|lane| lane.held.front())
     }
 
     /// Whether a task of this priority would start at once.
@@ -315,8 +294,20 @@ impl<T> Scheduler<T> {
         }
     }
 
+    /// How many tasks of a priority may be held beside those that run.
+    fn ahead(&self) -> usize {
+        if self.mean_run >= HOLD_MAX {
+            return 0;
+        }
+        let slots = self.rules.slots.max(1);
+        let run = self.mean_run.max(Duration::from_nanos(1)).as_nanos();
+        let within_lead = LEAD.as_nanos() * slots as u128 / run;
+        usize::try_from(within_lead).map_or(slots, |ahead| ahead.clamp(1, slots))
+    }
+
     fn next_pull(&mut self) -> Option<Order<T>> {
-        let is_short = self.mean_run < HOLD_MAX;
+        let ahead = self.ahead();
+        let slots = self.rules.slots;
         let mut room = self.room();
         for priority in self.turns() {
             let turn = self.turn(priority);
@@ -324,11 +315,9 @@ impl<T> Scheduler<T> {
             if lane.is_paused {
                 continue;
             }
-            let free = room.of(lane);
-            if let Some(request) = lane.wanted(
-                free.min(turn).saturating_sub(lane.held.len()),
-                is_short && !lane.is_congested,
-            ) {
+            // Where it is its turn, a priority gets one task, and the others go on.
+            let (free, ahead) = (room.of(lane).min(turn), ahead.min(turn));
+            if let Some(request) = lane.wanted(free, ahead, slots) {
                 lane.pull = Some(match request {
                     PullRequest::Standing => Pull::Standing,
                     PullRequest::Immediate(due) => Pull::Immediate(due),
@@ -342,54 +331,6 @@ impl<T> Scheduler<T> {
             }
         }
         None
-    }
-}
-
-impl<T> Lane<T> {
-    fn may_wait(&self) -> bool {
-        !self.is_paused && (self.waiting != Waiting::None || !self.held.is_empty())
-    }
-
-    fn due(&self) -> usize {
-        match self.pull {
-            Some(Pull::Immediate(due)) => due,
-            Some(Pull::Standing) | None => 0,
-        }
-    }
-
-    /// Tasks that will want a slot before any of a lower priority does, as far as is known:
-    /// all of them, while an answer is due and more may wait behind it.
-    fn promised(&self) -> usize {
-        match (self.pull, self.waiting) {
-            (Some(Pull::Standing), _) | (None, Waiting::None) => 0,
-            (Some(Pull::Immediate(due)), Waiting::None) => due,
-            (_, Waiting::Some(waiting)) => usize::try_from(waiting).unwrap_or(usize::MAX),
-            (_, Waiting::Unknown) => usize::MAX,
-        }
-    }
-
-    /// Slots that this priority will take: what it holds, and what it is due.
-    fn claim(&self) -> usize {
-        self.held.len() + self.due()
-    }
-
-    /// What to ask for, with room for so many tasks.
-    fn wanted(&self, room: usize, may_look_ahead: bool) -> Option<PullRequest> {
-        if self.pull.is_some() {
-            return None;
-        }
-        let ahead = usize::from(may_look_ahead && self.held.is_empty());
-        let batch = room.max(ahead);
-        if batch == 0 {
-            return None;
-        }
-        match self.waiting {
-            Waiting::None => Some(PullRequest::Standing),
-            Waiting::Unknown => Some(PullRequest::Immediate(batch)),
-            Waiting::Some(waiting) => Some(PullRequest::Immediate(
-                batch.min(usize::try_from(waiting).unwrap_or(usize::MAX)),
-            )),
-        }
     }
 }
 

@@ -138,17 +138,7 @@ proptest! {
         }
     }
 
-    /// With a broker that answers at once, at most one task per priority is held.
-    #[test]
-    fn at_most_one_is_held_per_priority((slots, steps) in history()) {
-        let mut model = Model::new(slots, true);
-        for step in &steps {
-            model.step(step);
-            prop_assert!(model.scheduler.lanes.iter().all(|lane| lane.held.len() <= 1));
-        }
-    }
-
-    /// However late the broker answers, a priority holds no more than could start at once.
+    /// However late the broker answers, a priority holds no more than there are slots.
     #[test]
     fn no_more_is_held_than_there_are_slots((slots, steps) in history()) {
         let mut model = Model::new(slots, false);
@@ -193,13 +183,30 @@ fn long_tasks_are_not_fetched_ahead() {
 }
 
 #[test]
-fn short_tasks_are_fetched_one_ahead() {
-    let mut model = Model::new(1, true);
-    for _ in 0..5 {
+fn short_tasks_are_fetched_ahead_and_not_one_by_one() {
+    let mut model = Model::new(8, true);
+    for _ in 0..50 {
+        model.step(&Step::Publish(Priority::Normal));
+        model.step(&Step::Finish { ran: SHORT });
+    }
+    for _ in 0..100 {
         model.step(&Step::Publish(Priority::Normal));
     }
     model.step(&Step::Finish { ran: SHORT });
-    assert_eq!((model.held(), model.running.len()), (1, 1));
+    assert_eq!((model.held(), model.running.len()), (7, 8));
+    for _ in 0..3 {
+        model.step(&Step::Finish { ran: SHORT });
+    }
+    assert_eq!(model.held(), 8, "half of them had started");
+}
+
+#[test]
+fn the_longer_tasks_run_the_fewer_are_fetched_ahead() {
+    for (ran, ahead) in [(1, 8), (10, 8), (20, 4), (49, 1), (51, 0)] {
+        let mut scheduler = Scheduler::<()>::new(rules(8, 0, 0));
+        scheduler.mean_run = Duration::from_millis(ran);
+        assert_eq!(scheduler.ahead(), ahead, "{ran} ms");
+    }
 }
 
 #[test]

@@ -139,10 +139,7 @@ mod tests {
     use super::super::batch::tests::batch;
     use super::*;
 
-    const STORED: Result<broker::Accepted, BrokerError> = Ok(broker::Accepted {
-        sequence: 1,
-        duplicate: false,
-    });
+    const STORED: Result<broker::Accepted, BrokerError> = Ok(broker::Accepted { duplicate: false });
 
     fn full() -> Result<broker::Accepted, BrokerError> {
         Err(BrokerError::Refused {

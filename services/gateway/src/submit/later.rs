@@ -37,19 +37,7 @@ pub(super) fn take_run_at(fields: &mut Fields) -> Result<Option<Timestamp>, Prob
 }
 
 impl Gateway {
-    /// Submits a task, now or later.
-    pub(super) async fn submit_when(
-        &self,
-        task: &NewTask,
-        run_at: Option<Timestamp>,
-    ) -> Result<Accepted, BrokerError> {
-        let Some(at) = run_at else {
-            return self.broker.submit(task).await;
-        };
-        self.broker.submit_at(task, at, self.schedules_max).await
-    }
-
-    /// Many at once; the answers are in the order of the tasks.
+    /// Schedules many at once; the answers are in the order of the tasks.
     pub(super) async fn schedule_all(
         &self,
         tasks: &[NewTask],

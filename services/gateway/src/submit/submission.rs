@@ -225,7 +225,11 @@ impl Gateway {
                 is_duplicate: true,
             });
         }
-        let stored = self.submit_when(task, submission.run_at).await;
+        let stored = match submission.run_at {
+            Some(at) => self.broker.submit_at(task, at, self.schedules_max).await,
+            None if submission.id_is_chosen => self.broker.submit(task).await,
+            None => self.broker.submit_new(task).await,
+        };
         let stored = stored.map_err(|error| {
             let problem = of_submission(&error, &task.id);
             log(&error, &problem);

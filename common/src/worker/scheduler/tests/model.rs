@@ -110,7 +110,7 @@ impl Model {
     }
 
     pub(super) fn give_back(&mut self) {
-        let mut given = self.scheduler.give_back();
+        let mut given = self.scheduler.give_back(|_| true);
         given.sort_by_key(|(_, order)| std::cmp::Reverse(*order));
         for task in given {
             self.waiting[task.0.index()].push_front(task);
