@@ -79,8 +79,8 @@ impl<T> Scheduler<T> {
             busy: 0,
             busy_unreserved: 0,
             running: [0; 5],
-            // Long, until they turn out to be short.
-            mean_run: HOLD_MAX,
+            // Barely short, until tasks turn out to be one or the other.
+            mean_run: HOLD_MAX.mul_f64(0.98),
             lanes: Priority::ALL.map(lane),
         }
     }
