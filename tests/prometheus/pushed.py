@@ -1,7 +1,7 @@
 """Holds what a fleet pushes by OTLP against what it serves.
 
 pushed.py SCRAPED PUSHED: two Prometheus servers, of which one scrapes a fleet and the other takes what it
-pushes. Both have to know the same series, of the same types, and count the same.
+pushes. Both have to know the same series, and count the same.
 """
 
 import json
@@ -56,16 +56,12 @@ def difference(scraped, pushed):
     for key in sorted(scraped.keys() ^ pushed.keys()):
         return f"only {'scraped' if key in scraped else 'pushed'}: {dict(key)}"
     scraped, pushed = counts(scraped), counts(pushed)
+    if not scraped:
+        return "nothing is counted"
     for key, number in scraped.items():
         if pushed[key] != number:
             return f"{number} scraped, {pushed[key]} pushed: {dict(key)}"
     return None
-
-
-def types(server):
-    known = ask(server, "metadata")
-    return {RENAMED.get(name, name): said[0]["type"] for name, said in known.items()
-            if name.startswith(("flotilla_", "process_"))}
 
 
 def main():
@@ -76,15 +72,9 @@ def main():
         if not found:
             break
         if time.monotonic() > deadline:
-            sys.exit(f"what is pushed is not what is scraped: {found}")
+            sys.exit(f"what is pushed does not become what is scraped: {found}")
         time.sleep(1)
-    if not counts(scraped):
-        sys.exit("nothing is counted at all")
-    here, there = types(SCRAPED), types(PUSHED)
-    wrong = {name: (kind, there.get(name)) for name, kind in here.items() if there.get(name) != kind}
-    if wrong:
-        sys.exit(f"types differ, scraped and pushed: {wrong}")
-    print(f"{len(scraped)} series of {len(here)} families are pushed as they are scraped")
+    print(f"{len(scraped)} series are pushed as they are scraped")
 
 
 main()
