@@ -46,6 +46,11 @@ test-jaeger *args: (tool "nats-server") (tool "jaeger")
     cargo build --workspace --bins --tests
     cargo test --workspace --test fleet with_jaeger:: "$@"
 
+# Build the container image of all services: docker, podman or buildah; --platform linux/amd64,linux/arm64, --tag, --push
+[no-exit-message]
+image *args:
+    @scripts/image.sh "$@"
+
 # Check what is in deploy/ for containers: the compose file, the image, and that they agree
 test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "prometheus") (tool "nats-server")
     scripts/test-deploy.sh

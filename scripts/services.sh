@@ -2,7 +2,6 @@
 # Runs one process per service against NATS_URL. They stop together: on Ctrl-C, or when one ends.
 set -euo pipefail
 
-services=(gateway stats scraping query embedding batch maintenance)
 # Where the first of them serves its metrics and probes; the others follow.
 ops_port=${FLOTILLA_OPS_PORT:-9464}
 
@@ -18,6 +17,9 @@ FLOTILLA_MODEL_DIR=${FLOTILLA_MODEL_DIR-$(scripts/model.sh --optional)}
 export FLOTILLA_MODEL_DIR
 
 cargo build --release --bins
+# By the configuration: whoever has no categories of their own needs no bridge.
+listed=$(cargo run --quiet --release --bin flotilla -- services "$@")
+mapfile -t services <<<"$listed"
 
 stopping=
 stop() {

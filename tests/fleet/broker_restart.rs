@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use futures::StreamExt;
 
+use crate::harness::fleet::{EVERYTHING, Fleet};
 use crate::harness::{Client, Setup, body, eventually, say, sleep, test, timed};
 
 #[test]
@@ -77,6 +78,52 @@ fn an_idle_worker_is_back_soon() {
             assert!(took < Duration::from_secs(4), "{took:?}");
         }
         worker.stop().await;
+    });
+}
+
+/// Wherever in its start the broker leaves a service, it begins anew, and is ready once the broker is back.
+#[test]
+fn a_start_outlasts_the_broker() {
+    test(async |nats| {
+        nats.kill();
+        let mut fleet = Fleet::start_with(nats, &[], &[]).await;
+        let waiting = EVERYTHING.map(|service| fleet.launch(service));
+        nats.restart().await;
+        for readiness in &waiting {
+            readiness.wait(1).await;
+        }
+        fleet.stop().await;
+
+        for round in 1..=6 {
+            let mut fleet = Fleet::start_with(nats, &[], &[]).await;
+            let starting = EVERYTHING.map(|service| fleet.launch(service));
+            tokio::time::sleep(Duration::from_millis(25 * round)).await;
+            nats.kill();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            nats.restart().await;
+            for (service, readiness) in EVERYTHING.iter().zip(&starting) {
+                eventually(
+                    &format!("{service} is ready in round {round}"),
+                    async || readiness.count() == 1,
+                )
+                .await;
+            }
+            fleet.stop().await;
+        }
+    });
+}
+
+/// Who is told to stop while there is nothing to drain yet ends well.
+#[test]
+fn a_start_without_a_broker_can_be_stopped() {
+    test(async |nats| {
+        nats.kill();
+        let mut fleet = Fleet::start_with(nats, &[], &[]).await;
+        for service in EVERYTHING {
+            fleet.launch(service);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        fleet.stop().await;
     });
 }
 

@@ -46,6 +46,7 @@ mod pushed_metrics;
 mod recount;
 mod retries;
 mod roles;
+mod rollout;
 mod schedules;
 mod secured;
 mod snapshots;

@@ -8,6 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::harness::balanced::status;
+use crate::harness::command_line::run;
 use crate::harness::fleet::free_port;
 use crate::harness::{Site, binary, eventually, http, test};
 
@@ -217,6 +219,51 @@ fn one_process_per_service() {
     });
 }
 
+/// As in the container image, where there is one program and links to it.
+#[test]
+fn a_link_is_the_service_of_its_name() {
+    test(async |nats| {
+        let (dir, ops) = (tempfile::tempdir().unwrap(), free_port());
+        let link = dir.path().join("flotilla-stats");
+        std::os::unix::fs::symlink(binary("flotilla"), &link).unwrap();
+        let mut child = Command::new(link)
+            .args(["--set", &format!("ops.listen=127.0.0.1:{ops}")])
+            .env("NATS_URL", nats.url())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let address = format!("127.0.0.1:{ops}");
+        eventually("it is ready", async || {
+            status(&address, "/readyz").await == Some(200)
+        })
+        .await;
+        let seen = http::get(&address, "/metrics").await.text;
+        assert!(seen.contains(r#"flotilla_service_ready{service="stats"} 1"#));
+        signal(&child, "-TERM");
+        assert!(child.wait().await.unwrap().success());
+    });
+}
+
+#[test]
+fn the_services_are_those_that_the_configuration_needs() {
+    test(async |_| {
+        let list = async |sets: &[&str]| {
+            let sets = sets.iter().flat_map(|set| ["--set", set]);
+            let arguments: Vec<_> = ["services"].into_iter().chain(sets).collect();
+            run(&arguments).await.ends_with(0).out
+        };
+        let usual = "gateway\nstats\nscraping\nquery\nembedding\nbatch\nmaintenance\n";
+        assert_eq!(list(&[]).await, usual);
+        let own = list(&["categories.translate={}"]).await;
+        assert_eq!(own, format!("{usual}bridge\n"));
+        let few = r#"fleet.categories=["query", "batch", "batch"]"#;
+        assert_eq!(list(&[few]).await, "gateway\nstats\nquery\nbatch\n");
+        let bridged = list(&[few, r#"bridge.categories=["query"]"#]).await;
+        assert_eq!(bridged, "gateway\nstats\nbatch\nbridge\n");
+    });
+}
+
 #[test]
 fn a_killed_scraper_loses_nothing() {
     test(async |nats| {
@@ -255,6 +302,25 @@ fn a_killed_scraper_loses_nothing() {
     });
 }
 
+/// A broker that is not there yet is waited for, and that is said.
+#[test]
+fn up_waits_for_the_server_that_it_was_given() {
+    test(async |_| {
+        let (up, nobody) = (Up::new(), free_port());
+        let mut command = up.command();
+        command.args(["--set", &format!("nats.url=nats://127.0.0.1:{nobody}")]);
+        let mut child = command.spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        eventually("it says what it waits for", async || {
+            let line = said.next_line().await.unwrap().unwrap();
+            line.contains("NATS_URL") && line.contains("waiting for it")
+        })
+        .await;
+        signal(&child, "-TERM");
+        assert!(child.wait().await.unwrap().success());
+    });
+}
+
 #[test]
 fn a_start_that_fails_says_what_to_do() {
     test(async |nats| {
@@ -277,12 +343,7 @@ fn a_start_that_fails_says_what_to_do() {
             command.args(["--set", set]);
             command
         };
-        let nobody = free_port();
         let cases = [
-            (
-                with(&format!("nats.url=nats://127.0.0.1:{nobody}")),
-                "NATS_URL",
-            ),
             (with("nats.url=http://127.0.0.1"), "nats://host:4222"),
             (with("gateway.lisen=1"), "unknown field `lisen`"),
             (with("gatway.listen=1"), "unknown section [gatway]"),

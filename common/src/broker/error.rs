@@ -36,6 +36,9 @@ pub enum BrokerError {
     },
 }
 
+/// What JetStream answers while it starts, or looks for a leader.
+const NOT_NOW: usize = 503;
+
 /// Why the broker refused, in words that say what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -59,6 +62,8 @@ pub enum Refusal {
     NoStream,
     #[error("another write came first")]
     Conflict,
+    #[error("the server cannot do it now ({0}); it is starting, or its cluster has no leader")]
+    NotNow(String),
     #[error("{0}")]
     Other(String),
 }
@@ -80,6 +85,7 @@ impl Refusal {
             | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => Self::TooLarge(text),
             ErrorCode::STREAM_WRONG_LAST_SEQUENCE
             | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => Self::Conflict,
+            _ if error.code() == NOT_NOW => Self::NotNow(text),
             _ => Self::Other(text),
         }
     }
@@ -140,12 +146,25 @@ impl BrokerError {
                 Refusal::JetStreamDisabled => "jetstream_disabled",
                 Refusal::NoStream => "no_stream",
                 Refusal::Conflict => "conflict",
+                Refusal::NotNow(_) => "not_now",
                 Refusal::Other(_) => "refused",
             },
             Self::Unavailable { .. } => "broker_unavailable",
             Self::Closed { .. } => "connection_closed",
             Self::Unreadable { .. } => "unreadable",
             Self::Other { .. } => "broker_error",
+        }
+    }
+
+    /// Whether the same may be answered once the broker is back.
+    pub const fn will_pass(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::Closed { .. } => true,
+            // Streams are ensured before they are used: one that nobody serves has no leader yet.
+            Self::Refused { refusal, .. } => {
+                matches!(refusal, Refusal::NotNow(_) | Refusal::NoStream)
+            }
+            Self::Unreadable { .. } | Self::Other { .. } => false,
         }
     }
 
@@ -200,7 +219,6 @@ fn is_disabled(error: &Chained) -> bool {
     })
 }
 
-/// The library has a time-out in each of its errors; they share nothing but the words.
 /// Nobody answers for the stream that was to be read: it is not there.
 fn is_unanswered(error: &Chained) -> bool {
     chain(error).any(|cause| {
@@ -215,6 +233,7 @@ fn is_unanswered(error: &Chained) -> bool {
     })
 }
 
+/// The library has a time-out in each of its errors; they share nothing but the words.
 fn is_timeout(error: &Chained) -> bool {
     chain(error).any(|cause| cause.to_string().contains("timed out"))
 }

@@ -54,7 +54,7 @@ impl Link {
             Some(Refusal::TooLarge(_)) => 3,
             Some(Refusal::JetStreamDisabled) => 4,
             Some(Refusal::NoStream) => 5,
-            Some(Refusal::Other(_)) => 6,
+            Some(Refusal::NotNow(_) | Refusal::Other(_)) => 6,
             // Whoever comes second is told so on purpose; and what has no answer is no refusal.
             Some(Refusal::Conflict) | None => return,
         };

@@ -93,7 +93,7 @@ families! {
     FLEET_SLOTS_USED: Gauge "flotilla_fleet_slots_used" ["category"]
         "Tasks that run in them now.";
     FLEET_INSTANCES: Gauge "flotilla_fleet_instances" ["service" "state"]
-        "Processes of each service that should be there: alive, missing (silent without a goodbye), or deaf (alive, and receives no tasks).";
+        "Processes of each service that should be there: alive, missing (silent without a goodbye), deaf (alive, and receives no tasks), or unserved (alive, and nobody is there to whom it could hand them).";
     FLEET_BREAKER_STATE: State "flotilla_fleet_breaker_state" ["dependency" "state"]
         "1 for the state of a circuit breaker as the fleet last heard: closed, open or half_open.";
     FLEET_DEPENDENCY: State "flotilla_fleet_dependency_condition" ["dependency" "condition"]

@@ -1,6 +1,8 @@
 //! What a service gets to run with, the same as a process of its own, within the one-process
 //! fleet, and in tests.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +13,10 @@ use crate::metrics::Registry;
 use crate::model::Category;
 use crate::telemetry::{Links, Traces};
 use crate::worker;
+
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// While we wait, we say so every ten seconds.
+const TRIES_A_WORD: u32 = 40;
 
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -99,7 +105,9 @@ impl Context {
             )));
         }
         let streams = self.streams()?;
-        let broker = Broker::connect(&config, &format!("flotilla-{service}")).await?;
+        let broker = self
+            .connect(&config, &format!("flotilla-{service}"))
+            .await?;
         let broker = broker.with_traces(self.traces.clone());
         broker.show(&self.metrics);
         tokio::select! {
@@ -107,6 +115,27 @@ impl Context {
             () = self.stop.cancelled() => return Err(StartError::Stopped),
         }
         Ok(broker)
+    }
+
+    /// As soon as a server is there: it may start after us, or be restarting.
+    async fn connect(&self, config: &broker::Config, name: &str) -> Result<Broker, StartError> {
+        let connecting = async {
+            let mut tries: u32 = 0;
+            loop {
+                match Broker::connect(config, name).await {
+                    Err(error @ ConnectError::Unreachable { .. }) => {
+                        if tries.is_multiple_of(TRIES_A_WORD) {
+                            tracing::warn!("{error}; waiting for it");
+                        }
+                        tries += 1;
+                        tokio::time::sleep(CONNECT_AGAIN_AFTER).await;
+                    }
+                    connected => return connected,
+                }
+            }
+        };
+        let connected = self.stop.run_until_cancelled(connecting).await;
+        Ok(connected.ok_or(StartError::Stopped)??)
     }
 
     pub fn streams(&self) -> Result<StreamLimits, StartError> {

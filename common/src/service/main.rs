@@ -1,6 +1,7 @@
 //! The `main` of every service binary.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, LogConfig, Ops, Settings, StartError, Telemetry};
+use super::{Context, LogConfig, Ops, Settings, StartError, Telemetry, persist};
 use crate::metrics::Registry;
 use crate::telemetry::{self, MetricsConfig, Pushing, Traces};
 
@@ -49,21 +50,21 @@ impl Flags {
 }
 
 /// Runs one service until it is asked to stop: 0 when it drained, 1 when it failed.
-pub fn main<C, F>(section: &'static str, run: impl FnOnce(Context, C) -> F) -> ExitCode
+pub fn main<C, F>(section: &'static str, run: impl Fn(Context, C) -> F) -> ExitCode
 where
-    C: DeserializeOwned,
+    C: DeserializeOwned + Clone,
     F: Future<Output = anyhow::Result<()>>,
 {
     let served = || -> anyhow::Result<()> {
         let settings = Flags::parse().settings()?;
-        let config = settings.section(section)?;
+        let config: C = settings.section(section)?;
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             let stop = stop_on_signals()?;
             observed(program(), async |telemetry| {
                 let context = Context::new(settings, stop).with_telemetry(telemetry);
                 let _ops = Ops::start(&context, 1)?;
-                run(context, config).await
+                persist(context, config, run).await
             })
             .await
         })
@@ -100,14 +101,17 @@ pub async fn observed<T>(
     done
 }
 
-/// What this program calls itself: a service is named after its binary.
-fn program() -> String {
-    let path = std::env::current_exe().unwrap_or_default();
-    let name = path.file_name().and_then(|name| name.to_str());
+/// What this program calls itself: a service is named after the program that it was started as,
+/// which may be a link to one that is all of them.
+pub fn program() -> String {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    let name = path.as_deref().and_then(Path::file_name);
+    let name = name.and_then(OsStr::to_str);
     name.unwrap_or("flotilla").to_owned()
 }
 
-/// A token that SIGINT and SIGTERM cancel. A second one ends the process at once.
+/// A token that SIGINT and SIGTERM cancel. A second one ends the process at once, with the exit code that a
+/// shell gives a program which that signal has ended.
 pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) = (
@@ -116,15 +120,15 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     );
     let cancelled = stop.clone();
     tokio::spawn(async move {
-        for code in [None, Some(130)] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            };
+            if cancelled.is_cancelled() {
+                std::process::exit(code);
             }
-            match code {
-                None => cancelled.cancel(),
-                Some(code) => std::process::exit(code),
-            }
+            cancelled.cancel();
         }
     });
     Ok(stop)

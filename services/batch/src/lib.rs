@@ -5,10 +5,17 @@ mod config;
 mod handler;
 mod report;
 
-use flotilla_common::service::{Context, StartError, serve};
+use std::process::ExitCode;
+
+use flotilla_common::service::{self, Context, StartError, serve};
 
 pub use config::Config;
 pub use handler::BatchHandler;
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("batch", run)
+}
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {

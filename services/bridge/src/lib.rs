@@ -8,12 +8,19 @@ mod handler;
 mod outstanding;
 mod payload;
 
+use std::process::ExitCode;
+
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, StartError, serve};
+use flotilla_common::service::{self, Context, StartError, persist, serve};
 use futures::future::try_join_all;
 
 pub use config::Config;
 use handler::Bridge;
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("bridge", run)
+}
 
 /// Serves all categories that are the bridge's until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
@@ -22,9 +29,11 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         !categories.is_empty(),
         "there is no category to serve: define one in [categories], or name some in bridge.categories"
     );
-    let services = categories
-        .into_iter()
-        .map(|category| run_one(context.clone(), category, config.clone()));
+    // Each by itself: what ends one of them must not drop what the others run.
+    let services = categories.into_iter().map(|category| {
+        let run = move |context, config| run_one(context, category, config);
+        persist(context.clone(), config.clone(), run)
+    });
     try_join_all(services).await.map(drop)
 }
 

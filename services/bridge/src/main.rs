@@ -1,5 +1,5 @@
-//! The bridge as a process of its own.
+//! The bridge service as a process of its own.
 
 fn main() -> std::process::ExitCode {
-    flotilla_common::service::main("bridge", flotilla_bridge::run)
+    flotilla_bridge::main()
 }

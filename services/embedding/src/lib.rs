@@ -5,13 +5,20 @@ mod change;
 mod handler;
 mod payload;
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
-use flotilla_common::service::{Context, serve};
+use flotilla_common::service::{self, Context, serve};
 use flotilla_knowledge::{Config, Embedder, dense};
 use flotilla_remote::openai;
 
 pub use handler::EmbedHandler;
 pub use payload::{Payload, Text};
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("knowledge", run)
+}
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use crate::commands::{
 };
 use crate::exit::{Done, Failed, report};
 use crate::terminal::Screen;
-use crate::{doctor, keys, nats, protocol, top, up};
+use crate::{doctor, fleet, keys, nats, protocol, top, up};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,8 +30,8 @@ Exit codes:
   130  Ctrl-C
 
 Environment: FLOTILLA_SERVER, FLOTILLA_API_KEY, FLOTILLA_CONFIG, NO_COLOR; VISUAL or EDITOR.
-`up`, `keys`, `nats`, `protocol` and `completions` talk to nobody, and end with 1 where they fail; all others talk to a gateway, or with --nats to the broker
-itself; `doctor` looks at both.";
+`up`, `services`, `keys`, `nats`, `protocol` and `completions` talk to nobody, and end with 1 where they fail; all others talk to
+a gateway, or with --nats to the broker itself; `doctor` looks at both.";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -56,6 +56,8 @@ struct Cli {
 enum Command {
     /// Runs the whole fleet in this process, with a nats-server of its own unless one is given
     Up(Up),
+    /// Prints the services that this configuration needs, a line each, for scripts that start one process per service
+    Services,
     /// Submits a task, or many from a file; waits for the outcome where asked
     Submit(Box<submit::Args>),
     /// Asks a question, and shows the answer with its sources
@@ -64,8 +66,7 @@ enum Command {
     #[command(subcommand)]
     Tasks(tasks::Command),
     /// What waits, by category and priority; pause, resume, slots
-    #[command(subcommand)]
-    Queues(queues::Command),
+    Queues(queues::Args),
     /// Dead letters: tasks that failed for good, to be looked at, mended and run again
     #[command(subcommand)]
     Dlq(dlq::Command),
@@ -120,6 +121,7 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Up(up) => report_failure(up.run(&cli.flags)),
+        Command::Services => report_failure(list_services(&cli.flags)),
         Command::Keys(command) => report_failure(manage_keys(command, &cli.flags)),
         Command::Protocol(args) => report(protocol::run(&args)),
         Command::Nats(command) => report_failure(manage_users(command, &cli.flags)),
@@ -169,7 +171,7 @@ async fn dispatch(command: Command, api: &Api, screen: Screen) -> Done {
         Command::Submit(args) => submit::run(*args, api, screen).await,
         Command::Ask(args) => ask::run(args, api, screen).await,
         Command::Tasks(command) => tasks::run(command, api, screen).await,
-        Command::Queues(command) => queues::run(command, api, screen).await,
+        Command::Queues(args) => queues::run(args, api, screen).await,
         Command::Dlq(command) => dlq::run(command, api, screen).await,
         Command::Schedules(command) => schedules::run(command, api, screen).await,
         Command::Workers => workers::run(api, screen).await,
@@ -180,11 +182,19 @@ async fn dispatch(command: Command, api: &Api, screen: Screen) -> Done {
         Command::Bench(args) => bench::run(args, api, screen).await,
         Command::Doctor(_)
         | Command::Up(_)
+        | Command::Services
         | Command::Keys(_)
         | Command::Protocol(_)
         | Command::Nats(_)
         | Command::Completions { .. } => Ok(()),
     }
+}
+
+fn list_services(flags: &Flags) -> anyhow::Result<()> {
+    for service in fleet::services(&flags.settings()?)? {
+        println!("{service}");
+    }
+    Ok(())
 }
 
 fn manage_keys(command: keys::Command, flags: &Flags) -> anyhow::Result<()> {

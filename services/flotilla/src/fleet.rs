@@ -1,13 +1,15 @@
 //! All services in one process, each run exactly as it runs in a process of its own.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
 use anyhow::Context as _;
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, Fleet, Ops, OpsConfig, Settings, Telemetry};
+use flotilla_common::service::{Context, Fleet, Ops, OpsConfig, Settings, Telemetry, persist};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
@@ -27,19 +29,13 @@ pub(crate) async fn run(
     };
     let fleet: Fleet = work.fleet()?;
     let mut services = FuturesUnordered::new();
-    services.push(named(
-        "gateway",
-        flotilla_gateway::run(work.clone(), settings.section("gateway")?),
-    ));
+    services.push(named("gateway", "gateway", &work, flotilla_gateway::run)?);
     for category in &fleet.categories {
         services.extend(worker(*category, &work)?);
     }
     let expected = services.len() + 1;
     let _ops = Ops::start(&work, expected)?;
-    let mut stats = named(
-        "stats",
-        flotilla_stats::run(stats_context.clone(), settings.section("stats")?),
-    );
+    let mut stats = named("stats", "stats", &stats_context, flotilla_stats::run)?;
 
     let mut ready = Some(ready);
     let mut failed = Ok(());
@@ -97,46 +93,60 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `None` for a category whose workers are none of ours.
-fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Service>> {
-    let (context, settings) = (context.clone(), &context.settings);
-    let bridge: flotilla_bridge::Config = settings.section("bridge")?;
-    if bridge.serves(category) {
-        let service = flotilla_bridge::run_one(context, category, bridge);
-        return Ok(Some(named(category.name(), service)));
-    }
-    Ok(Some(match category {
-        Category::Scraping => named(
-            "scraping",
-            flotilla_scraping::run(context, settings.section("scraping")?),
-        ),
-        Category::Query => named(
-            "query",
-            flotilla_query::run(context, settings.section("knowledge")?),
-        ),
-        Category::Embedding => named(
-            "embedding",
-            flotilla_embedding::run(context, settings.section("knowledge")?),
-        ),
-        Category::Batch => named(
-            "batch",
-            flotilla_batch::run(context, settings.section("batch")?),
-        ),
-        Category::Maintenance => named(
-            "maintenance",
-            flotilla_maintenance::run(context, settings.section("maintenance")?),
-        ),
-        Category::Custom(_) => return Ok(None),
-    }))
+/// The services that do all that this fleet is to do, by the names of their programs.
+pub(crate) fn services(settings: &Settings) -> anyhow::Result<Vec<&'static str>> {
+    check(settings)?;
+    let (fleet, bridge): (Fleet, flotilla_bridge::Config) =
+        (settings.section("fleet")?, settings.section("bridge")?);
+    let (bridged, ours): (Vec<Category>, Vec<Category>) = fleet
+        .categories
+        .into_iter()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .partition(|category| bridge.serves(*category));
+    let ours = ours.into_iter().filter(|category| category.is_built_in());
+    let services = ["gateway", "stats"].into_iter();
+    let bridge = (!bridged.is_empty()).then_some("bridge");
+    Ok(services
+        .chain(ours.map(Category::name))
+        .chain(bridge)
+        .collect())
 }
 
-fn named(
+/// `None` for a category whose workers are none of ours.
+fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Service>> {
+    let bridge: flotilla_bridge::Config = context.settings.section("bridge")?;
+    let name = category.name();
+    if bridge.serves(category) {
+        let run = move |context, config| flotilla_bridge::run_one(context, category, config);
+        return named(name, "bridge", context, run).map(Some);
+    }
+    match category {
+        Category::Scraping => named(name, "scraping", context, flotilla_scraping::run),
+        Category::Query => named(name, "knowledge", context, flotilla_query::run),
+        Category::Embedding => named(name, "knowledge", context, flotilla_embedding::run),
+        Category::Batch => named(name, "batch", context, flotilla_batch::run),
+        Category::Maintenance => named(name, "maintenance", context, flotilla_maintenance::run),
+        Category::Custom(_) => return Ok(None),
+    }
+    .map(Some)
+}
+
+/// A service by its name and its section, which outlasts what the broker does.
+fn named<C, F>(
     name: &'static str,
-    service: impl Future<Output = anyhow::Result<()>> + 'static,
-) -> Service {
-    Box::pin(async move {
-        service
-            .await
-            .with_context(|| format!("the {name} service failed"))
-    })
+    section: &'static str,
+    context: &Context,
+    run: impl Fn(Context, C) -> F + 'static,
+) -> anyhow::Result<Service>
+where
+    C: DeserializeOwned + Clone + 'static,
+    F: Future<Output = anyhow::Result<()>> + 'static,
+{
+    let config: C = context.settings.section(section)?;
+    let context = context.clone();
+    Ok(Box::pin(async move {
+        let ended = persist(context, config, run).await;
+        ended.with_context(|| format!("the {name} service failed"))
+    }))
 }

@@ -37,6 +37,10 @@ pub struct Config {
     pub batch_urls_max: usize,
     /// The most event streams at once: answers, tasks and the fleet, together.
     pub streams_max: usize,
+    /// How long the gateway takes requests as before after a stop was asked for, but for saying that each
+    /// connection ends with its answer: whoever sends requests here learns meanwhile that it is going.
+    #[serde(with = "flotilla_common::service::duration")]
+    pub leave_after: Duration,
     /// How long requests under way may take after a stop was asked for.
     #[serde(with = "flotilla_common::service::duration")]
     pub drain_grace: Duration,
@@ -58,6 +62,7 @@ impl Default for Config {
             ask_wait: Duration::from_secs(4),
             asks_max: 1_000,
             streams_max: 1_000,
+            leave_after: Duration::ZERO,
             drain_grace: Duration::from_secs(10),
         }
     }

@@ -13,6 +13,7 @@ mod direct;
 mod documents;
 mod find;
 mod fleet;
+mod keeper;
 mod openapi;
 mod over_nats;
 mod paging;
@@ -35,17 +36,19 @@ mod wait;
 mod waiting;
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use flotilla_common::broker::Broker;
 use flotilla_common::model::{Category, Instance};
-use flotilla_common::service::{Context, StartError};
+use flotilla_common::service::{self, Context, StartError};
 use flotilla_common::telemetry;
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use access::{AccessError, keys};
 pub use config::Config;
@@ -70,7 +73,9 @@ struct Gateway {
     object_bytes_max: usize,
     /// The categories that have to be there for the fleet to be healthy.
     expected: Vec<ExpectedWorker>,
-    /// Cancelled when the gateway drains: whoever waits for an outcome is answered then.
+    /// Cancelled when a stop is asked for: connections are to end.
+    leaving: CancellationToken,
+    /// Cancelled `leave_after` later, when the gateway drains: whoever waits for an outcome is answered then.
     stop: CancellationToken,
     /// The requests: those that have not been answered yet, and what came of the others.
     requests: Arc<requests::Requests>,
@@ -90,10 +95,16 @@ struct ExpectedWorker {
     is_on_demand: bool,
 }
 
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("gateway", run)
+}
+
 /// Serves the API until the context stops; then answers what is under way, within the grace.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let presence = context.readiness.announce("gateway");
     let instance = Instance::new("gateway");
+    let streams = context.streams()?;
     // Settings that are wrong are told before anything is connected.
     let made = Gateway::of(&context, config.clone(), instance.clone())?;
     // Who may use the API has to be settled before anybody can.
@@ -109,17 +120,31 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         ReportedState::default,
     );
     let gateway = Arc::new(gateway);
+    let leaving = AbortOnDropHandle::new(tokio::spawn(leave(Arc::clone(&gateway))));
     let over_nats = over_nats::Server::start(Arc::clone(&gateway)).await;
     let over_nats = tokio::spawn(over_nats.context("answering over NATS")?.run());
+    let keeping = AbortOnDropHandle::new(tokio::spawn(keeper::keep(broker.clone(), streams)));
     presence.set_bound(true);
     let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
     let served = server::serve(listener, gateway).await;
     // It ends with the gateway's stop, and within the same grace.
     over_nats.await.context("answering over NATS")?;
+    drop((leaving, keeping));
     following.inspect(JoinHandle::abort);
     reporter.stop().await;
     broker.close().await;
     served.context("serving the HTTP API")
+}
+
+/// A balancer goes on sending requests until it has learnt that we are not ready any more.
+async fn leave(gateway: Arc<Gateway>) {
+    gateway.leaving.cancelled().await;
+    let after = gateway.config.leave_after;
+    if !after.is_zero() {
+        tracing::info!(?after, "taking requests until nobody sends any more");
+    }
+    tokio::time::sleep(after).await;
+    gateway.stop.cancel();
 }
 
 impl Gateway {
@@ -136,7 +161,7 @@ impl Gateway {
         let expected = expected_workers(context)?;
         let worker = context.worker()?;
         let links = context.links()?;
-        let stop = context.stop.clone();
+        let (leaving, stop) = (context.stop.clone(), CancellationToken::new());
         let meter = Meter::new(&context.metrics);
         let requests = requests::Requests::show(&context.metrics, config.streams_max);
         Ok(move |broker, keyring| Self {
@@ -153,6 +178,7 @@ impl Gateway {
             schedules_max: streams.schedules_max,
             object_bytes_max: streams.object_bytes_max,
             expected,
+            leaving,
             stop,
         })
     }

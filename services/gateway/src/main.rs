@@ -1,3 +1,5 @@
+//! The gateway service as a process of its own.
+
 fn main() -> std::process::ExitCode {
-    flotilla_common::service::main("gateway", flotilla_gateway::run)
+    flotilla_gateway::main()
 }

@@ -93,7 +93,11 @@ fn of_refusal(refusal: &Refusal) -> Problem {
             "the task is larger than the broker takes",
         )
         .remedy("send less with it; operators can raise streams.task_bytes_max, up to the server's max_payload"),
-        Refusal::JetStreamDisabled | Refusal::NoStream | Refusal::Conflict | Refusal::Other(_) => {
+        Refusal::JetStreamDisabled
+        | Refusal::NoStream
+        | Refusal::Conflict
+        | Refusal::NotNow(_)
+        | Refusal::Other(_) => {
             unavailable(format!("the broker refused: {refusal}"))
         }
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use flotilla_common::metrics::{
@@ -74,7 +75,12 @@ pub(crate) async fn count(
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or(OTHER, MatchedPath::as_str).to_owned();
     let (method, began) = (usual(request.method()), Instant::now());
-    let response = trace::around(gateway.broker.traces(), request, next).await;
+    let mut response = trace::around(gateway.broker.traces(), request, next).await;
+    if gateway.leaving.is_cancelled() {
+        // The client's next request goes to another gateway, before this one ends under it.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     let kind = (route, method, response.status().as_u16());
     gateway.requests.answered.count(kind, began);
     response

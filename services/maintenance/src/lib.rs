@@ -9,10 +9,17 @@ mod lease;
 mod operations;
 mod schedules;
 
-use flotilla_common::service::{Context, StartError, serve};
+use std::process::ExitCode;
+
+use flotilla_common::service::{self, Context, StartError, serve};
 
 pub use config::{Config, Schedules};
 pub use handler::MaintenanceHandler;
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("maintenance", run)
+}
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {

@@ -9,12 +9,13 @@ mod meaning;
 mod payload;
 mod tokens;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, StartError, serve};
+use flotilla_common::service::{self, Context, StartError, serve};
 use flotilla_knowledge::{Config, Embedder, Kind, Live, dense};
 use flotilla_remote::openai;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +24,11 @@ use crate::generate::Writer;
 use crate::handler::QueryHandler;
 
 pub use payload::{Mode, Payload};
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("knowledge", run)
+}
 
 /// Runs until the context's stop, then drains. Takes no task before it knows all documents.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {

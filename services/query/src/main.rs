@@ -1,5 +1,5 @@
 //! The query service as a process of its own.
 
 fn main() -> std::process::ExitCode {
-    flotilla_common::service::main("knowledge", flotilla_query::run)
+    flotilla_query::main()
 }

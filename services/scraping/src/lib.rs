@@ -38,4 +38,4 @@ pub use config::Config;
 pub use handler::ScrapeHandler;
 pub use payload::{InvalidTarget, InvalidWaitFor, Payload, Render, Target, WaitFor};
 pub use pdf::read_pdf_from_stdin;
-pub use run::run;
+pub use run::{main, run};

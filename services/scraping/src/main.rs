@@ -1,5 +1,5 @@
 //! The scraping service as a process of its own.
 
 fn main() -> std::process::ExitCode {
-    flotilla_common::service::main("scraping", flotilla_scraping::run)
+    flotilla_scraping::main()
 }

@@ -1,13 +1,19 @@
 //! The scraping service, from its settings to its last task.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, ensure};
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, serve};
+use flotilla_common::service::{self, Context, serve};
 
 use crate::browser::Browser;
 use crate::{BrowserConfig, Config, ScrapeHandler, pdf};
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("scraping", run)
+}
 
 /// Runs until the context's stop, then drains.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {

@@ -190,7 +190,7 @@ fn instances(
     snapshot: &Snapshot,
 ) {
     for service in expected {
-        for state in ["alive", "missing", "deaf"] {
+        for state in ["alive", "missing", "deaf", "unserved"] {
             if state != "alive" || is_needed(service) {
                 samples.count(&FLEET_INSTANCES, &[service, state], 0);
             }
@@ -208,6 +208,7 @@ fn state(seen: &SeenInstance) -> &'static str {
     match (seen.is_alive, seen.worker) {
         (false, _) => "missing",
         (true, Some(worker)) if !worker.is_receiving => "deaf",
+        (true, Some(worker)) if worker.lacks_handlers => "unserved",
         (true, _) => "alive",
     }
 }

@@ -12,6 +12,7 @@ mod state;
 mod tasks;
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use flotilla_common::broker::{
     STATS_REQUEST, Service, TASKS_REQUEST,
 };
 use flotilla_common::model::{Instance, SeriesQuery, Snapshot};
-use flotilla_common::service::Context;
+use flotilla_common::service::{self, Context};
 use flotilla_common::worker::{Meter, ReportedState, Reporter};
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
@@ -38,6 +39,11 @@ const ABOUT: About = About {
 };
 /// How old what the metrics say may be.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// The program: this service as a process of its own.
+pub fn main() -> ExitCode {
+    service::main("stats", run)
+}
 
 /// Runs until the context's stop; the state is saved last.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {

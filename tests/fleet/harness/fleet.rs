@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use flotilla_common::metrics::Registry;
-use flotilla_common::service::{Context, Ops, Readiness, Settings, Telemetry};
+use flotilla_common::service::{Context, Ops, Readiness, Settings, Telemetry, persist};
 use flotilla_common::telemetry::Traces;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -148,42 +149,18 @@ impl Fleet {
             metrics: Registry::default(),
         };
         let metrics = telemetry.metrics.clone();
-        let context = Context::new(settings.clone(), stop.clone()).with_telemetry(telemetry);
+        let context = Context::new(settings, stop.clone()).with_telemetry(telemetry);
         let readiness = context.readiness.clone();
         let ops = Ops::start(&context, 1).unwrap();
         let task = match name {
-            "gateway" => tokio::spawn(flotilla_gateway::run(
-                context,
-                settings.section(name).unwrap(),
-            )),
-            "stats" => tokio::spawn(flotilla_stats::run(
-                context,
-                settings.section(name).unwrap(),
-            )),
-            "scraping" => tokio::spawn(flotilla_scraping::run(
-                context,
-                settings.section(name).unwrap(),
-            )),
-            "query" => tokio::spawn(flotilla_query::run(
-                context,
-                settings.section("knowledge").unwrap(),
-            )),
-            "embedding" => tokio::spawn(flotilla_embedding::run(
-                context,
-                settings.section("knowledge").unwrap(),
-            )),
-            "bridge" => tokio::spawn(flotilla_bridge::run(
-                context,
-                settings.section(name).unwrap(),
-            )),
-            "batch" => tokio::spawn(flotilla_batch::run(
-                context,
-                settings.section("batch").unwrap(),
-            )),
-            "maintenance" => tokio::spawn(flotilla_maintenance::run(
-                context,
-                settings.section("maintenance").unwrap(),
-            )),
+            "gateway" => run(context, name, flotilla_gateway::run),
+            "stats" => run(context, name, flotilla_stats::run),
+            "scraping" => run(context, name, flotilla_scraping::run),
+            "query" => run(context, "knowledge", flotilla_query::run),
+            "embedding" => run(context, "knowledge", flotilla_embedding::run),
+            "bridge" => run(context, name, flotilla_bridge::run),
+            "batch" => run(context, name, flotilla_batch::run),
+            "maintenance" => run(context, name, flotilla_maintenance::run),
             _ => panic!("there is no service {name}"),
         };
         let service = Service {
@@ -260,6 +237,20 @@ impl Fleet {
         })
         .await;
     }
+}
+
+/// As `service::main` does it.
+fn run<C, F>(
+    context: Context,
+    section: &'static str,
+    run: impl Fn(Context, C) -> F + Send + Sync + 'static,
+) -> JoinHandle<anyhow::Result<()>>
+where
+    C: DeserializeOwned + Clone + Send + Sync + 'static,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let config = context.settings.section(section).unwrap();
+    tokio::spawn(persist(context, config, run))
 }
 
 /// Free a moment ago; below the ports that outgoing connections get.

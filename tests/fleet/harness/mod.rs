@@ -1,5 +1,6 @@
 //! What every test stands on: a broker, workers and a client, all bounded in time.
 
+pub(crate) mod balanced;
 mod client;
 pub(crate) mod command_line;
 pub(crate) mod fleet;

@@ -219,3 +219,33 @@ fn services_start_in_any_order() {
         nothing_was_refused(nats);
     });
 }
+
+/// A worker may not make streams: what somebody deletes the gateway makes anew, and work goes on.
+#[test]
+fn what_is_deleted_is_made_anew() {
+    secured_test(&[], async |nats| {
+        let services = ["gateway", "stats", "scraping"];
+        let mut fleet = Fleet::secured_with(nats, &services, &["worker.deaf_after=2s"]);
+        for service in services {
+            fleet.start_service(service).await;
+        }
+        let site = Site::start().await;
+        let page = json!({"url": site.page(1), "embed": false});
+        done(&fleet, "/scrape", &page).await;
+        let admin = nats.user("admin").await;
+        for stream in ["TASKS_SCRAPING", "RESULTS"] {
+            let deleted = admin
+                .ask(&format!("$JS.API.STREAM.DELETE.{stream}"), "")
+                .await;
+            let answer: Value = serde_json::from_slice(&deleted.unwrap().payload).unwrap();
+            assert_eq!(answer["success"], true, "{answer}");
+        }
+        eventually("a task is accepted, and done", async || {
+            let answer = fleet.post("/scrape?wait=10s", &page.to_string()).await;
+            answer.body["status"] == "completed"
+        })
+        .await;
+        fleet.stop().await;
+        nothing_was_refused(nats);
+    });
+}

@@ -9,8 +9,15 @@ use crate::client::{Answer, Api};
 use crate::exit::Done;
 use crate::terminal::{Cell, Column, Screen, Table, Tone, count};
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What waits and runs, where nothing is said
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
+enum Command {
     /// What waits and runs, by category and priority
     List,
     /// Starts no further task of a category, or of one priority of it
@@ -28,7 +35,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Target {
+struct Target {
     #[arg(value_parser = names::category())]
     category: CategoryName,
     #[arg(long, short, value_parser = names::priority(), ignore_case = true)]
@@ -37,7 +44,7 @@ pub(crate) struct Target {
 
 /// `None`: as configured.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slots(Option<usize>);
+struct Slots(Option<usize>);
 
 fn slots(text: &str) -> Result<Slots, String> {
     match text {
@@ -49,8 +56,8 @@ fn slots(text: &str) -> Result<Slots, String> {
     }
 }
 
-pub(crate) async fn run(command: Command, api: &Api, screen: Screen) -> Done {
-    match command {
+pub(crate) async fn run(args: Args, api: &Api, screen: Screen) -> Done {
+    match args.command.unwrap_or(Command::List) {
         Command::List => {
             let queues = api.get(&["queues"]).send().await?;
             match screen.is_json {
