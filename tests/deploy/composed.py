@@ -23,6 +23,8 @@ DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 PROGRAMS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 # Anybody's: the image has to run as whoever it is told to be.
 USER = 23456
+# Including what is started only where somebody has categories of their own.
+EVERYTHING = ["--profile", "categories"]
 # What gcr.io/distroless/cc-debian12 has of libraries.
 DISTROLESS = {"libc", "libm", "libgcc_s", "libstdc++", "libdl", "libpthread", "librt", "libssl", "libcrypto", "libgomp",
               "libresolv", "ld-linux-x86-64", "ld-linux-aarch64"}
@@ -33,8 +35,8 @@ OTHERS = {"nats": ("nats-server", []), "jaegertracing/jaeger": ("jaeger", ["jaeg
 
 
 def compose(*arguments):
-    """The compose file as docker compose itself reads it."""
-    command = ["docker-compose", "-f", str(COMPOSE), "config", "--format", "json", *arguments]
+    """The compose file as docker compose itself reads it, with these of its own arguments."""
+    command = ["docker-compose", "-f", str(COMPOSE), *arguments, "config", "--format", "json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -51,6 +53,14 @@ def programs():
     names = {path.parents[1].name for path in ROOT.glob("services/*/src/main.rs")}
     names = {"flotilla" if name == "flotilla" else f"flotilla-{name}" for name in names}
     return sorted(names | {path.stem for path in ROOT.glob("services/*/src/bin/*.rs")})
+
+
+def image_programs():
+    """What the image's build leaves in /programs/: what it builds, and the links to that."""
+    script = (ROOT / "scripts" / "image-build.sh").read_text()
+    built = re.findall(r"--bin ([\w-]+)", script)
+    [services] = re.findall(r"^ +for service in (.*); do\n +ln -s flotilla ", script, re.MULTILINE)
+    return built, [f"flotilla-{service}" for service in services.split()]
 
 
 def libraries(program):
@@ -126,7 +136,7 @@ class Composed:
     """All services of the compose file that have a program here."""
 
     def __init__(self):
-        self.config = compose()
+        self.config = compose(*EVERYTHING)
         alone()
         self.directory = pathlib.Path("/mnt")
         run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", self.directory)
@@ -141,7 +151,8 @@ class Composed:
         for number, name in enumerate(sorted(self.config["services"]), start=2):
             self.addresses[name] = f"10.77.0.{number}"
 
-    def start(self, name):
+    def start(self, name, more=None):
+        """A service of the compose file, with more in its environment."""
         service = self.config["services"][name]
         address = self.addresses[name]
         self.network(name, address)
@@ -153,7 +164,7 @@ class Composed:
         root.seal(self.mounts(service))
         for directory in service.get("tmpfs", []):
             run("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", root.directory / directory.lstrip("/"))
-        self.launch(name, root.directory, command, service.get("environment") or {})
+        self.launch(name, root.directory, command, {**(service.get("environment") or {}), **(more or {})})
 
     def mounts(self, service):
         for mount in service.get("volumes", []):
@@ -190,21 +201,31 @@ class Composed:
         for name, words in last_stage():
             if name != "COPY":
                 continue
-            if words[0] == "--from=build":
-                assert words[1:] == ["/programs/", "/usr/local/bin/"], words
-                for program in programs():
-                    root.program(PROGRAMS / program, f"/usr/local/bin/{program}")
-            else:
+            if words[:2] == ["--from=build", "/programs/"]:
+                built, links = image_programs()
+                for program in built:
+                    root.program(PROGRAMS / program, f"{words[2]}{program}")
+                for link in links:
+                    root.place(f"{words[2]}{link}").symlink_to("flotilla")
+            elif words[0] != "--from=build":
                 root.put(ROOT / words[0], words[1])
         return command
 
     def launch(self, name, root, command, environment):
-        become = [sys.executable, str(pathlib.Path(__file__).with_name("become.py")), str(root), str(USER)]
-        plain = {key: value for key, value in environment.items() if value is not None}
         with open(self.directory / f"{name}.log", "wb") as log:
             self.processes[name] = subprocess.Popen(
-                ["ip", "netns", "exec", name, *become, json.dumps(plain), *command],
+                self.within(name, root, command, environment),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+    def within(self, name, root, command, environment):
+        become = [sys.executable, str(pathlib.Path(__file__).with_name("become.py")), str(root), str(USER)]
+        plain = {key: value for key, value in environment.items() if value is not None}
+        return ["ip", "netns", "exec", name, *become, json.dumps(plain), *command]
+
+    def run(self, name, command, said=b"", environment=None):
+        """Another program in a service's container, by default with nothing in its environment."""
+        within = self.within(name, self.directory / name, command, environment or {})
+        return subprocess.run(within, input=said, capture_output=True, timeout=60)
 
     def log(self, name):
         return (self.directory / f"{name}.log").read_text(errors="replace")

@@ -9,6 +9,7 @@ mod meaning;
 mod payload;
 mod tokens;
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use flotilla_common::model::Category;
 use flotilla_common::service::{self, Context, StartError, serve};
 use flotilla_knowledge::{Config, Embedder, Kind, Live, dense};
 use flotilla_remote::openai;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::generate::Writer;
@@ -54,8 +56,17 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let calls = index_calls::answer(&broker, Arc::clone(&index)).await?;
     let _answering = AbortOnDropHandle::new(tokio::spawn(calls));
     let handler = QueryHandler::new(embedder, vectors, Arc::clone(&index), writer);
-    let served = serve(context, handler).await;
-    index.save().await;
+    let (stop, grace) = (context.stop.clone(), context.worker()?.drain_grace);
+    let mut serving = pin!(serve(context, handler));
+    tokio::select! {
+        served = &mut serving => return served,
+        () = stop.cancelled() => {}
+    }
+    // While the last questions are answered: a large index takes its time, and no more than they may.
+    let (served, saved) = tokio::join!(serving, timeout(grace, index.save()));
+    if saved.is_err() {
+        tracing::warn!("the index is not written down; the next start reads more documents");
+    }
     served
 }
 
