@@ -51,8 +51,8 @@ test-jaeger *args: (tool "nats-server") (tool "jaeger")
 image *args:
     @scripts/image.sh "$@"
 
-# Check what is in deploy/ for containers: the compose file, the image, and that they agree
-test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "prometheus") (tool "nats-server")
+# Check what is in deploy/ for containers: the compose file, the image, that they agree; and that a backup comes back
+test-deploy: (tool "docker-compose") (tool "hadolint") (tool "jaeger") (tool "nats") (tool "prometheus") (tool "nats-server")
     scripts/test-deploy.sh
 
 # Check the Helm chart: lint, schemas, each example, and what must be refused; arguments go to Python's unittest

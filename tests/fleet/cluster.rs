@@ -9,7 +9,7 @@ use flotilla_common::model::{NewTask, Priority};
 use jiff::Timestamp;
 
 use crate::harness::{
-    Client, Cluster, Setup, Worker, cluster_test, connect_to, eventually, say, sleep, task,
+    Client, Cluster, Nats, Setup, Worker, cluster_test, connect_to, eventually, say, sleep, task,
 };
 
 fn limits() -> StreamLimits {
@@ -97,6 +97,21 @@ fn leaders_change_under_standing_requests() {
 
 #[test]
 fn servers_are_restarted_one_by_one_under_load() {
+    one_by_one(async |server| server.restart().await);
+}
+
+/// As an orchestrator ends them: the server gives its leaders away and turns clients off, and is gone
+/// a moment later.
+#[test]
+fn servers_leave_as_lame_ducks_under_load() {
+    one_by_one(async |server| {
+        server.leave();
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        server.restart().await;
+    });
+}
+
+fn one_by_one(restart: impl AsyncFn(&mut Nats)) {
     cluster_test(async |cluster| {
         let (broker, worker, client) = fleet(cluster).await;
         let tasks = tasks(150);
@@ -109,7 +124,7 @@ fn servers_are_restarted_one_by_one_under_load() {
         let restarting = async {
             for server in &mut cluster.servers {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                server.restart().await;
+                restart(server).await;
                 tokio::time::sleep(Duration::from_millis(2_000)).await;
             }
         };

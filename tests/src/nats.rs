@@ -83,6 +83,11 @@ impl Nats {
         }
     }
 
+    /// Lame duck: it stops leading and serving, and tells its clients.
+    pub fn leave(&self) {
+        signal(self.process.as_ref().unwrap(), "-USR2");
+    }
+
     /// Kills it, if it still runs, and starts it on the same port and store.
     pub async fn restart(&mut self) {
         self.kill();

@@ -250,9 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn the_runbook_names_commands_that_there_are() {
+    fn the_guides_name_commands_that_there_are() {
         let runbook = include_str!("../../../deploy/RUNBOOK.md").replace('\n', " ");
-        let quoted = runbook.split('`').skip(1).step_by(2);
+        let guide = include_str!("../../../deploy/KUBERNETES.md").replace('\n', " ");
+        let quoted = [&runbook, &guide].map(|text| text.split('`').skip(1).step_by(2));
+        let quoted = quoted.into_iter().flatten();
         let commands: Vec<_> = quoted
             .filter(|text| text.starts_with("flotilla "))
             .collect();
