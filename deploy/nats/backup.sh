@@ -23,7 +23,10 @@ for name in $order STATS RESULTS DEAD ENDED DOCUMENTS OBJ_flotilla CONTROL EVENT
         exit 1
     fi
     mkdir -p "$target/$name"
-    nats backup stream --no-progress "$name" "$target/$name" >/dev/null
+    said=$(nats backup stream --no-progress "$name" "$target/$name" 2>&1) || {
+        echo "$said" >&2
+        exit 1
+    }
     echo "$name"
 done
 # A directory of this name is whole.

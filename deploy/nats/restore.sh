@@ -18,6 +18,9 @@ for directory in "$source"/*/; do
 done
 for directory in "$source"/*/; do
     name=$(basename "$directory")
-    nats backup restore stream --no-progress ${2:+"--replicas=$2"} "$directory" >/dev/null
+    said=$(nats backup restore stream --no-progress ${2:+"--replicas=$2"} "$directory" 2>&1) || {
+        echo "$said" >&2
+        exit 1
+    }
     echo "$name"
 done
