@@ -11,7 +11,7 @@ OWNED = {
     "bridge": {"categories"},
     "browser": {"enabled", "path", "url", "proxy_listen", "proxy_host", "sandbox", "launch_timeout", "idle_timeout"},
     "chromadb": {"url", "token", "token_file"},
-    "gateway": {"listen", "keys_file", "open_to_all", "drain_grace"},
+    "gateway": {"listen", "keys_file", "open_to_all", "leave_after", "drain_grace"},
     "knowledge": {"model_dir", "snapshot_dir"},
     "openai": {"api_key", "api_key_file"},
     "ops": {"listen"},

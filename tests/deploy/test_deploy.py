@@ -205,7 +205,7 @@ class Running(unittest.TestCase):
     def every_program_runs(self, fleet):
         """Those that do not run yet: the bridge, for a category of somebody's own; the command line, which is also
         how the gateway's health is checked; the reader of PDF files, which gets nothing in its environment."""
-        fleet.start("bridge", {"FLOTILLA_CATEGORIES__TRANSLATE": "{}"})
+        fleet.start("bridge", {"FLOTILLA_CATEGORIES__TRANSLATE__SLOTS": "4"})
         fleet.eventually("the bridge is ready", lambda: fleet.ask("bridge", 9464, "/readyz")[0] == 200)
         gateway = fleet.config["services"]["gateway"]
         kind, *check = gateway["healthcheck"]["test"]

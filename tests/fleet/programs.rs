@@ -255,7 +255,7 @@ fn the_services_are_those_that_the_configuration_needs() {
         };
         let usual = "gateway\nstats\nscraping\nquery\nembedding\nbatch\nmaintenance\n";
         assert_eq!(list(&[]).await, usual);
-        let own = list(&["categories.translate={}"]).await;
+        let own = list(&["categories.translate.slots=4"]).await;
         assert_eq!(own, format!("{usual}bridge\n"));
         let few = r#"fleet.categories=["query", "batch", "batch"]"#;
         assert_eq!(list(&[few]).await, "gateway\nstats\nquery\nbatch\n");

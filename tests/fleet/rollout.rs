@@ -263,7 +263,7 @@ async fn all_settled(client: &Client) {
     }
 }
 
-async fn everything_once(client: &Client, sent: &BTreeSet<String>, through: &mut KeptAlive) {
+async fn everything_once(client: &Client, sent: &BTreeSet<String>, mut through: KeptAlive) {
     let records = records(client).await;
     let mut recount = BTreeMap::<String, u64>::new();
     let mut ended = BTreeSet::new();
@@ -302,8 +302,8 @@ fn nobody_notices() {
         let load = Load::start(&balancer, &client, &site);
         let urls: Vec<_> = (0..60).map(|n| site.page(n)).collect();
         let manifest = json!({"urls": urls, "in_flight_max": 2}).to_string();
-        let mut through = balancer.client();
-        let batch = through.send("POST", "/api/hp/batch", &manifest).await;
+        let mut caller = balancer.client();
+        let batch = caller.send("POST", "/api/hp/batch", &manifest).await;
         load.teller()
             .accepted(batch.unwrap().body["task_id"].as_str().unwrap());
         load.has_sent(20).await;
@@ -325,6 +325,6 @@ fn nobody_notices() {
 
         let sent = load.stop().await;
         all_settled(&client).await;
-        everything_once(&client, &sent, &mut through).await;
+        everything_once(&client, &sent, balancer.client()).await;
     });
 }

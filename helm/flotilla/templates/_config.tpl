@@ -74,6 +74,8 @@ tls_ca_file: /run/secrets/nats-tls/ca.crt
 
 {{- define "flotilla.config.gateway" -}}
 listen: "0.0.0.0:8080"
+{{- /* By now routers have forgotten the pod (preStop): clients still have connections to it, which end with their next answers. */}}
+leave_after: "2s"
 drain_grace: {{ .Values.gateway.drainGrace | quote }}
 {{- if .Values.gateway.apiKeys.existingSecret }}
 keys_file: /run/secrets/api-keys/keys.json
