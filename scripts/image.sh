@@ -39,10 +39,14 @@ works() {
     # Its own build, without buildx, reads no such file.
     docker) docker buildx version && docker info ;;
     podman) podman info ;;
-    buildah) buildah info ;;
-    *) fail "FLOTILLA_ENGINE is $1: docker, podman and buildah are known" ;;
+    *) "$1" info ;;
     esac &>/dev/null
 }
+
+case ${FLOTILLA_ENGINE:-docker} in
+docker | podman | buildah) ;;
+*) fail "FLOTILLA_ENGINE is $FLOTILLA_ENGINE: docker, podman and buildah are known" ;;
+esac
 
 engine=''
 for candidate in ${FLOTILLA_ENGINE:-docker podman buildah}; do
