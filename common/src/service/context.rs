@@ -105,9 +105,9 @@ impl Context {
             )));
         }
         let streams = self.streams()?;
-        let broker = self
-            .connect(&config, &format!("flotilla-{service}"))
-            .await?;
+        let name = format!("flotilla-{service}");
+        // Boxed: every service's future would hold it, and it is large.
+        let broker = Box::pin(self.connect(&config, &name)).await?;
         let broker = broker.with_traces(self.traces.clone());
         broker.show(&self.metrics);
         tokio::select! {
