@@ -79,7 +79,8 @@ fi
 
 case $engine in
 docker) build=(docker buildx build) ;;
-*) build=("$engine" build) ;;
+# What the bill of materials has had built is not built again: only buildah forgets it, unless it is told.
+*) build=("$engine" build --layers) ;;
 esac
 build+=(--file deploy/Dockerfile "${more[@]}"
     --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "SOURCE=${FLOTILLA_SOURCE_URL:-$source}"
