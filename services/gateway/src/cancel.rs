@@ -45,6 +45,6 @@ fn finished(record: Record) -> Result<TaskView, Problem> {
     let (id, status) = (record.task_id.clone(), record.status.name());
     let detail = format!("task {id} can no longer be cancelled: it is {status}");
     let problem = Problem::new(Kind::AlreadyFinished, detail)
-        .remedy("GET the task for its outcome, which never changes");
+        .remedy("its outcome is in `task`, and never changes");
     Err(problem.with("task", TaskView::of(Found::Recorded(record))))
 }

@@ -240,7 +240,7 @@ impl Gateway {
         let found = self.broker.letter(id).await?;
         found.ok_or_else(|| {
             Problem::new(Kind::UnknownTask, format!("task {id} has no dead letter"))
-                .remedy("GET /api/hp/dead-letters lists those that there are, and GET /api/hp/tasks/{task_id} tells of a task")
+                .remedy("GET /api/hp/dead-letters, or fleet.dead_letter.list over NATS, lists those that there are")
         })
     }
 

@@ -139,7 +139,7 @@ impl Gateway {
         let stored = self.broker.stored_document(key).await?;
         stored.and_then(view).ok_or_else(|| {
             Problem::new(Kind::UnknownDocument, format!("there is no document {key}"))
-                .remedy("GET /api/hp/documents lists those that there are")
+                .remedy("GET /api/hp/documents, or fleet.document.list over NATS, lists those that there are")
         })
     }
 }
@@ -163,6 +163,6 @@ fn parse_key(key: KeyPath) -> Result<DocumentKey, Problem> {
     let Path(text) = key.map_err(|rejection| Problem::invalid("key", rejection.body_text()))?;
     DocumentKey::parse(&text).ok_or_else(|| {
         Problem::invalid("key", format!("key: {text:?} is no document's key"))
-            .remedy("GET /api/hp/documents lists the documents with their keys")
+            .remedy("GET /api/hp/documents, or fleet.document.list over NATS, lists the documents with their keys")
     })
 }

@@ -86,8 +86,9 @@ pub(crate) async fn create(
         Ok(()) => Ok((StatusCode::CREATED, Json(gateway.stored(recurring).await?))),
         Err(WriteError::Conflict) => {
             let detail = format!("schedule {} exists", recurring.id);
-            Err(Problem::new(Kind::Conflict, detail)
-                .remedy("PUT it to change it, or choose another id"))
+            Err(Problem::new(Kind::Conflict, detail).remedy(
+                "replace it (PUT, or fleet.schedule.replace over NATS), or choose another id",
+            ))
         }
         Err(error) => Err(refused(error)),
     }
@@ -279,6 +280,7 @@ fn parse_id(id: IdPath) -> Result<ScheduleId, Problem> {
 }
 
 fn unknown(id: &ScheduleId) -> Problem {
-    Problem::new(Kind::UnknownSchedule, format!("there is no schedule {id}"))
-        .remedy("GET /api/hp/schedules lists those that there are")
+    Problem::new(Kind::UnknownSchedule, format!("there is no schedule {id}")).remedy(
+        "GET /api/hp/schedules, or fleet.schedule.list over NATS, lists those that there are",
+    )
 }
