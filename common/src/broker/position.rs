@@ -4,7 +4,7 @@ use async_nats::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::publish::json as encoded;
-use super::subjects::{consumer, lane_subjects, tasks_stream};
+use super::subjects::{consumer, queued, tasks_stream};
 use super::{Broker, BrokerError, WaitingTask};
 use crate::model::{Category, Priority};
 
@@ -53,27 +53,15 @@ impl Broker {
         })
     }
 
-    /// How many tasks of a priority are stored from a sequence on.
+    /// How many tasks of a priority are stored from a sequence on: a direct get of a batch tells how
+    /// many messages follow the first one.
     async fn stored_from(
         &self,
         category: Category,
         priority: Priority,
         sequence: u64,
     ) -> Result<u64, BrokerError> {
-        let mut count = 0;
-        for subject in lane_subjects(category, priority) {
-            count += self.stored_on(category, subject, sequence).await?;
-        }
-        Ok(count)
-    }
-
-    /// A direct get of a batch tells how many messages follow the first one.
-    async fn stored_on(
-        &self,
-        category: Category,
-        subject: String,
-        sequence: u64,
-    ) -> Result<u64, BrokerError> {
+        let subject = queued(category, priority);
         let doing = || format!("counting the tasks on {subject}");
         let wanted = json!({"seq": sequence, "batch": 1, "next_by_subj": subject});
         let asked = format!("$JS.API.DIRECT.GET.{}", tasks_stream(category));

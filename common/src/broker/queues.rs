@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::timestamp;
-use super::subjects::{consumer, lane_subjects, tasks_stream};
+use super::subjects::{consumer, queued, tasks_stream};
 use super::{Broker, BrokerError};
 use crate::model::{Category, Priority};
 
@@ -80,13 +80,9 @@ impl Broker {
         from: u64,
     ) -> Result<Option<Timestamp>, BrokerError> {
         let stream = tasks_stream(category);
-        let mut oldest: Option<Timestamp> = None;
-        for subject in lane_subjects(category, priority) {
-            let batch = self.get_batch(&stream, &subject, from, 1, 1).await?;
-            let at = batch.messages.first().map(|first| timestamp(first.time));
-            oldest = oldest.into_iter().chain(at).min();
-        }
-        Ok(oldest)
+        let subject = queued(category, priority);
+        let batch = self.get_batch(&stream, &subject, from, 1, 1).await?;
+        Ok(batch.messages.first().map(|first| timestamp(first.time)))
     }
 
     /// Tasks that are in a category's stream, whether a consumer knows of them or not.

@@ -14,7 +14,7 @@ use super::objects::BUCKET;
 use super::subjects::{
     CONTROL_STREAM, DEAD_STREAM, DOCUMENTS_STREAM, ENDED_STREAM, EVENTS, EVENTS_STREAM,
     OBJECTS_STREAM, RESULTS_STREAM, SCHED_STREAM, SCHED_SUBJECTS, STATS_STREAM, STATS_SUBJECTS,
-    consumer, lane_subjects, outcome, tasks_stream,
+    consumer, lane_subjects, outcome, queued, tasks_stream, without_id,
 };
 use crate::model::{Category, Priority, duration};
 
@@ -154,8 +154,13 @@ pub(super) fn tasks(category: Category, limits: &StreamLimits) -> Config {
         .iter()
         .flat_map(|p| lane_subjects(category, *p))
         .collect();
+    let [source, destination] = without_id(category);
     Config {
         retention: RetentionPolicy::WorkQueue,
+        subject_transform: Some(SubjectTransform {
+            source,
+            destination,
+        }),
         // Full means refused: the publisher hears it, and nothing accepted is dropped.
         discard: DiscardPolicy::New,
         max_messages: limits.tasks_max,
@@ -291,7 +296,7 @@ pub(super) fn consumer_config(
         durable_name: Some(consumer(category, priority)),
         ack_policy: AckPolicy::Explicit,
         ack_wait: limits.ack_wait,
-        filter_subjects: lane_subjects(category, priority).into(),
+        filter_subjects: vec![queued(category, priority)],
         // No limit of the broker's: it would leave the task in the stream, seen by nobody.
         // The worker counts attempts in the task's record and ends with a dead letter.
         max_deliver: -1,

@@ -69,15 +69,31 @@ pub(super) fn lanes() -> impl Iterator<Item = (Category, Priority)> {
     Category::all().flat_map(|category| Priority::ALL.map(|priority| (category, priority)))
 }
 
+/// Where an id would stand in the subject of a stored task that came without one. No id has this sign.
+pub(super) const NO_ID: &str = "~";
+
 /// Where a task without an id in its subject is published.
 pub(super) fn lane_subject(category: Category, priority: Priority) -> String {
     format!("tasks.{category}.{priority}")
 }
 
-/// All subjects of a priority.
+/// All subjects that tasks of a priority are published on.
 pub(super) fn lane_subjects(category: Category, priority: Priority) -> [String; 2] {
     let subject = lane_subject(category, priority);
     [subject.clone(), format!("{subject}.*")]
+}
+
+/// What tasks of a priority are stored under, which is one pattern whether they came with an id or
+/// not: with two filters the server compares all that waits, for every task that it hands out.
+pub(super) fn queued(category: Category, priority: Priority) -> String {
+    format!("tasks.{category}.{priority}.*")
+}
+
+/// The tasks that came without an id, as they are published and as they are stored.
+pub(super) fn without_id(category: Category) -> [String; 2] {
+    let published = format!("tasks.{category}.*");
+    let stored = format!("tasks.{category}.{{{{wildcard(1)}}}}.{NO_ID}");
+    [published, stored]
 }
 
 /// Where a task is published: `tasks.<category>.<priority>.<task_id>`.
@@ -203,7 +219,7 @@ pub(super) fn circuit(dependency: Dependency) -> String {
     format!("control.breaker.{}", dependency.name())
 }
 
-/// All task subjects of a category that end with an id; the others are [`lane_subject`]s.
+/// All tasks of a category, as they are stored.
 pub(super) fn tasks_of(category: Category) -> String {
     format!("tasks.{category}.*.*")
 }
@@ -241,7 +257,7 @@ fn parse_lane(rest: &str) -> Option<(Category, Priority, Option<&str>)> {
     let category = Category::named(category)?;
     let priority = tokens.next()?;
     let priority = Priority::ALL.into_iter().find(|p| p.name() == priority)?;
-    let id = tokens.next();
+    let id = tokens.next().filter(|id| *id != NO_ID);
     tokens.next().is_none().then_some((category, priority, id))
 }
 
@@ -259,10 +275,19 @@ mod tests {
                     parse_task(&subject),
                     Some((category, priority, Some("a-1")))
                 );
-                let subject = lane_subject(category, priority);
-                assert_eq!(parse_task(&subject), Some((category, priority, None)));
+                for subject in [
+                    lane_subject(category, priority),
+                    queued(category, priority).replace('*', NO_ID),
+                ] {
+                    assert_eq!(parse_task(&subject), Some((category, priority, None)));
+                }
             }
         }
+    }
+
+    #[test]
+    fn no_id_is_taken_for_none() {
+        assert!(NO_ID.parse::<TaskId>().is_err());
     }
 
     #[test]

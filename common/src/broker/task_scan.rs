@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::delivery::timestamp;
 use super::records::stored_envelope;
 use super::schedules::read_once;
-use super::subjects::{SCHED_STREAM, lane_subjects, once_schedule_any, tasks_stream};
+use super::subjects::{SCHED_STREAM, once_schedule_any, queued, tasks_stream};
 use super::{Broker, BrokerError};
 use crate::model::{
     Category, Envelope, FoundTask, Lane, Priority, TaskFilter, TaskKey, TaskState, TaskSummary,
@@ -177,7 +177,7 @@ fn places(filter: &TaskFilter) -> Vec<Place> {
             let priorities = Priority::ALL
                 .into_iter()
                 .filter(|p| filter.priority.takes(p));
-            let subjects = priorities.flat_map(|priority| lane_subjects(category, priority));
+            let subjects = priorities.map(|priority| queued(category, priority));
             places.extend(subjects.map(place));
         }
     }

@@ -206,6 +206,9 @@ pub(super) fn merged(existing: &Config, wanted: &Config) -> Config {
             wanted.duplicate_window
         },
         republish: wanted.republish,
+        subject_transform: wanted
+            .subject_transform
+            .or_else(|| existing.subject_transform.clone()),
         allow_direct: wanted.allow_direct,
         sources: merged_sources(existing, wanted.sources),
         allow_batch_publish: existing.allow_batch_publish || wanted.allow_batch_publish,
