@@ -144,7 +144,7 @@ class Life(unittest.TestCase):
                 self.assertGreaterEqual(start["periodSeconds"] * start["failureThreshold"], 1800)
 
     def test_there_is_time_to_drain(self):
-        flush = re.search(r"TRACES_FLUSH_TIME: Duration = Duration::from_secs\((\d+)\)",
+        flush = re.search(r"const FLUSH_TIME: Duration = Duration::from_secs\((\d+)\)",
                           (ROOT / "common" / "src" / "service" / "main.rs").read_text())
         for name in EXAMPLES:
             things = example(name)

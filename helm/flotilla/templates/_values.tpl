@@ -82,6 +82,6 @@ and "" for what they are. */}}
 {{/* How long a pod may take to end, at the least: (dict "v" values) of a process */}}
 {{- define "flotilla.graceNeeded" -}}
 {{- $drain := include "flotilla.seconds" (list .v.drainGrace "drainGrace") | int }}
-{{- /* The services give their last spans 2 s (TRACES_FLUSH_TIME); 5 s are for all that is not counted. */}}
+{{- /* The services give their last spans and metrics 2 s (FLUSH_TIME); 5 s are for all that is not counted. */}}
 {{- add .v.preStopSeconds $drain 2 5 }}
 {{- end }}
