@@ -287,3 +287,12 @@ fn pairs_of(variable: &str, text: &str) -> Read<Vec<(String, String)>> {
 fn wrong<T>(why: impl Into<String>) -> Read<T> {
     Err(InvalidVariable(why.into()))
 }
+
+/// Looks variables up among these, for tests.
+#[cfg(test)]
+pub(super) fn among(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+    |name| {
+        let found = variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    }
+}

@@ -67,40 +67,28 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         nats: Nats::start_with(arguments.to_vec()).await,
         monitor: format!("127.0.0.1:{port}"),
     };
-    let mut alone = None;
-    for processes in PROCESSES {
+    let processes = PROCESSES.map(|processes| {
         let setups = vec![Setup::new(server.nats.url(), SLOTS); processes];
         let name = match processes {
             1 => "1 worker process".to_owned(),
             n => format!("{n} worker processes"),
         };
-        add(
-            &name,
-            server.rounds(bench, &setups).await?,
-            &mut alone,
-            report,
-        );
-    }
-    let mut alone = None;
-    for categories in 1..=Category::BUILT_IN.len() {
+        (name, setups)
+    });
+    server.compare(bench, processes, report).await?;
+    let categories = (1..=Category::BUILT_IN.len()).map(|categories| {
         let setups = Category::BUILT_IN.iter().take(categories);
-        let setups: Vec<Setup> = setups
-            .map(|category| Setup {
-                category: *category,
-                ..Setup::new(server.nats.url(), SLOTS)
-            })
-            .collect();
+        let setups = setups.map(|category| Setup {
+            category: *category,
+            ..Setup::new(server.nats.url(), SLOTS)
+        });
         let name = match categories {
             1 => "1 category".to_owned(),
             n => format!("{n} categories at once"),
         };
-        add(
-            &name,
-            server.rounds(bench, &setups).await?,
-            &mut alone,
-            report,
-        );
-    }
+        (name, setups.collect())
+    });
+    server.compare(bench, categories, report).await?;
     let varz = server.told("/varz").await?;
     let api = server.told("/jsz").await?.api;
     report.add(
@@ -144,6 +132,25 @@ fn add(name: &str, rounds: Vec<Round>, alone: &mut Option<f64>, report: &mut Rep
 }
 
 impl Server {
+    /// Measures each, and compares it with the first.
+    async fn compare(
+        &self,
+        bench: &Bench,
+        cases: impl IntoIterator<Item = (String, Vec<Setup>)>,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let mut alone = None;
+        for (name, setups) in cases {
+            add(
+                &name,
+                self.rounds(bench, &setups).await?,
+                &mut alone,
+                report,
+            );
+        }
+        Ok(())
+    }
+
     async fn rounds(&self, bench: &Bench, setups: &[Setup]) -> anyhow::Result<Vec<Round>> {
         let mut workers = Vec::new();
         for setup in setups {

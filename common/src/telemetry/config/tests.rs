@@ -1,11 +1,8 @@
+use super::super::variables::among;
 use super::*;
 
 fn read(variables: &[(&str, &str)]) -> Read<Option<Config>> {
-    let look = |name: &str| {
-        let found = variables.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| (*value).to_owned())
-    };
-    Config::read("flotilla-test", &look)
+    Config::read("flotilla-test", &among(variables))
 }
 
 fn on(variables: &[(&str, &str)]) -> Config {

@@ -42,16 +42,13 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::variables::among;
     use super::*;
 
     const ALL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
 
     fn read(variables: &[(&str, &str)]) -> Read<Option<Config>> {
-        let look = |name: &str| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        Config::read("flotilla-test", &look)
+        Config::read("flotilla-test", &among(variables))
     }
 
     fn on(variables: &[(&str, &str)]) -> Config {
