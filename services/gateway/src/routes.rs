@@ -6,11 +6,12 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware;
-use serde_json::Value;
+use axum::routing::MethodRouter;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{HttpMethod, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa_axum::{PathItemExt as _, routes};
 
 use crate::openapi::{self, Description};
 use crate::problem::{Kind, Problem};
@@ -23,13 +24,20 @@ use crate::{
 /// Where the API has always been.
 pub(crate) const BASE: &str = "/api/hp";
 
+/// A call, as the description of its handler has it.
+pub(crate) struct Call {
+    pub(crate) methods: Vec<Method>,
+    pub(crate) path: String,
+    pub(crate) operation: Operation,
+    handler: MethodRouter<Arc<Gateway>>,
+}
+
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let (api, description) = described();
     Router::new()
         .merge(dashboard::routes())
-        .merge(openapi::routes(&description))
+        .merge(openapi::routes())
         .merge(protocol::routes())
-        .merge(api)
+        .merge(api())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
@@ -50,70 +58,105 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
 
 /// The calls alone, for whoever has been let in elsewhere.
 pub(crate) fn calls(gateway: Arc<Gateway>) -> Router {
-    let (api, _) = described();
-    api.fallback(unknown_path)
+    api()
+        .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
         .with_state(gateway)
 }
 
-/// The description of them all.
-pub(crate) fn description() -> Value {
-    // Maps with text keys only: writing them does not fail.
-    serde_json::to_value(described().1).unwrap_or_default()
+fn api() -> Router<Arc<Gateway>> {
+    let add = |api: Router<_>, call: Call| api.route(&call.path, call.handler);
+    table().into_iter().fold(Router::new(), add)
 }
 
-fn described() -> (Router<Arc<Gateway>>, OpenApi) {
-    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
-        .nest(BASE, api())
-        .split_for_parts();
-    (api, openapi::complete(description))
+/// The description of them all. It describes every type, which takes megabytes: it is made for whoever
+/// asks for it, and not kept.
+pub(crate) fn description() -> OpenApi {
+    let api = OpenApiRouter::with_openapi(Description::openapi()).nest(BASE, described());
+    openapi::complete(api.into_openapi())
 }
 
-/// All calls, in the order in which they are described. `routes!` takes path and method from the
-/// description of a handler, so that none is without one.
-fn api() -> OpenApiRouter<Arc<Gateway>> {
-    OpenApiRouter::new()
-        .routes(routes!(single::scrape))
-        .routes(routes!(batch::scrape_batch))
-        .routes(routes!(single::query))
-        .routes(routes!(single::embed))
-        .routes(routes!(single::batch))
-        .routes(routes!(single::maintenance))
-        .routes(routes!(any::categories))
-        .routes(routes!(any::submit))
-        .routes(routes!(find::list))
-        .routes(routes!(bulk::cancel))
-        .routes(routes!(bulk::retry))
-        .routes(routes!(tasks::show))
-        .routes(routes!(stream::task::events))
-        .routes(routes!(cancel::cancel))
-        .routes(routes!(retry::retry))
-        .routes(routes!(payload::show))
-        .routes(routes!(fleet::health))
-        .routes(routes!(fleet::stats))
-        .routes(routes!(fleet::series::series))
-        .routes(routes!(stream::fleet::events))
-        .routes(routes!(fleet::workers))
-        .routes(routes!(fleet::circuit_breakers))
-        .routes(routes!(fleet::breakers::reset))
-        .routes(routes!(fleet::breakers::open))
-        .routes(routes!(fleet::queues))
-        .routes(routes!(control::pause))
-        .routes(routes!(control::resume))
-        .routes(routes!(control::set_slots))
-        .routes(routes!(dead_letters::browse))
-        .routes(routes!(dead_letters::requeue_many))
-        .routes(routes!(dead_letters::show, dead_letters::discard))
-        .routes(routes!(dead_letters::requeue))
-        .routes(routes!(schedules::list, schedules::create))
-        .routes(routes!(
-            schedules::show,
-            schedules::replace,
-            schedules::remove
-        ))
-        .routes(routes!(documents::list))
-        .routes(routes!(documents::show, documents::retire))
+/// Path and method come from the description of a handler, so that none is without one.
+macro_rules! calls {
+    ($($($part:ident)::+),+ $(,)?) => {
+        /// All calls, in the order in which they are described.
+        pub(crate) fn table() -> Vec<Call> {
+            vec![$({
+                let methods = routes!(@path [methods()] of $($part)::+);
+                let handler = methods.iter().fold(MethodRouter::new(), |handler, method| {
+                    handler.on(method.to_method_filter(), $($part)::+)
+                });
+                Call {
+                    methods: methods.iter().map(method).collect(),
+                    path: format!("{BASE}{}", routes!(@path [path()] of $($part)::+)),
+                    operation: routes!(@path [operation()] of $($part)::+),
+                    handler,
+                }
+            }),+]
+        }
+
+        fn described() -> OpenApiRouter<Arc<Gateway>> {
+            OpenApiRouter::new()$(.routes(routes!($($part)::+)))+
+        }
+    };
+}
+
+calls! {
+    single::scrape,
+    batch::scrape_batch,
+    single::query,
+    single::embed,
+    single::batch,
+    single::maintenance,
+    any::categories,
+    any::submit,
+    find::list,
+    bulk::cancel,
+    bulk::retry,
+    tasks::show,
+    stream::task::events,
+    cancel::cancel,
+    retry::retry,
+    payload::show,
+    fleet::health,
+    fleet::stats,
+    fleet::series::series,
+    stream::fleet::events,
+    fleet::workers,
+    fleet::circuit_breakers,
+    fleet::breakers::reset,
+    fleet::breakers::open,
+    fleet::queues,
+    control::pause,
+    control::resume,
+    control::set_slots,
+    dead_letters::browse,
+    dead_letters::requeue_many,
+    dead_letters::show,
+    dead_letters::discard,
+    dead_letters::requeue,
+    schedules::list,
+    schedules::create,
+    schedules::show,
+    schedules::replace,
+    schedules::remove,
+    documents::list,
+    documents::show,
+    documents::retire,
+}
+
+const fn method(described: &HttpMethod) -> Method {
+    match described {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Put => Method::PUT,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Delete => Method::DELETE,
+        HttpMethod::Options => Method::OPTIONS,
+        HttpMethod::Head => Method::HEAD,
+        HttpMethod::Patch => Method::PATCH,
+        HttpMethod::Trace => Method::TRACE,
+    }
 }
 
 async fn unknown_path(uri: Uri) -> Problem {
@@ -125,4 +168,26 @@ async fn unknown_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}", uri.path());
     Problem::new(Kind::MethodNotAllowed, detail)
         .remedy("use one of the methods in the Allow header")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn what_is_called_is_what_is_described() {
+        let description = serde_json::to_value(description()).unwrap();
+        let paths = description["paths"].as_object().unwrap();
+        let described = paths.values().filter_map(Value::as_object).flatten();
+        let table = table();
+        assert_eq!(described.count(), table.len());
+        for call in table {
+            let method = call.methods[0].as_str().to_lowercase();
+            let operation = &description["paths"][&call.path][method];
+            let id = operation["operationId"].as_str();
+            assert_eq!(id, call.operation.operation_id.as_deref(), "{}", call.path);
+        }
+    }
 }

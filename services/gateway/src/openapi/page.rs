@@ -1,11 +1,14 @@
 //! `/api/openapi.json`, and the page at `/api/docs`, which asks nobody but this gateway.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
-use utoipa::openapi::OpenApi;
+
+use crate::routes::description;
 
 const HTML: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -15,13 +18,19 @@ const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>(api: &OpenApi) -> Router<S> {
+/// Made when somebody asks for it, and once: what it says is settled when the process starts.
+static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
     // Maps with text keys only: writing them does not fail.
-    let description = Bytes::from(serde_json::to_vec(api).unwrap_or_default());
+    serde_json::to_vec(&description())
+        .unwrap_or_default()
+        .into()
+});
+
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(
             "/api/openapi.json",
-            get(async move || serve("application/json", description)),
+            get(async || serve("application/json", DESCRIPTION.clone())),
         )
         .route(
             "/api/docs",

@@ -9,9 +9,12 @@ use flotilla_common::broker::Request;
 use flotilla_common::model::{Call, Does};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::ParameterIn;
 
 use super::submission::WAIT;
 use crate::problem::{Kind, Problem};
+use crate::routes::Call as Described;
 
 /// A route, as the API's description has it.
 #[derive(Debug, Clone)]
@@ -24,35 +27,37 @@ pub(super) struct Operation {
 }
 
 /// Of every call that is carried, by its name.
-pub(super) fn operations(description: &Value) -> HashMap<&'static str, Operation> {
+pub(super) fn operations(api: &[Described]) -> HashMap<&'static str, Operation> {
     let carried = Call::ALL.iter().filter_map(|call| match call.does {
-        Does::Carry(operation) => Some((call.name, find(description, operation)?)),
+        Does::Carry(id) => Some((call.name, Operation::of(find(api, id)?)?)),
         Does::Ask | Does::Submit | Does::Describe => None,
     });
     carried.collect()
 }
 
-fn find(description: &Value, id: &str) -> Option<Operation> {
-    let paths = description["paths"].as_object()?;
-    let mut all = paths.iter().flat_map(|(path, item)| {
-        let item = item.as_object().into_iter().flatten();
-        item.map(move |(method, operation)| (path, method, operation))
-    });
-    let (path, method, operation) = all.find(|(_, _, operation)| operation["operationId"] == id)?;
-    let parameters = operation["parameters"].as_array();
-    let in_query = parameters.into_iter().flatten();
-    let in_query = in_query.filter(|parameter| parameter["in"] == "query");
-    Some(Operation {
-        method: method.to_uppercase().parse().ok()?,
-        path: path.clone(),
-        in_query: in_query
-            .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
-            .collect(),
-        has_body: operation.get("requestBody").is_some(),
-    })
+/// The call of the HTTP API by its id.
+pub(super) fn find<'a>(api: &'a [Described], id: &str) -> Option<&'a Described> {
+    let is_it = |call: &&Described| call.operation.operation_id.as_deref() == Some(id);
+    api.iter().find(is_it)
 }
 
 impl Operation {
+    fn of(call: &Described) -> Option<Self> {
+        let parameters = call.operation.parameters.iter().flatten();
+        let in_query = parameters.filter_map(|parameter| match parameter {
+            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+                Some(parameter.name.clone())
+            }
+            _ => None,
+        });
+        Some(Self {
+            method: call.methods.first()?.clone(),
+            path: call.path.clone(),
+            in_query: in_query.collect(),
+            has_body: call.operation.request_body.is_some(),
+        })
+    }
+
     /// The request, and whether its answer may be held back on purpose.
     pub(super) fn request(&self, asked: &Request) -> Result<(HttpRequest<Body>, bool), Problem> {
         let mut fields = parse(asked.question())?;
@@ -173,7 +178,7 @@ mod tests {
     use crate::routes;
 
     fn operation(id: &str) -> Operation {
-        find(&routes::description(), id).unwrap()
+        Operation::of(find(&routes::table(), id).unwrap()).unwrap()
     }
 
     fn request_of(id: &str, fields: Value) -> Result<(HttpRequest<Body>, bool), Problem> {
@@ -189,7 +194,7 @@ mod tests {
             .iter()
             .filter(|call| matches!(call.does, Does::Carry(_)));
         assert_eq!(
-            operations(&routes::description()).len(),
+            operations(&routes::table()).len(),
             carried.count(),
             "an operation of the table is none of the API's"
         );

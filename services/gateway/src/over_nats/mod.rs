@@ -18,7 +18,6 @@ use axum::response::{IntoResponse, Response};
 use flotilla_common::broker::header_names::PROTOCOL_VERSION;
 use flotilla_common::broker::{About, BrokerError, Endpoint, Request, Requests, Service};
 use flotilla_common::model::{Call, Does, PROTOCOL, other_protocol};
-use serde_json::Value;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -59,12 +58,12 @@ impl Server {
             .broker
             .service(ABOUT, BTreeMap::from(metadata))
             .await?;
-        let description = routes::description();
-        let endpoints = Call::ALL.iter().map(|call| endpoint(call, &description));
+        let api = routes::table();
+        let endpoints = Call::ALL.iter().map(|call| endpoint(call, &api));
         let requests = service.serve(endpoints.collect()).await?;
         let serving = Serving {
             router: routes::calls(Arc::clone(&gateway)),
-            operations: carry::operations(&description),
+            operations: carry::operations(&api),
             seats: Seats::new(gateway.config.asks_max),
             gateway,
         };
@@ -109,10 +108,11 @@ impl Server {
     }
 }
 
-fn endpoint(call: &Call, description: &Value) -> Endpoint {
+fn endpoint(call: &Call, api: &[routes::Call]) -> Endpoint {
+    let summary = |id: &str| carry::find(api, id)?.operation.summary.clone();
     let metadata = [
         ("scope", call.scope.name().to_owned()),
-        ("description", protocol::about(call, description)),
+        ("description", protocol::about(call, summary)),
         (
             "schema",
             format!("{}#/channels/{}", protocol::PATH, call.name),

@@ -16,7 +16,10 @@ pub(super) struct Calls<'a> {
 impl Calls<'_> {
     /// What a call is for, in a line.
     pub(super) fn about(&self, call: &Call) -> String {
-        super::about(call, self.description)
+        super::about(call, |id| {
+            let summary = self.operation(id)["summary"].as_str();
+            summary.map(str::to_owned)
+        })
     }
 
     /// `None` where that is a submission, whatever the category.

@@ -34,7 +34,8 @@ struct Contract {
 
 impl Contract {
     fn gather() -> Self {
-        let mut description = routes::description();
+        // Maps with text keys only: writing them does not fail.
+        let mut description = serde_json::to_value(routes::description()).unwrap_or_default();
         let types = serde_json::to_value(Types::openapi()).unwrap_or_default();
         let mut schemas = serde_json::Map::new();
         for mut from in [types, description.clone()] {
@@ -120,17 +121,14 @@ pub fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-/// What a call is for, in a line.
-pub(crate) fn about(call: &Call, description: &Value) -> String {
-    let id = match call.does {
-        Does::Ask => return "Submits a task, and answers with its outcome".to_owned(),
-        Does::Submit => return "Submits a task".to_owned(),
-        Does::Describe => return "Describes all of this, as AsyncAPI".to_owned(),
-        Does::Carry(id) => id,
-    };
-    let found = operation(description, id);
-    let summary = found.and_then(|found| found["summary"].as_str());
-    summary.unwrap_or_default().to_owned()
+/// What a call is for, in a line; of one that is carried that is what its operation says.
+pub(crate) fn about(call: &Call, operation: impl FnOnce(&str) -> Option<String>) -> String {
+    match call.does {
+        Does::Ask => "Submits a task, and answers with its outcome".to_owned(),
+        Does::Submit => "Submits a task".to_owned(),
+        Does::Describe => "Describes all of this, as AsyncAPI".to_owned(),
+        Does::Carry(id) => operation(id).unwrap_or_default(),
+    }
 }
 
 /// An operation of the HTTP API, by its id.
