@@ -5,18 +5,29 @@ use std::time::Duration;
 
 use flotilla_common::broker::{Broker, BrokerError, StreamLimits};
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A look asks for each of them: what is deleted is told of, and this finds what was not told.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// For as long as it is polled.
 pub(crate) async fn keep(broker: Broker, streams: StreamLimits) {
+    let mut deletions = match broker.deletions().await {
+        Ok(deletions) => deletions,
+        // Only where the connection has ended for good.
+        Err(error) => return tracing::warn!(%error, "what is deleted will not be made anew"),
+    };
+    let mut wait = LOOK_EVERY;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        if !broker.is_connected() {
-            continue;
-        }
-        if let Err(error) = look(&broker, &streams).await {
+        // It is over where nothing was told for so long.
+        let _ = tokio::time::timeout(wait, deletions.next()).await;
+        let looked = match broker.is_connected() {
+            true => look(&broker, &streams).await.map(|()| LOOK_EVERY),
+            false => Ok(LOOK_AGAIN_AFTER),
+        };
+        wait = looked.unwrap_or_else(|error| {
             tracing::warn!(%error, "could not look whether all streams and consumers are there");
-        }
+            LOOK_AGAIN_AFTER
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! What each role does. What is not written here is not allowed.
 
+use super::super::deletions::advisories;
 use super::super::facts::stream_names;
 use super::super::streams::{StreamLimits, schedules, streams};
 use super::super::subjects::{
@@ -120,6 +121,10 @@ fn make_topology(g: &mut Grants) {
         g.make(&stream.name);
     }
     every(|category| g.make_consumers(category));
+    // What is deleted is made anew.
+    for subject in advisories() {
+        g.subscribe(subject);
+    }
 }
 
 fn gateway(g: &mut Grants) {
