@@ -5,7 +5,6 @@
 //! Measures: the idle figure of the same run, and for the scan of vectors the plain loop over
 //! floats that it replaces.
 
-mod http;
 mod served;
 mod texts;
 

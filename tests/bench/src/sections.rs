@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use crate::bench::Bench;
 use crate::report::Report;
 use crate::{
-    embeddings, find, footprint, growth, latency, million, pool, priority, query, start, sync,
-    throughput, tracing,
+    embeddings, find, footprint, gateway, growth, latency, million, pool, priority, query, start,
+    sync, throughput, tracing,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +17,8 @@ pub(crate) enum Section {
     Throughput,
     /// From submitting a task to its outcome, against raw JetStream
     Latency,
+    /// The same two through a gateway: tasks one by one, many in a request, and waited for
+    Gateway,
     /// A critical task's wait behind 100,000 bulk ones, against an idle worker
     Priority,
     /// Sleeping tasks, as the old pool was measured, against the ideal
@@ -43,9 +45,10 @@ pub(crate) enum Section {
 
 impl Section {
     /// What is measured where nothing is named.
-    pub(crate) const CORE: [Self; 6] = [
+    pub(crate) const CORE: [Self; 7] = [
         Self::Throughput,
         Self::Latency,
+        Self::Gateway,
         Self::Priority,
         Self::Pool,
         Self::Start,
@@ -56,6 +59,7 @@ impl Section {
         match self {
             Self::Throughput => "throughput",
             Self::Latency => "latency",
+            Self::Gateway => "gateway",
             Self::Priority => "priority",
             Self::Pool => "pool",
             Self::Start => "start",
@@ -80,7 +84,11 @@ impl Section {
             // A build from nothing takes as long as it takes.
             Self::Start if bench.builds_from_nothing => 3_600,
             Self::Latency | Self::Pool | Self::Start | Self::Footprint => 180,
-            Self::Throughput | Self::Tracing | Self::Embeddings | Self::Priority => 300,
+            Self::Throughput
+            | Self::Gateway
+            | Self::Tracing
+            | Self::Embeddings
+            | Self::Priority => 300,
             Self::Find | Self::Query | Self::Million | Self::Sync | Self::Growth => 600,
         })
     }
@@ -89,6 +97,7 @@ impl Section {
         match self {
             Self::Throughput => Box::pin(throughput::measure(bench, report)).await,
             Self::Latency => Box::pin(latency::measure(bench, report)).await,
+            Self::Gateway => Box::pin(gateway::measure(bench, report)).await,
             Self::Priority => Box::pin(priority::measure(bench, report)).await,
             Self::Pool => Box::pin(pool::measure(bench, report)).await,
             Self::Start => Box::pin(start::measure(bench, report)).await,

@@ -21,9 +21,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::texts::Texts;
-use super::{CHUNKS_PER_DOCUMENT, WARM_UP, http::Connection};
+use super::{CHUNKS_PER_DOCUMENT, WARM_UP};
 use crate::embeddings::CHUNK;
 use crate::fleet::Setup;
+use crate::http::Connection;
 use crate::report::{Report, figure, quantile};
 
 /// What is promised of an extractive answer at the median, in milliseconds.
