@@ -52,6 +52,7 @@ mod secured;
 mod snapshots;
 mod statistics;
 mod streams;
+mod submit_many;
 mod submitted;
 mod sweep;
 mod throughput;

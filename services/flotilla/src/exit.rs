@@ -23,7 +23,7 @@ pub(crate) enum Code {
 }
 
 /// A command that came to another end than 0.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failed {
     pub(crate) code: Code,
     /// Empty where all has been said.

@@ -23,6 +23,12 @@ const SMALL_BYTES_MAX: u64 = MIB;
 /// So many of them are held at once.
 pub(crate) const LARGE_AT_ONCE: usize = 8;
 const MIB: u64 = 1_024 * 1_024;
+/// JSON by lines has no registered name, and these are in use.
+const LINES: [&str; 3] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+];
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields(Map<String, Value>, Turn);
@@ -57,7 +63,7 @@ impl Fields {
     pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => serde_json::from_value(value.clone())
+            Some(value) => T::deserialize(value)
                 .or_else(|error| match whole(value) {
                     Some(number) => serde_json::from_value(number.into()),
                     None => Err(error),
@@ -131,13 +137,17 @@ impl FromRequest<Arc<Gateway>> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        let (body, turn) = read(request, gateway).await?;
+        let (body, turn) = read_json(request, gateway).await?;
         Ok(Self(Self::parse(&body)?.0, turn))
     }
 }
 
-async fn read(request: Request, gateway: &Arc<Gateway>) -> Result<(Bytes, Turn), Problem> {
+async fn read_json(request: Request, gateway: &Arc<Gateway>) -> Result<(Bytes, Turn), Problem> {
     require_json(request.headers())?;
+    read(request, gateway).await
+}
+
+async fn read(request: Request, gateway: &Arc<Gateway>) -> Result<(Bytes, Turn), Problem> {
     let bytes_max = gateway.config.body_bytes_max;
     let size = request.body().size_hint();
     if usize::try_from(size.lower()).is_ok_and(|bytes| bytes > bytes_max) {
@@ -183,7 +193,7 @@ impl FromRequest<Arc<Gateway>> for MaybeFields {
         if is_empty {
             return Ok(Self(Fields::default()));
         }
-        let (body, turn) = read(request, gateway).await?;
+        let (body, turn) = read_json(request, gateway).await?;
         match body.trim_ascii() {
             b"null" => Ok(Self(Fields::default())),
             body => Ok(Self(Fields(Fields::parse(body)?.0, turn))),
@@ -202,7 +212,7 @@ impl FromRequest<Arc<Gateway>> for AnyJson {
     type Rejection = Problem;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        let (body, turn) = read(request, gateway).await?;
+        let (body, turn) = read_json(request, gateway).await?;
         Ok(match Self::parse(body)? {
             Self::Fields(fields) => Self::Fields(Fields(fields.0, turn)),
             other => other,
@@ -223,7 +233,43 @@ impl AnyJson {
     }
 }
 
-fn not_json(error: &serde_json::Error) -> Problem {
+/// A body of many things: one JSON document, or a line for each.
+#[derive(Debug)]
+pub(crate) struct Many {
+    pub(crate) body: Bytes,
+    pub(crate) is_lines: bool,
+    _turn: Turn,
+}
+
+impl FromRequest<Arc<Gateway>> for Many {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        let is_lines = media_type(request.headers()).is_some_and(|said| LINES.contains(&&*said));
+        if !is_lines {
+            require_json(request.headers())?;
+        }
+        let (body, turn) = read(request, gateway).await?;
+        Ok(Self {
+            body,
+            is_lines,
+            _turn: turn,
+        })
+    }
+}
+
+#[cfg(test)]
+impl Many {
+    pub(crate) fn new(body: &'static str, is_lines: bool) -> Self {
+        Self {
+            body: Bytes::from_static(body.as_bytes()),
+            is_lines,
+            _turn: Turn::default(),
+        }
+    }
+}
+
+pub(crate) fn not_json(error: &serde_json::Error) -> Problem {
     let why = format!("the body is not valid JSON: {error}");
     Problem::new(Kind::Syntax, why)
 }
@@ -231,11 +277,9 @@ fn not_json(error: &serde_json::Error) -> Problem {
 /// JSON, or nothing said. What an HTML form can send is refused, so that a web page elsewhere
 /// cannot submit tasks through its visitor's browser.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+    let Some(media_type) = media_type(headers) else {
         return Ok(());
     };
-    let text = String::from_utf8_lossy(value.as_bytes()).to_lowercase();
-    let media_type = text.split(';').next().unwrap_or_default().trim();
     if media_type == "application/json" || media_type.ends_with("+json") {
         return Ok(());
     }
@@ -243,6 +287,13 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
         Problem::new(Kind::MediaType, format!("the body is sent as {media_type}"))
             .remedy("send JSON with the header Content-Type: application/json"),
     )
+}
+
+/// In lower case, without its parameters; `None` where nothing is said.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = String::from_utf8_lossy(headers.get(header::CONTENT_TYPE)?.as_bytes());
+    let media_type = text.split(';').next().unwrap_or_default();
+    Some(media_type.trim().to_lowercase())
 }
 
 fn too_large(bytes_max: usize) -> Problem {

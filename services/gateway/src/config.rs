@@ -33,6 +33,8 @@ pub struct Config {
     pub ask_wait: Duration,
     /// The most requests over NATS that wait for outcomes at once.
     pub asks_max: usize,
+    /// The most tasks in one request of many; `body_bytes_max` bounds their bytes.
+    pub bulk_tasks_max: usize,
     /// The most URLs in one batch.
     pub batch_urls_max: usize,
     /// The most event streams at once: answers, tasks and the fleet, together.
@@ -57,6 +59,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             body_bytes_max: 32 * 1_024 * 1_024,
             wait_max: Duration::from_secs(60),
+            bulk_tasks_max: 10_000,
             batch_urls_max: 1_000,
             query_wait: Duration::from_secs(5),
             ask_wait: Duration::from_secs(4),
@@ -114,6 +117,10 @@ impl Config {
             (
                 (1..=Self::STREAMS_MAX).contains(&self.asks_max),
                 "gateway.asks_max must be 1 to 100000",
+            ),
+            (
+                self.bulk_tasks_max >= 1,
+                "gateway.bulk_tasks_max must be 1 or more",
             ),
             (
                 self.batch_urls_max >= 1,

@@ -106,7 +106,12 @@ fn target(
 /// By the category's name, or its queue's.
 pub(crate) fn parse_category(path: CategoryPath) -> Result<Category, Problem> {
     let Path(name) = path.map_err(|error| Problem::invalid("category", error.body_text()))?;
-    category_of(&name).map_err(|error| Problem::invalid("category", format!("category: {error}")))
+    named_category(&name)
+}
+
+/// By its own name, or by that of its queue.
+pub(crate) fn named_category(name: &str) -> Result<Category, Problem> {
+    category_of(name).map_err(|error| Problem::invalid("category", format!("category: {error}")))
 }
 
 pub(crate) fn category_of(name: &str) -> Result<Category, UnknownName> {

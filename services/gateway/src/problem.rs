@@ -162,6 +162,10 @@ impl Problem {
         &self.detail
     }
 
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
+    }
+
     #[cfg(test)]
     pub(crate) fn member(&self, name: &str) -> &Value {
         &self.more[name]

@@ -15,7 +15,7 @@ use utoipa_axum::{PathItemExt as _, routes};
 
 use crate::openapi::{self, Description};
 use crate::problem::{Kind, Problem};
-use crate::submit::{any, batch, single};
+use crate::submit::{any, batch, many, single};
 use crate::{
     Gateway, access, bulk, cancel, control, dashboard, dead_letters, documents, find, fleet,
     payload, protocol, requests, retry, schedules, stream, tasks,
@@ -111,6 +111,7 @@ calls! {
     single::maintenance,
     any::categories,
     any::submit,
+    many::submit,
     find::list,
     bulk::cancel,
     bulk::retry,

@@ -1,33 +1,30 @@
-//! Many tasks from lines: submitted side by side, each under an id of its own, so that one whose
-//! answer is lost is sent again and stored once.
+//! Many tasks from lines: submitted many in a request, and waited for where that is asked for.
+
+mod together;
 
 use std::io::{BufRead, BufReader};
-use std::time::Duration;
 
-use flotilla_common::model::Category;
 use flotilla_common::service::stop_on_signals;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
 
 use super::follow::{follow, outcome};
-use super::names::CategoryName;
 use super::submit::{Args, Wait};
-use super::{fields, text};
+use super::text;
 use crate::client::{Answer, Api};
 use crate::exit::{Code, Done, Failed, note};
 use crate::terminal::{Progress, Screen, count};
 
-/// A queue that stays full, or a gateway that stays away, for so long ends it.
-const PATIENCE: Duration = Duration::from_secs(300);
-const PAUSE: Duration = Duration::from_secs(1);
+/// Of the lines in one request.
+const PART_BYTES_MAX: usize = 1_024 * 1_024;
 /// Lines that are read ahead.
 const AHEAD: usize = 1_024;
 
 /// A line with its number.
 type Line = (u64, Result<String, Failed>);
+/// What came of one.
+type Ended = (u64, Result<Answer, Failed>);
 
 #[derive(Debug, Default)]
 struct Tally {
@@ -41,35 +38,60 @@ pub(super) async fn run(file: &str, args: &Args, api: &Api, screen: Screen) -> D
     let (mut lines, total) = read(file)?;
     let stop = stop_on_signals().map_err(|error| Failed::output(&error))?;
     let mut progress = Progress::new("submitted", total);
-    let mut running = FuturesUnordered::new();
+    let (mut submitting, mut waiting) = (FuturesUnordered::new(), FuturesUnordered::new());
     let (mut tally, mut is_more) = (Tally::default(), true);
+    let (mut under_way, mut next) = (0, Vec::new());
     loop {
-        let has_room = running.len() < usize::from(args.in_flight) && is_more;
+        let room = usize::from(args.in_flight) - under_way;
+        let mut done = Vec::new();
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some((number, done)) = running.next(), if !running.is_empty() => {
-                tell(screen, &mut progress, number, &done)?;
-                tally.add(done);
+            Some(ended) = waiting.next(), if !waiting.is_empty() => done.push(ended),
+            Some(submitted) = submitting.next(), if !submitting.is_empty() => {
+                let submitted: Vec<Ended> = submitted;
+                for (number, answer) in submitted {
+                    match (answer, args.wait) {
+                        (Ok(task), Some(Wait(within))) if outcome(&task.body).is_none() => {
+                            waiting.push(async move {
+                                (number, follow(api, task.text_of("task_id"), within).await)
+                            });
+                        }
+                        (answer, _) => done.push((number, answer)),
+                    }
+                }
             }
-            line = lines.recv(), if has_room => match line {
-                Some((number, line)) => running.push(async move {
-                    let done = match line {
-                        Ok(line) => one(&line, args, api).await,
-                        Err(failed) => Err(failed),
-                    };
-                    (number, done)
-                }),
-                None => is_more = false,
-            },
+            count = lines.recv_many(&mut next, room), if is_more && room > 0 => {
+                is_more = count > 0;
+                under_way += count;
+                while !next.is_empty() {
+                    let part = next.drain(..part(&next)).collect();
+                    submitting.push(together::submit(part, args, api));
+                }
+            }
+        }
+        for (number, done) in done {
+            under_way -= 1;
+            tell(screen, &mut progress, number, &done)?;
+            tally.add(done);
         }
         progress.show(tally.done, &tally.note());
-        if !is_more && running.is_empty() {
+        if !is_more && under_way == 0 {
             break;
         }
     }
     progress.clear();
-    tally.end(running.len(), stop.is_cancelled())
+    tally.end(under_way, stop.is_cancelled())
+}
+
+/// How many of these lines go in one request.
+fn part(lines: &[Line]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, line): &&Line| {
+        bytes += line.as_ref().map_or(0, String::len);
+        bytes <= PART_BYTES_MAX
+    };
+    lines.iter().take_while(fits).count().max(1)
 }
 
 /// The lines, as they are read by a thread of their own; and how many, where that is known.
@@ -103,54 +125,6 @@ fn read(file: &str) -> Result<(mpsc::Receiver<Line>, Option<u64>), Failed> {
         }
     });
     Ok((lines, total))
-}
-
-async fn one(line: &str, args: &Args, api: &Api) -> Result<Answer, Failed> {
-    let mut body = payload(line, &args.category)?;
-    args.dress(&mut body);
-    let is_named = ["task_id", "idempotency_key"]
-        .iter()
-        .any(|name| body.contains_key(*name));
-    if !is_named {
-        body.insert("task_id".to_owned(), json!(args.category.new_id()?));
-    }
-    let accepted = submit(&body.into(), &args.category, api).await?;
-    match args.wait {
-        Some(Wait(within)) if outcome(&accepted.body).is_none() => {
-            follow(api, accepted.text_of("task_id"), within).await
-        }
-        _ => Ok(accepted),
-    }
-}
-
-fn payload(line: &str, category: &CategoryName) -> Result<Map<String, Value>, Failed> {
-    let line = line.trim();
-    let is_address = line.starts_with("http://") || line.starts_with("https://");
-    match category.is(Category::Scraping) && is_address {
-        true => Ok(Map::from_iter([("url".to_owned(), Value::from(line))])),
-        false => fields::object(line, "the line"),
-    }
-}
-
-/// Until it is taken or refused: what is full has room again, and who is away comes back.
-async fn submit(body: &Value, category: &CategoryName, api: &Api) -> Result<Answer, Failed> {
-    let give_up_at = Instant::now() + PATIENCE;
-    loop {
-        let call = api.post(&category.path(), body.clone()).query("wait", 0);
-        let (failed, after) = match call.send_any().await {
-            Ok(answer) if matches!(answer.status, 429 | 503) => {
-                (answer.failed(), answer.retry_after)
-            }
-            Ok(answer) => return answer.good(),
-            Err(failed) if failed.code == Code::Unreachable => (failed, None),
-            Err(failed) => return Err(failed),
-        };
-        let after = after.unwrap_or(PAUSE);
-        if Instant::now() + after > give_up_at {
-            return Err(failed);
-        }
-        sleep(after).await;
-    }
 }
 
 fn tell(

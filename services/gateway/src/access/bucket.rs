@@ -34,22 +34,24 @@ impl Bucket {
     }
 
     pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Standing {
+        self.take_some(1, rate, now).1
+    }
+
+    /// As many as there are, of those that are wanted.
+    pub(super) fn take_some(&mut self, wanted: u64, rate: Rate, now: Instant) -> (u64, Standing) {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + since * rate.per_second).min(rate.burst);
         self.at = now;
-        if self.tokens < 1.0 {
-            let wait = (1.0 - self.tokens) / rate.per_second;
-            return Standing {
-                remaining: 0,
-                wait: Some(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX)),
-            };
-        }
-        self.tokens -= 1.0;
-        Standing {
-            // Whole ones, and never negative.
+        // Whole ones, and never negative.
+        let taken = wanted.min(self.tokens as u64);
+        self.tokens -= taken as f64;
+        let wait = (1.0 - self.tokens) / rate.per_second;
+        let wait = || Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX);
+        let standing = Standing {
             remaining: self.tokens as u64,
-            wait: None,
-        }
+            wait: (taken < wanted).then(wait),
+        };
+        (taken, standing)
     }
 }
 
@@ -72,6 +74,13 @@ mod tests {
         let later = start + Duration::from_millis(500);
         assert_eq!(bucket.take(rate, later).wait, None);
         assert!(bucket.take(rate, later).wait.is_some());
+        let (taken, standing) = bucket.take_some(2, rate, later + Duration::from_secs(1));
+        assert_eq!((taken, standing.wait), (2, None));
+        let (taken, standing) = bucket.take_some(2, rate, later + Duration::from_millis(1_500));
+        assert_eq!(
+            (taken, standing.wait),
+            (1, Some(Duration::from_millis(500)))
+        );
         // However long nobody asks, no more than the burst is saved up.
         let much_later = later + Duration::from_secs(3_600);
         let passed = (0..10).filter(|_| bucket.take(rate, much_later).wait.is_none());

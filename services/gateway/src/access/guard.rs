@@ -2,6 +2,7 @@
 //! what its submissions leave for others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -10,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use flotilla_common::model::Category;
 
 use super::bucket::{Rate, Standing};
-use super::keyring::Admitted;
-use super::keys::Scope;
+use super::keyring::{Admitted, Keyring};
+use super::keys::{Key, Scope};
 use crate::Gateway;
 use crate::control::category_of;
 use crate::problem::{Kind, Problem};
@@ -28,13 +29,23 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     match (call, method) {
         ("/health", _) => None,
         (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
-        (call, _) if call == ANY_CATEGORY || category(call, "").is_some() => Some(Scope::Submit),
+        (BULK | ANY_CATEGORY, _) => Some(Scope::Submit),
+        (call, _) if category(call, "").is_some() => Some(Scope::Submit),
         _ => Some(Scope::Manage),
     }
 }
 
 /// Where tasks of any category are submitted.
 const ANY_CATEGORY: &str = "/categories/{category}/tasks";
+/// Where many are: each is looked at by itself.
+const BULK: &str = "/tasks/bulk";
+
+/// Who submits many tasks at once, of which the request itself has counted as one.
+#[derive(Clone)]
+pub(crate) struct Payer {
+    keyring: Arc<Keyring>,
+    admitted: Admitted,
+}
 
 /// Of the tasks that a call submits; where the call does not tell, the path of the request does.
 fn category(call: &str, path: &str) -> Option<Category> {
@@ -52,7 +63,7 @@ fn category(call: &str, path: &str) -> Option<Category> {
 pub(crate) async fn guard(
     State(gateway): State<Arc<Gateway>>,
     path: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let Some(keyring) = &gateway.keyring else {
@@ -66,16 +77,24 @@ pub(crate) async fn guard(
     let Some(admitted) = secret(request.headers()).and_then(|secret| keyring.admit(secret)) else {
         return unauthenticated();
     };
-    let category = category(
-        path.strip_prefix(BASE).unwrap_or_default(),
-        request.uri().path(),
-    );
-    let checked = gateway.check(&admitted, scope, category).await;
-    let mut response = match checked {
+    let call = path.strip_prefix(BASE).unwrap_or_default();
+    let category = category(call, request.uri().path());
+    let is_bulk = call == BULK;
+    if is_bulk {
+        request.extensions_mut().insert(Payer {
+            keyring: Arc::clone(keyring),
+            admitted: admitted.clone(),
+        });
+    }
+    let mut standing = admitted.standing;
+    let mut response = match gateway.check(&admitted, scope, category).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    show(admitted.rate, admitted.standing, response.headers_mut());
+    if is_bulk && standing.wait.is_none() {
+        standing = keyring.take_some(&admitted, 0).1;
+    }
+    show(admitted.rate, standing, response.headers_mut());
     response
 }
 
@@ -88,13 +107,7 @@ impl Gateway {
     ) -> Result<(), Problem> {
         let key = &admitted.key;
         if let Some(wait) = admitted.standing.wait {
-            let why = format!(
-                "key {} sends more than {} requests a second",
-                key.name, admitted.rate.per_second
-            );
-            return Err(Problem::new(Kind::RateLimited, why)
-                .remedy("send the request again after the time in Retry-After")
-                .retry_after(wait));
+            return Err(admitted.too_fast(wait));
         }
         if !key.scopes.contains(&scope) {
             let why = format!(
@@ -104,10 +117,18 @@ impl Gateway {
             return Err(Problem::new(Kind::Forbidden, why)
                 .remedy("use a key that has it; `flotilla keys new --scope` makes one"));
         }
-        let (Some(max), Some(category)) = (key.backlog_max, submitted_to) else {
+        match submitted_to {
+            Some(category) => self.check_backlog(key, category).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn check_backlog(&self, key: &Key, category: Category) -> Result<(), Problem> {
+        let Some(max) = key.backlog_max else {
             return Ok(());
         };
-        let waiting = self.backlogs.count_one(&self.broker, category).await?;
+        let counted = self.backlogs.count_one(&self.broker, category, max);
+        let waiting = counted.await?;
         if waiting < max {
             return Ok(());
         }
@@ -120,6 +141,43 @@ impl Gateway {
                 "send the request again after the time in Retry-After, when some of them have run",
             )
             .retry_after(crate::refusal::QUEUE_FULL_RETRY))
+    }
+}
+
+impl Admitted {
+    fn too_fast(&self, wait: Duration) -> Problem {
+        let why = format!(
+            "key {} sends more than {} requests a second",
+            self.key.name, self.rate.per_second
+        );
+        Problem::new(Kind::RateLimited, why)
+            .remedy("send the request again after the time in Retry-After")
+            .retry_after(wait)
+    }
+}
+
+impl Payer {
+    /// What is to be said of each of these tasks before it is submitted, as if it had come alone; nothing of
+    /// those that the key may submit now.
+    pub(crate) async fn check(
+        &self,
+        gateway: &Gateway,
+        categories: impl ExactSizeIterator<Item = Option<Category>>,
+    ) -> Vec<Option<Problem>> {
+        let Self { keyring, admitted } = self;
+        let more = (categories.len() as u64).saturating_sub(1);
+        let (taken, standing) = keyring.take_some(admitted, more);
+        let wait = standing.wait.unwrap_or_default();
+        let mut all = Vec::with_capacity(categories.len());
+        for (index, category) in (0..).zip(categories) {
+            let checked = match category {
+                _ if index > taken => Err(admitted.too_fast(wait)),
+                Some(category) => gateway.check_backlog(&admitted.key, category).await,
+                None => Ok(()),
+            };
+            all.push(checked.err());
+        }
+        all
     }
 }
 
@@ -169,7 +227,9 @@ mod tests {
         assert_eq!(scope(Method::GET, "/health"), None);
         assert_eq!(scope(Method::GET, "/tasks/{task_id}"), Some(Scope::Read));
         assert_eq!(scope(Method::POST, "/scrape/batch"), Some(Scope::Submit));
-        assert_eq!(scope(Method::POST, ANY_CATEGORY), Some(Scope::Submit));
+        for call in [ANY_CATEGORY, BULK] {
+            assert_eq!(scope(Method::POST, call), Some(Scope::Submit));
+        }
         let path = "/api/hp/categories/batch_queue/tasks";
         assert_eq!(category(ANY_CATEGORY, path), Some(Category::Batch));
         assert_eq!(

@@ -27,8 +27,8 @@ pub(crate) struct Keyring {
 }
 
 /// A key that was shown, and what it may do now.
-#[derive(Debug)]
-pub(super) struct Admitted {
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
     pub(super) key: Key,
     pub(super) rate: Rate,
     pub(super) standing: Standing,
@@ -73,17 +73,31 @@ impl Keyring {
             // A faster key may send as much more at once.
             burst: (self.usual.burst * per_second / self.usual.per_second).max(1.0),
         };
-        let now = Instant::now();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(key.name.clone());
-        let standing = bucket
-            .or_insert_with(|| Bucket::full(rate, now))
-            .take(rate, now);
+        let standing = self.bucket(&key, rate, Bucket::take);
         Some(Admitted {
             key,
             rate,
             standing,
         })
+    }
+
+    /// For what else is in a request: as many as the key may send now, of those that are wanted.
+    pub(super) fn take_some(&self, of: &Admitted, wanted: u64) -> (u64, Standing) {
+        self.bucket(&of.key, of.rate, |bucket, rate, now| {
+            bucket.take_some(wanted, rate, now)
+        })
+    }
+
+    fn bucket<R>(
+        &self,
+        key: &Key,
+        rate: Rate,
+        take: impl FnOnce(&mut Bucket, Rate, Instant) -> R,
+    ) -> R {
+        let now = Instant::now();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry(key.name.clone());
+        take(bucket.or_insert_with(|| Bucket::full(rate, now)), rate, now)
     }
 
     /// Looks whether the file has changed, for ever.

@@ -11,7 +11,7 @@ mod quota;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub(crate) use guard::{guard, scope};
+pub(crate) use guard::{Payer, guard, scope};
 pub(crate) use keyring::Keyring;
 pub(crate) use origin::origins;
 pub(crate) use quota::Backlogs;

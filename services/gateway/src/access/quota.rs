@@ -22,35 +22,42 @@ struct Known {
 }
 
 impl Backlogs {
-    /// What waits before one more is submitted.
+    /// What waits before one more is submitted; that one is counted where fewer than `max` wait.
     pub(super) async fn count_one(
         &self,
         broker: &Broker,
         category: Category,
+        max: u64,
     ) -> Result<u64, BrokerError> {
-        if let Some(waiting) = self.known(category) {
+        if let Some(waiting) = self.known(category, max) {
             return Ok(waiting);
         }
-        let waiting = broker.backlog(category).await?.waiting();
-        let at = Instant::now();
-        let known = Known {
-            at,
-            waiting: waiting + 1,
+        let mut known = Known {
+            waiting: broker.backlog(category).await?.waiting(),
+            at: Instant::now(),
         };
+        let waiting = known.count_one(max);
         self.with(|all| all.insert(category, known));
         Ok(waiting)
     }
 
-    fn known(&self, category: Category) -> Option<u64> {
+    fn known(&self, category: Category, max: u64) -> Option<u64> {
         self.with(|all| {
             let known = all.get_mut(&category);
             let known = known.filter(|known| known.at.elapsed() < KNOWN_FOR)?;
-            known.waiting += 1;
-            Some(known.waiting - 1)
+            Some(known.count_one(max))
         })
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut HashMap<Category, Known>) -> R) -> R {
         change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Known {
+    fn count_one(&mut self, max: u64) -> u64 {
+        let waiting = self.waiting;
+        self.waiting += u64::from(waiting < max);
+        waiting
     }
 }

@@ -196,6 +196,31 @@ impl PartialSchema for Anything {
 
 impl ToSchema for Anything {}
 
+/// As a submission of its category takes it, with `category` beside.
+#[derive(Deserialize)]
+struct OneOfMany;
+
+impl PartialSchema for OneOfMany {
+    fn schema() -> RefOr<Schema> {
+        let value = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        let about = "As a submission of its category takes it, with the field category beside; where the query names the category of all, without it. One that is wrong is refused by itself.";
+        value.description(Some(about)).into()
+    }
+}
+
+impl ToSchema for OneOfMany {}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ManyTasks, example = json!({"tasks": [
+    {"category": "scraping", "url": "https://example.com/", "brand": "acme"},
+    {"category": "query", "query": "May I use this domain in examples?", "priority": "HIGH"},
+]}))]
+pub(crate) struct Tasks {
+    #[schema(min_items = 1)]
+    tasks: Vec<OneOfMany>,
+}
+
 /// A document; one of the same id and brand is replaced.
 #[derive(Deserialize, ToSchema)]
 struct Document {

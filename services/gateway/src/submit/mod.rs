@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod batch_answer;
 mod fields;
 mod later;
+pub(crate) mod many;
 mod scraping;
 pub(crate) mod single;
 mod submission;

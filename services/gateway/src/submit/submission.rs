@@ -27,8 +27,8 @@ use crate::wait::Wait;
 
 /// A task as its caller wants it.
 #[derive(Debug)]
-struct Submission {
-    task: NewTask,
+pub(super) struct Submission {
+    pub(super) task: NewTask,
     id_is_chosen: bool,
     run_at: Option<Timestamp>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Beside {
 
 /// What the broker has of it.
 #[derive(Debug, Default)]
-struct Placed {
+pub(super) struct Placed {
     /// What was known of it already, where it was submitted before.
     found: Option<Found>,
     is_duplicate: bool,
@@ -96,7 +96,11 @@ impl Beside {
 }
 
 impl Submission {
-    fn take(category: Category, mut fields: Fields, beside: Beside) -> Result<Self, Problem> {
+    pub(super) fn take(
+        category: Category,
+        mut fields: Fields,
+        beside: Beside,
+    ) -> Result<Self, Problem> {
         match beside.payload {
             None => check_payload(category, &fields)?,
             Some(_) if category.is_built_in() => {
@@ -214,7 +218,7 @@ impl Gateway {
     }
 
     /// Hands the task to the broker, unless it has it already.
-    async fn place(&self, submission: &Submission) -> Result<Placed, Problem> {
+    pub(super) async fn place(&self, submission: &Submission) -> Result<Placed, Problem> {
         let task = &submission.task;
         // The broker tells repetitions for a few minutes only; the task's record for days.
         if submission.id_is_chosen
@@ -249,7 +253,7 @@ impl Gateway {
 }
 
 impl Accepted {
-    fn of(submission: &Submission, placed: &Placed) -> Self {
+    pub(super) fn of(submission: &Submission, placed: &Placed) -> Self {
         let Submission { task, run_at, .. } = submission;
         let submitted = run_at.map_or("queued", |_| "scheduled");
         Self {
@@ -270,6 +274,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    impl Accepted {
+        pub(in crate::submit) fn sample() -> Self {
+            Self::of(&submission(r#"{"url":"http://a/"}"#), &Placed::default())
+        }
+    }
 
     fn submission(json: &str) -> Submission {
         let fields = Fields::parse(json.as_bytes()).unwrap();
