@@ -25,6 +25,7 @@ mod entrances;
 mod find;
 mod foreign_handlers;
 mod health;
+mod kept_outcomes;
 mod lost_lease;
 mod maintenance;
 mod maintenance_schedules;

@@ -25,6 +25,11 @@ fn script(n: usize) -> Script {
     }
 }
 
+/// Every third publisher wants no record of a success.
+fn is_kept(n: usize) -> bool {
+    !n.is_multiple_of(3)
+}
+
 /// Outcomes by priority and status, as the records say.
 async fn recount(client: &Client) -> BTreeMap<(String, String), u64> {
     let mut counts = BTreeMap::new();
@@ -36,12 +41,15 @@ async fn recount(client: &Client) -> BTreeMap<(String, String), u64> {
     counts
 }
 
-/// The same, as the statistics say.
+/// The same, as the statistics say, without those that have no record by choice.
 fn counted(stats: &Value) -> BTreeMap<(String, String), u64> {
     let mut counts = BTreeMap::new();
     for (priority, figures) in stats["by_queue"]["query"].as_object().unwrap() {
         for status in ["completed", "failed", "cancelled", "expired"] {
-            let count = figures[status].as_u64().unwrap();
+            let mut count = figures[status].as_u64().unwrap();
+            if status == "completed" {
+                count -= figures["unrecorded"].as_u64().unwrap();
+            }
             if count > 0 {
                 counts.insert((priority.clone(), status.to_owned()), count);
             }
@@ -50,8 +58,22 @@ fn counted(stats: &Value) -> BTreeMap<(String, String), u64> {
     counts
 }
 
+/// Tasks that have no record, each of them one that need not have any.
+async fn unrecorded(client: &Client) -> usize {
+    let records = client.records().await;
+    let ids: HashSet<&str> = records
+        .iter()
+        .map(|record| record["task_id"].as_str().unwrap())
+        .collect();
+    let without = (0..TASKS).filter(|n| !ids.contains(format!("task-{n}").as_str()));
+    let is_allowed = |n: &usize| !is_kept(*n) && n % 10 > 1;
+    let without: Vec<usize> = without.collect();
+    assert!(without.iter().all(is_allowed), "{without:?}");
+    without.len()
+}
+
 /// All that was reported, each report once.
-async fn reported(client: &Client) -> Tally {
+pub(crate) async fn reported(client: &Client) -> Tally {
     let stream = client.jetstream.get_stream("EVENTS").await.unwrap();
     let count = usize::try_from(stream.cached_info().state.messages).unwrap();
     let config = async_nats::jetstream::consumer::pull::OrderedConfig::default();
@@ -94,7 +116,11 @@ fn statistics_are_a_recount_of_what_is_stored() {
                     let priority = Priority::ALL[n % 5];
                     let subject = format!("tasks.query.{priority}.task-{n}");
                     // Workers die of other causes here.
-                    let headers = [("Flotilla-Max-Retries", "20")];
+                    let keep = if is_kept(n) { "always" } else { "failures" };
+                    let headers = [
+                        ("Flotilla-Max-Retries", "20"),
+                        ("Flotilla-Keep-Outcome", keep),
+                    ];
                     let script = body(&script(n));
                     for _ in 0..1 + n % 2 {
                         client
@@ -122,7 +148,10 @@ fn statistics_are_a_recount_of_what_is_stored() {
         drop(process);
 
         let expected = recount(&client).await;
-        assert_eq!(expected.values().sum::<u64>(), TASKS as u64 + 1);
+        let unrecorded = unrecorded(&client).await;
+        let recorded = expected.values().sum::<u64>();
+        assert_eq!(recorded, (TASKS - unrecorded + 1) as u64);
+        assert!(unrecorded > 0);
         eventually("the statistics say what the records say", async || {
             counted(&fleet.get("/stats").await.body) == expected
         })
@@ -137,6 +166,7 @@ fn statistics_are_a_recount_of_what_is_stored() {
         let of = |count: fn(&flotilla_common::model::Counts) -> u64| -> u64 {
             tally.lanes().map(|(_, counts)| count(counts)).sum()
         };
+        assert_eq!(stats["totals"]["unrecorded"], of(|c| c.unrecorded));
         for range in ["hour", "day"] {
             let series = fleet
                 .get(&format!("/stats/series?range={range}"))

@@ -12,6 +12,8 @@ pub const TIMEOUT: &str = "Flotilla-Timeout";
 pub const DEADLINE: &str = "Flotilla-Deadline";
 /// The dependencies without which it need not start.
 pub const NEEDS: &str = "Flotilla-Needs";
+/// Which outcomes are recorded: `always`, or only `failures`.
+pub const KEEP_OUTCOME: &str = "Flotilla-Keep-Outcome";
 /// The task that this one is the second life of.
 pub const REQUEUE_OF: &str = "Flotilla-Requeue-Of";
 /// The recurring schedule that this task is a run of.

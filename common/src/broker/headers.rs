@@ -7,19 +7,19 @@ use async_nats::HeaderMap;
 use jiff::Timestamp;
 
 use super::header_names::{
-    BRAND, DEADLINE, IDEMPOTENCY_KEY, LINKED_TRACE, MAX_RETRIES, NEEDS, PARENT, PROTOCOL_VERSION,
-    REQUEUE_OF, SCHEDULE, SENT_AT, TASK_ID, TIMEOUT, TRACEPARENT, TRACESTATE,
+    BRAND, DEADLINE, IDEMPOTENCY_KEY, KEEP_OUTCOME, LINKED_TRACE, MAX_RETRIES, NEEDS, PARENT,
+    PROTOCOL_VERSION, REQUEUE_OF, SCHEDULE, SENT_AT, TASK_ID, TIMEOUT, TRACEPARENT, TRACESTATE,
 };
 use super::subjects::OBJECT_HEADER;
 use crate::model::{
-    Lineage, Needs, NewTask, Options, Origin, PROTOCOL, TraceContext, duration, other_protocol,
-    short_brand,
+    KeepOutcome, Lineage, Needs, NewTask, Options, Origin, PROTOCOL, TraceContext, duration,
+    other_protocol, short_brand,
 };
 
 /// How all of these begin.
 const OURS: &[u8] = b"Flotilla-";
 /// What a publisher may say of a task beside its body.
-pub const TASK_HEADERS: [(&str, &str); 12] = [
+pub const TASK_HEADERS: [(&str, &str); 13] = [
     (
         TASK_ID,
         "The task's id, where it does not stand in the subject.",
@@ -47,6 +47,10 @@ pub const TASK_HEADERS: [(&str, &str); 12] = [
     (
         NEEDS,
         "Dependencies with commas between: while the breaker of one is open, the task waits.",
+    ),
+    (
+        KEEP_OUTCOME,
+        "Which outcomes are recorded: always, or failures, where a success at once is only counted.",
     ),
     (
         OBJECT_HEADER,
@@ -78,6 +82,8 @@ pub enum InvalidHeader {
     Deadline(String),
     #[error("header {PROTOCOL_VERSION} is {0:?}, and this fleet speaks {PROTOCOL}")]
     Protocol(String),
+    #[error("header {KEEP_OUTCOME} is {0:?}: use always or failures")]
+    KeepOutcome(String),
     #[error("header {NEEDS}: {0}")]
     Needs(#[from] crate::model::UnknownName),
     #[error("header {REQUEUE_OF}, {SCHEDULE} or {PARENT}: {0}")]
@@ -130,6 +136,10 @@ fn parse(headers: Option<&HeaderMap>) -> Result<(Options, Option<Origin>), Inval
     }
     if let Some(text) = header(headers, NEEDS) {
         options.needs = text.parse::<Needs>()?;
+    }
+    if let Some(text) = header(headers, KEEP_OUTCOME) {
+        let known = KeepOutcome::named(text.trim());
+        options.keep_outcome = known.ok_or_else(|| InvalidHeader::KeepOutcome(text.to_owned()))?;
     }
     Ok((options, origin(headers)?))
 }
@@ -231,6 +241,9 @@ pub(super) fn write(headers: &mut HeaderMap, options: &Options, origin: Option<&
         options.deadline.as_ref().map(|at| at as &dyn Display),
     );
     put(NEEDS, (!options.needs.is_empty()).then_some(&options.needs));
+    let keep = options.keep_outcome;
+    let keep = (keep != defaults.keep_outcome).then(|| keep.name());
+    put(KEEP_OUTCOME, keep.as_ref().map(|name| name as &dyn Display));
     match origin {
         Some(Origin::RequeueOf(id)) => put(REQUEUE_OF, Some(id)),
         Some(Origin::Schedule(id)) => put(SCHEDULE, Some(id)),
@@ -297,6 +310,7 @@ mod tests {
             timeout: Some(Duration::from_millis(1_500)),
             deadline: Some("2030-01-31T12:00:00Z".parse().unwrap()),
             needs: "openai".parse().unwrap(),
+            keep_outcome: KeepOutcome::Failures,
         };
         let origin = Some(Origin::RequeueOf("a-1".parse().unwrap()));
         let mut written = headers(&[("flotilla-max-retries", "1"), ("Other", "kept")]);
@@ -353,6 +367,7 @@ mod tests {
             (TIMEOUT, "25h"),
             (DEADLINE, "tomorrow"),
             (NEEDS, "redis"),
+            (KEEP_OUTCOME, "never"),
             (PROTOCOL_VERSION, "2"),
             (REQUEUE_OF, "a.b"),
         ] {

@@ -56,7 +56,7 @@ pub use series::{Line, Point, Quantiles, Range, Series, SeriesQuery, SplitBy};
 pub use snapshot::{Breaker, LaneState, SeenInstance, Snapshot};
 pub use summary::{TaskSummary, brand_of, short_brand};
 pub use tally::{Counts, Ended, Lane, Tally};
-pub use task::{DeadLetter, Envelope, Lineage, NewTask, Options, Origin};
+pub use task::{DeadLetter, Envelope, KeepOutcome, Lineage, NewTask, Options, Origin};
 pub use task_id::{InvalidTaskId, ScheduleId, TaskId};
 pub use trace::{SpanCounts, SpanId, TraceContext, TraceId};
 

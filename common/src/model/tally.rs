@@ -25,6 +25,9 @@ pub struct Lane {
 pub struct Counts {
     #[serde(skip_serializing_if = "is_zero")]
     pub completed: u64,
+    /// Of them, those whose publishers did without a record.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unrecorded: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub failed: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -68,6 +71,8 @@ struct Told(#[serde(deserialize_with = "known_only")] Vec<(Lane, Counts)>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Completed,
+    /// The same, by its publisher's choice without a record.
+    Unrecorded,
     Failed,
     Retried,
     Deferred,
@@ -87,6 +92,10 @@ impl Tally {
         }
         match how {
             Ended::Completed => counts.completed += 1,
+            Ended::Unrecorded => {
+                counts.completed += 1;
+                counts.unrecorded += 1;
+            }
             Ended::Failed => counts.failed += 1,
             Ended::Retried => counts.retried += 1,
             Ended::Deferred => counts.deferred += 1,
@@ -129,11 +138,13 @@ impl Tally {
         }
     }
 
-    /// As many outcomes as another tally has, where that has more.
-    pub fn raise_to(&mut self, other: &Self) {
-        for (lane, counts) in &other.lanes {
+    /// As many outcomes as have been counted by their records, where these are more.
+    pub fn raise_to(&mut self, recorded: &Self) {
+        for (lane, counts) in &recorded.lanes {
             let ours = self.lanes.entry(*lane).or_default();
-            ours.completed = ours.completed.max(counts.completed);
+            // The others are in no record, and come on top.
+            let with_unrecorded = counts.completed + ours.unrecorded;
+            ours.completed = ours.completed.max(with_unrecorded);
             ours.failed = ours.failed.max(counts.failed);
             ours.cancelled = ours.cancelled.max(counts.cancelled);
             ours.expired = ours.expired.max(counts.expired);
@@ -158,6 +169,7 @@ impl Tally {
 impl Counts {
     pub fn merge(&mut self, other: &Self) {
         self.completed += other.completed;
+        self.unrecorded += other.unrecorded;
         self.failed += other.failed;
         self.retried += other.retried;
         self.deferred += other.deferred;
@@ -191,4 +203,48 @@ fn is_zero(count: &u64) -> bool {
 
 fn is_empty(histogram: &Histogram) -> bool {
     histogram.count() == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: Lane = Lane {
+        category: Category::Query,
+        priority: Priority::Normal,
+    };
+
+    fn counted(completed: u64, unrecorded: u64) -> Tally {
+        let mut tally = Tally::default();
+        let each = [
+            (Ended::Completed, completed),
+            (Ended::Unrecorded, unrecorded),
+        ];
+        for (how, times) in each {
+            (0..times).for_each(|_| tally.ended(LANE, how, Duration::ZERO));
+        }
+        tally
+    }
+
+    fn completed(tally: &Tally) -> (u64, u64) {
+        let counts = tally.lanes().map(|(_, counts)| counts);
+        let counts = counts.map(|counts| (counts.completed, counts.unrecorded));
+        counts.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
+    }
+
+    #[test]
+    fn the_larger_count_is_told_and_what_is_unrecorded_comes_on_top() {
+        for (reported, recorded, told) in [
+            // A report is ahead of the records' count, and then behind: its process was killed.
+            (counted(10, 0), counted(7, 0), (10, 0)),
+            (counted(7, 0), counted(10, 0), (10, 0)),
+            (counted(7, 5), counted(10, 0), (15, 5)),
+            (counted(10, 5), counted(7, 0), (15, 5)),
+            (counted(0, 5), counted(0, 0), (5, 5)),
+        ] {
+            let mut tally = reported.clone();
+            tally.raise_to(&recorded);
+            assert_eq!(completed(&tally), told, "{reported:?} {recorded:?}");
+        }
+    }
 }

@@ -20,6 +20,37 @@ pub struct Options {
     pub deadline: Option<Timestamp>,
     /// What has to work for the task to start, beside what its handler says it needs.
     pub needs: Needs,
+    pub keep_outcome: KeepOutcome,
+}
+
+/// Which outcomes of a task are recorded, to be looked up and pushed to whoever waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepOutcome {
+    /// Every one.
+    #[default]
+    Always,
+    /// All but a success at once, which is counted and leaves no trace but that.
+    Failures,
+}
+
+impl KeepOutcome {
+    pub const ALL: [Self; 2] = [Self::Always, Self::Failures];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Failures => "failures",
+        }
+    }
+
+    pub fn is_always(&self) -> bool {
+        *self == Self::Always
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|keep| keep.name() == name)
+    }
 }
 
 impl Options {
@@ -36,6 +67,7 @@ impl Default for Options {
             timeout: None,
             deadline: None,
             needs: Needs::default(),
+            keep_outcome: KeepOutcome::default(),
         }
     }
 }

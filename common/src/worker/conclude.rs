@@ -12,7 +12,9 @@ use super::meter::Meter;
 use super::progress::Told;
 use super::retry::{Verdict, decide};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
-use crate::model::{DeadLetter, Ended, Failure, FailureCode, Lane, Origin, Outcome, Status, Was};
+use crate::model::{
+    DeadLetter, Ended, Failure, FailureCode, KeepOutcome, Lane, Origin, Outcome, Status, Was,
+};
 use crate::telemetry::{AttemptTrace, Held, Scope};
 
 /// An attempt under way: the task, its record, and when it began.
@@ -308,8 +310,27 @@ impl<'a> Opened<'a> {
         }
     }
 
+    /// Whether this success leaves no record: by its publisher's choice, where there is none that
+    /// would say otherwise, and before the lease had to be renewed: a handler that blocks its
+    /// thread for longer may have lost it, and only a record tells whose outcome counts.
+    fn does_without_record(&self, ran: Duration) -> bool {
+        let keep = self.delivery.envelope.options.keep_outcome;
+        keep == KeepOutcome::Failures
+            && !self.has_predecessor()
+            && !self.has_news
+            && ran < self.ledger.streams.ack_wait / 3
+    }
+
     async fn complete(mut self, result: Value) -> Option<Settle> {
         let ran = self.clock.elapsed();
+        if self.does_without_record(ran) {
+            if let Some(trace) = &mut self.trace {
+                trace.unrecorded();
+            }
+            self.meter.ended(self.lane(), Ended::Unrecorded, ran);
+            self.remove_body().await;
+            return Some(Settle::Ack);
+        }
         let completed = Status::Completed {
             started_at: self.started_at,
             completed_at: Timestamp::now(),

@@ -2,8 +2,8 @@
 
 use flotilla_common::broker::WaitingTask;
 use flotilla_common::model::{
-    Category, FailedAttempt, Failure, Origin, Progress, Record, RecordTrace, ResultObject, Status,
-    TaskId, Was,
+    Category, FailedAttempt, Failure, KeepOutcome, Origin, Progress, Record, RecordTrace,
+    ResultObject, Status, TaskId, Was,
 };
 use flotilla_common::telemetry::Links;
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +49,10 @@ pub(crate) struct TaskView {
     origin: Option<Origin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     brand: Option<String>,
+    /// Where a success will not be recorded.
+    #[serde(skip_serializing_if = "KeepOutcome::is_always")]
+    #[schema(required = false)]
+    keep_outcome: KeepOutcome,
     /// Why it does not run yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<Waiting>,
@@ -119,6 +123,7 @@ impl TaskView {
             progress: None,
             origin: task.origin,
             brand: task.brand,
+            keep_outcome: task.options.keep_outcome,
             waiting: None,
             is_trace_kept: parent.is_some_and(|parent| parent.is_sampled),
             trace_id: parent.map(|parent| parent.trace.to_string()),
@@ -168,6 +173,8 @@ impl TaskView {
             progress: record.progress,
             origin: record.origin,
             brand: record.brand,
+            // What has a record is recorded to its end.
+            keep_outcome: KeepOutcome::Always,
             waiting: None,
             is_trace_kept: record.trace.as_ref().is_some_and(|trace| trace.is_kept),
             trace_id: record.trace.map(|trace| trace.id.to_string()),

@@ -12,6 +12,7 @@ use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId, TaskSt
 use crate::Gateway;
 use crate::openapi::parameters::Waits;
 use crate::problem::{Kind, Problem};
+use crate::submit::check_kept;
 use crate::task_view::TaskView;
 use crate::wait::Wait;
 
@@ -31,6 +32,16 @@ pub(crate) enum Found {
 impl Found {
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Recorded(record) if record.status.is_final())
+    }
+
+    /// Whether its outcome will be there to be waited for.
+    pub(crate) fn check_kept(&self) -> Result<(), Problem> {
+        match self {
+            Self::Waiting(task) => check_kept(&task.options),
+            Self::Scheduled(task) => check_kept(&task.envelope.options),
+            // What has a record is recorded to its end.
+            Self::Recorded(_) => Ok(()),
+        }
     }
 
     /// The state as the API calls it.
@@ -120,11 +131,7 @@ impl Gateway {
         found.ok()?.ok()?
     }
 
-    async fn find_outcome(
-        &self,
-        id: &TaskId,
-        wait: Duration,
-    ) -> Result<Option<Found>, BrokerError> {
+    async fn find_outcome(&self, id: &TaskId, wait: Duration) -> Result<Option<Found>, Problem> {
         // Before the look-up, which is the barrier behind which nothing can be missed.
         let mut outcomes = self.broker.watch_outcome(id).await?;
         let Some(found) = self.find(id).await? else {
@@ -133,6 +140,7 @@ impl Gateway {
         if found.is_final() {
             return Ok(Some(found));
         }
+        found.check_kept()?;
         Ok(Some(match self.outcome(&mut outcomes, wait).await {
             Some(record) => Found::Recorded(record),
             None => self.glance(id).await.unwrap_or(found),
@@ -151,5 +159,7 @@ pub(crate) fn unknown(id: &TaskId) -> Problem {
         Kind::UnknownTask,
         format!("task {id} is neither waiting nor finished"),
     )
-    .remedy("check the id; outcomes are kept for the time set by streams.results_age_max")
+    .remedy(
+        "check the id; outcomes are kept for the time set by streams.results_age_max, and successes not at all where keep_outcome was failures",
+    )
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use bytes::Bytes;
 use flotilla_common::broker::{Broker, Config, StreamLimits};
-use flotilla_common::model::{Category, Control, NewTask, Options, Outcome, Priority, TaskId};
+use flotilla_common::model::{
+    Category, Control, KeepOutcome, NewTask, Options, Outcome, Priority, TaskId,
+};
 use flotilla_common::service::{Context, Settings};
 use flotilla_common::telemetry::Traces;
 use flotilla_common::worker::{self, Attempt, Handler};
@@ -29,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) slots: usize,
     /// Of them, those for critical and high tasks alone.
     pub(crate) reserved: usize,
+    /// Of the tasks that it makes.
+    pub(crate) keep_outcome: KeepOutcome,
     pub(crate) streams: StreamLimits,
     pub(crate) traces: Traces,
 }
@@ -40,6 +44,7 @@ impl Setup {
             category: Category::Query,
             slots,
             reserved: 0,
+            keep_outcome: KeepOutcome::default(),
             streams: StreamLimits::default(),
             traces: Traces::off(),
         }
@@ -123,7 +128,10 @@ impl Setup {
             id: TaskId::generate(self.category),
             category: self.category,
             priority,
-            options: Options::default(),
+            options: Options {
+                keep_outcome: self.keep_outcome,
+                ..Options::default()
+            },
             brand: None,
             payload: payload.clone(),
         }
@@ -202,6 +210,18 @@ impl Results {
             tokio::time::sleep((expected / 4).clamp(shortest, longest)).await;
         }
     }
+}
+
+/// Until no task of this category is left.
+pub(crate) async fn all_gone(url: &str, category: Category) -> anyhow::Result<()> {
+    let jetstream = jetstream::new(raw::connect(url).await?);
+    let name = format!("TASKS_{}", category.name().to_ascii_uppercase());
+    let mut tasks = jetstream.get_stream(name).await?;
+    let [shortest, _] = LOOK_EVERY;
+    while tasks.info().await?.state.messages > 0 {
+        tokio::time::sleep(shortest * 4).await;
+    }
+    Ok(())
 }
 
 /// The stats service, as a process of its own would run it.

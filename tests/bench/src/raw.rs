@@ -81,8 +81,17 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Works off so many tasks, up to `slots` at once.
+    /// Works off so many tasks, up to `slots` at once, and stores what came of each.
     pub(crate) async fn work(&self, tasks: usize, slots: usize) -> anyhow::Result<()> {
+        self.work_off(tasks, slots, true).await
+    }
+
+    /// The same as fast as a worker can: it acknowledges, and nothing is left of the task.
+    pub(crate) async fn work_barely(&self, tasks: usize, slots: usize) -> anyhow::Result<()> {
+        self.work_off(tasks, slots, false).await
+    }
+
+    async fn work_off(&self, tasks: usize, slots: usize, stores: bool) -> anyhow::Result<()> {
         let messages = self
             .consumer
             .stream()
@@ -91,7 +100,7 @@ impl Pipeline {
             .await?;
         let mut done = messages
             .take(tasks)
-            .map(|message| self.finish(message))
+            .map(|message| self.finish(message, stores))
             .buffer_unordered(slots);
         while let Some(result) = done.next().await {
             result?;
@@ -102,19 +111,17 @@ impl Pipeline {
     async fn finish(
         &self,
         message: Result<jetstream::Message, pull::MessagesError>,
+        stores: bool,
     ) -> anyhow::Result<()> {
         let message = message?;
-        let id = message
-            .subject
-            .rsplit('.')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        let stored = self
-            .worker
-            .publish(format!("raw.results.{id}"), self.result.clone())
-            .await?;
-        stored.await?;
+        if stores {
+            let id = message.subject.rsplit('.').next().unwrap_or_default();
+            let stored = self
+                .worker
+                .publish(format!("raw.results.{id}"), self.result.clone())
+                .await?;
+            stored.await?;
+        }
         message.ack().await.map_err(anyhow::Error::from_boxed)?;
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flotilla_common::model::{NewTask, Priority};
+use flotilla_common::model::{KeepOutcome, NewTask, Priority};
 
 use crate::bench::{Bench, Server};
 use crate::fleet::{self, Results, Setup};
@@ -36,7 +36,8 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             fleet
                 .add(&server, tasks, Box::pin(fleet_round(&setup, tasks)))
                 .await?;
-            // Statistics and the index of tasks follow what is measured.
+            // Statistics and the index of tasks follow what is measured, and nothing before it.
+            Results::emptied(&url).await?;
             let stats = fleet::Stats::start(&url).await?;
             followed
                 .add(&server, tasks, Box::pin(fleet_round(&setup, tasks)))
@@ -44,16 +45,16 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             stats.stop().await?;
         }
         let goal = if slots == 256 { 1.0 } else { 0.5 };
-        let baseline = median(raw.rates);
         let name = format!("{slots} slots");
-        let rate = figure(&name, "tasks/s", median(fleet.rates));
-        report.add(rate.by("raw", baseline).at_least(goal));
+        let alone = median(fleet.rates);
+        let rate = figure(&name, "tasks/s", alone);
+        report.add(rate.by("raw", median(raw.rates)).at_least(goal));
         let rate = figure(
             format!("{name}, with stats"),
             "tasks/s",
             median(followed.rates),
         );
-        report.add(rate.by("raw", baseline));
+        report.add(rate.by("the fleet without", alone).at_least(0.95));
         if !fleet.cpu.is_empty() {
             let cpu = figure(
                 format!("{name}, processor time of a task"),
@@ -63,7 +64,47 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             report.add(cpu.by("raw", median(raw.cpu)));
         }
     }
+    unrecorded(bench, &server, report).await
+}
+
+/// Successes that nobody looks up, against a worker that only acknowledges.
+async fn unrecorded(bench: &Bench, server: &Server, report: &mut Report) -> anyhow::Result<()> {
+    const SLOTS: usize = 256;
+    let (url, tasks) = (server.url(), bench.scale.tasks);
+    let setup = Setup {
+        keep_outcome: KeepOutcome::Failures,
+        ..Setup::new(&url, SLOTS)
+    };
+    let (mut fleet, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..bench.scale.rounds {
+        let pipeline = raw::Pipeline::new(&url, 1).await?;
+        let began = Instant::now();
+        tokio::try_join!(
+            pipeline.publish_all(tasks, &PAYLOAD),
+            pipeline.work_barely(tasks, SLOTS)
+        )?;
+        raw.push(tasks as f64 / began.elapsed().as_secs_f64());
+        fleet.push(unrecorded_round(&setup, tasks).await?);
+    }
+    let rate = figure("256 slots, only failures kept", "tasks/s", median(fleet));
+    report.add(rate.by("bare worker", median(raw)).at_least(1.0));
     Ok(())
+}
+
+async fn unrecorded_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
+    let publisher = setup.broker().await?;
+    let worker = setup.worker().await?;
+    let tasks: Vec<NewTask> = (0..tasks)
+        .map(|_| setup.task(Priority::Normal, &PAYLOAD))
+        .collect();
+    let began = Instant::now();
+    for accepted in publisher.submit_all(&tasks).await {
+        accepted?;
+    }
+    fleet::all_gone(&setup.url, setup.category).await?;
+    let rate = tasks.len() as f64 / began.elapsed().as_secs_f64();
+    worker.stop().await?;
+    Ok(rate)
 }
 
 impl Rounds {

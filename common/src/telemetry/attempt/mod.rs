@@ -222,6 +222,11 @@ impl<'a> AttemptTrace<'a> {
         }
     }
 
+    /// It has succeeded, and its publisher wants no record of that.
+    pub fn unrecorded(&mut self) {
+        self.end_unrecorded("completed", None, false);
+    }
+
     /// Somebody has cancelled the task while it ran, and has recorded that.
     pub fn cancelled(&mut self) {
         self.end_unrecorded("cancelled", None, true);

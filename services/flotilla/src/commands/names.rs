@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
 use flotilla_common::model::category::is_name;
-use flotilla_common::model::{Category, Dependency, Priority, TaskId, duration};
+use flotilla_common::model::{Category, Dependency, KeepOutcome, Priority, TaskId, duration};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -104,6 +104,11 @@ pub(super) fn priority() -> impl TypedValueParser<Value = Priority> {
 pub(super) fn dependency() -> impl TypedValueParser<Value = Dependency> {
     PossibleValuesParser::new(Dependency::ALL.map(Dependency::name))
         .try_map(|name| name.parse::<Dependency>())
+}
+
+pub(super) fn keep_outcome() -> impl TypedValueParser<Value = KeepOutcome> {
+    PossibleValuesParser::new(KeepOutcome::ALL.map(KeepOutcome::name))
+        .map(|name| KeepOutcome::named(&name).unwrap_or_default())
 }
 
 /// The category of a queue.

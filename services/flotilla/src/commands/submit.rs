@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args, api: &Api, screen: Screen) -> Done {
             body.insert(name.to_owned(), value.as_str().into());
         }
     }
-    args.dress(&mut body);
+    args.dress(&mut body)?;
     // Nothing is held back: whoever wants to wait follows the task.
     let accepted = api
         .post(&args.category.path(), body.into())
@@ -99,8 +99,14 @@ fn said(task: &Value) -> String {
 
 impl Args {
     /// What was said on the command line, put over a payload.
-    pub(super) fn dress(&self, body: &mut Map<String, Value>) {
+    pub(super) fn dress(&self, body: &mut Map<String, Value>) -> Done {
         self.terms.put(body);
         self.when.put(body);
+        // Said before it is submitted: the gateway would only say so afterwards.
+        if self.wait.is_some() && body.get("keep_outcome") == Some(&Value::from("failures")) {
+            let what = "a success that is not recorded (keep_outcome) cannot be waited for";
+            return Err(Failed::usage(what).remedy("leave out --wait, or keep every outcome"));
+        }
+        Ok(())
     }
 }

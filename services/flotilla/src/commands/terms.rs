@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flotilla_common::model::{Dependency, Priority};
+use flotilla_common::model::{Dependency, KeepOutcome, Priority};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,9 @@ pub(crate) struct Terms {
     /// Has it wait while the breaker of this dependency is open; may be repeated
     #[arg(long, value_name = "DEPENDENCY", value_parser = names::dependency())]
     needs: Vec<Dependency>,
+    /// Which outcomes are recorded: with 'failures' a success at once is only counted, and cannot be waited for
+    #[arg(long, value_name = "WHICH", value_parser = names::keep_outcome())]
+    keep_outcome: Option<KeepOutcome>,
 }
 
 /// When it is queued, if not at once.
@@ -59,6 +62,10 @@ impl Terms {
             ),
             ("deadline", self.deadline.map(|deadline| json!(deadline))),
             ("needs", (!needs.is_empty()).then(|| json!(needs))),
+            (
+                "keep_outcome",
+                self.keep_outcome.map(|keep| json!(keep.name())),
+            ),
         ];
         put(fields, terms);
     }

@@ -11,6 +11,8 @@ pub(crate) struct Figures {
     /// Tasks that have their outcome.
     total_tasks: u64,
     completed: u64,
+    /// Of them, those that have no record, as their submitters chose (`keep_outcome`).
+    unrecorded: u64,
     failed: u64,
     cancelled: u64,
     /// Tasks whose deadline passed before they could start.
@@ -38,6 +40,7 @@ impl Figures {
         Self {
             total_tasks: ran + counts.cancelled + counts.expired,
             completed: counts.completed,
+            unrecorded: counts.unrecorded,
             failed: counts.failed,
             cancelled: counts.cancelled,
             expired: counts.expired,

@@ -3,7 +3,7 @@
 
 #![expect(dead_code, reason = "described, and never made")]
 
-use flotilla_common::model::{Category, Dependency, Operation, Priority, TaskId};
+use flotilla_common::model::{Category, Dependency, KeepOutcome, Operation, Priority, TaskId};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -56,6 +56,8 @@ struct Terms {
     deadline: Option<Timestamp>,
     /// What has to work for it to start.
     needs: Option<Vec<Dependency>>,
+    /// `failures`: a success at once is only counted, and is not found afterwards; not with wait.
+    keep_outcome: Option<KeepOutcome>,
     /// When it is to be queued, if not at once; within a year.
     run_at: Option<Timestamp>,
     /// The same as a time from now.

@@ -2,7 +2,7 @@
 
 #![expect(dead_code, reason = "described, and never made")]
 
-use flotilla_common::model::{Category, Dependency, TaskId};
+use flotilla_common::model::{Category, Dependency, KeepOutcome, TaskId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -56,6 +56,7 @@ pub(crate) struct Schedule {
     max_retries: Option<u32>,
     timeout: Option<super::bodies::Span>,
     needs: Option<Vec<Dependency>>,
+    keep_outcome: Option<KeepOutcome>,
 }
 
 /// How a dead letter's task is run again.

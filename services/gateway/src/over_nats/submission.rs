@@ -7,7 +7,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flotilla_common::broker::header_names::{
-    BRAND, DEADLINE, IDEMPOTENCY_KEY, MAX_RETRIES, NEEDS, TASK_ID, TIMEOUT,
+    BRAND, DEADLINE, IDEMPOTENCY_KEY, KEEP_OUTCOME, MAX_RETRIES, NEEDS, TASK_ID, TIMEOUT,
 };
 use flotilla_common::broker::{OBJECT_HEADER, Request};
 use serde_json::Value;
@@ -21,11 +21,12 @@ use crate::{Config, Gateway};
 
 pub(super) const WAIT: &str = "Flotilla-Wait";
 /// Headers that say what a field says, in the same words.
-const TEXTS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 7] = [
     (TASK_ID, "task_id"),
     (IDEMPOTENCY_KEY, "idempotency_key"),
     (TIMEOUT, "timeout"),
     (DEADLINE, "deadline"),
+    (KEEP_OUTCOME, "keep_outcome"),
     ("Flotilla-Run-At", "run_at"),
     ("Flotilla-Delay", "delay"),
 ];

@@ -48,6 +48,7 @@ pub(crate) async fn events(
         // To a browser: it is over, do not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    found.check_kept()?;
     feed.skip_to(revision);
     let mut told = Told::default();
     if let Found::Recorded(record) = &found {

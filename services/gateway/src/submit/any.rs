@@ -66,7 +66,7 @@ pub(crate) async fn categories(State(gateway): State<Arc<Gateway>>) -> Json<Cate
 ///
 /// Any JSON is a payload, as the category's handler takes it. Of an object the fields that say how
 /// the task is to run are taken out (`priority`, `max_retries`, `timeout`, `deadline`, `needs`,
-/// `run_at`, `delay`, `task_id`, `idempotency_key`); anything else is handed on as it is.
+/// `keep_outcome`, `run_at`, `delay`, `task_id`, `idempotency_key`); anything else is handed on as it is.
 #[utoipa::path(
     post, path = "/categories/{category}/tasks", operation_id = "submit_task", tag = "tasks",
     params(

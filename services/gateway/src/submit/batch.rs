@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::batch_answer::{BatchAccepted, answer};
-use super::fields::{Key, Terms, check_brand};
+use super::fields::{Key, Terms, check_brand, check_kept};
 use super::later::take_run_at;
 use super::{scraping, url};
 use crate::Gateway;
@@ -46,6 +46,9 @@ pub(crate) async fn scrape_batch(
         return Err(one_by_one("idempotency_key"));
     }
     let batch = Batch::take(fields, gateway.config.batch_urls_max)?;
+    if wait.time().is_some() {
+        check_kept(&batch.terms.options)?;
+    }
     // Subscribed before the tasks are submitted: an outcome can come before the PubAck.
     let watched = match wait.time() {
         Some(wait) => Some((gateway.watch_all(&batch.tasks).await?, wait)),

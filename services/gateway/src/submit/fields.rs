@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use flotilla_common::model::duration::Written;
-use flotilla_common::model::{Category, Dependency, NewTask, Options, Priority, TaskId};
+use flotilla_common::model::{
+    Category, Dependency, KeepOutcome, NewTask, Options, Priority, TaskId,
+};
 use jiff::Timestamp;
 
 use crate::body::Fields;
 use crate::problem::Problem;
 
 /// What a submission may have beside its payload.
-pub(super) const OWN_FIELDS: [&str; 9] = [
+pub(super) const OWN_FIELDS: [&str; 10] = [
     "priority",
     "max_retries",
     "timeout",
     "deadline",
     "needs",
+    "keep_outcome",
     "run_at",
     "delay",
     "task_id",
@@ -53,6 +56,20 @@ impl Terms {
     }
 }
 
+/// Who waits for an outcome would never hear of one that is not recorded.
+pub(crate) fn check_kept(options: &Options) -> Result<(), Problem> {
+    match options.keep_outcome {
+        KeepOutcome::Always => Ok(()),
+        KeepOutcome::Failures => {
+            let why =
+                "keep_outcome: with failures a success is not recorded, and cannot be waited for";
+            let problem = Problem::invalid("keep_outcome", why);
+            Err(problem
+                .remedy("don't wait for the task (wait=0), or submit it without keep_outcome"))
+        }
+    }
+}
+
 fn take_options(fields: &mut Fields) -> Result<Options, Problem> {
     let max_retries: Option<u32> = fields.take("max_retries")?;
     let max_retries = max_retries.unwrap_or(Options::default().max_retries);
@@ -67,6 +84,9 @@ fn take_options(fields: &mut Fields) -> Result<Options, Problem> {
         timeout: take_timeout(fields)?,
         deadline: take_deadline(fields)?,
         needs: needs.unwrap_or_default().into_iter().collect(),
+        keep_outcome: fields
+            .take::<KeepOutcome>("keep_outcome")?
+            .unwrap_or_default(),
     })
 }
 
@@ -169,7 +189,7 @@ mod tests {
     #[test]
     fn terms_are_what_the_caller_says() {
         let mut fields = fields(
-            r#"{"priority":"low","max_retries":0,"timeout":1.5,"deadline":"2999-01-01T00:00:00Z","needs":["openai"],"url":"u"}"#,
+            r#"{"priority":"low","max_retries":0,"timeout":1.5,"deadline":"2999-01-01T00:00:00Z","needs":["openai"],"keep_outcome":"failures","url":"u"}"#,
         );
         let terms = Terms::take(Category::Scraping, &mut fields).unwrap();
         assert_eq!(terms.priority, Priority::Low);
@@ -177,6 +197,7 @@ mod tests {
         assert_eq!(terms.options.timeout, Some(Duration::from_millis(1_500)));
         assert!(terms.options.deadline.is_some());
         assert_eq!(terms.options.needs.to_string(), "openai");
+        assert_eq!(terms.options.keep_outcome, KeepOutcome::Failures);
         assert_eq!(fields.to_payload(), r#"{"url":"u"}"#);
     }
 
@@ -193,12 +214,25 @@ mod tests {
             r#"{"deadline":"2020-01-01T00:00:00Z"}"#,
             r#"{"deadline":"tomorrow"}"#,
             r#"{"needs":["redis"]}"#,
+            r#"{"keep_outcome":"never"}"#,
         ] {
             assert!(
                 Terms::take(Category::Scraping, &mut fields(json)).is_err(),
                 "{json}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_not_waited_for() {
+        let options = |json| {
+            Terms::take(Category::Query, &mut fields(json))
+                .unwrap()
+                .options
+        };
+        assert!(check_kept(&options(r#"{"keep_outcome":"always"}"#)).is_ok());
+        assert!(check_kept(&options("{}")).is_ok());
+        assert!(check_kept(&options(r#"{"keep_outcome":"failures"}"#)).is_err());
     }
 
     #[test]

@@ -11,6 +11,6 @@ pub(crate) mod single;
 mod submission;
 mod url;
 
-pub(crate) use fields::Terms;
+pub(crate) use fields::{Terms, check_kept};
 pub(crate) use single::check_payload;
 pub(crate) use submission::{Accepted, Beside};

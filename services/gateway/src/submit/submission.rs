@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::fields::{Key, Terms, take_id};
+use super::fields::{Key, Terms, check_kept, take_id};
 use super::later::take_run_at;
 use super::single::check_payload;
 use crate::Gateway;
@@ -177,6 +177,7 @@ impl Gateway {
         // The worker says its words to whoever listens only where it is asked to.
         fields.set("stream", true);
         let submission = Submission::take(Category::Query, fields, Beside::of(headers)?)?;
+        check_kept(&submission.task.options)?;
         let wait = wait.or(self.config.wait_max).time().unwrap_or_default();
         let seat = self.seat()?;
         let id = &submission.task.id;
@@ -185,6 +186,7 @@ impl Gateway {
         let placed = self.place(&submission).await?;
         let accepted = Accepted::of(&submission, &placed);
         let mut following = Following::new(self, seat, &accepted, tokens, outcomes, wait);
+        placed.check_kept()?;
         if let Some(outcome) = placed.found.filter(Found::is_final) {
             following.finish(outcome).await;
         }
@@ -196,6 +198,9 @@ impl Gateway {
         submission: Submission,
         wait: Option<Duration>,
     ) -> Result<Answer, Problem> {
+        if wait.is_some() {
+            check_kept(&submission.task.options)?;
+        }
         // Subscribed before the task is submitted: its outcome can come before the PubAck.
         let mut waiting = match wait {
             Some(wait) => Some((self.broker.watch_outcome(&submission.task.id).await?, wait)),
@@ -203,6 +208,7 @@ impl Gateway {
         };
         let mut placed = self.place(&submission).await?;
         if let Some((outcomes, wait)) = &mut waiting {
+            placed.check_kept()?;
             // A task submitted before may have its outcome already; no push comes for it then.
             if !placed.found.as_ref().is_some_and(Found::is_final) {
                 placed.found = match self.outcome(outcomes, *wait).await {
@@ -249,6 +255,13 @@ impl Gateway {
             found,
             is_duplicate,
         })
+    }
+}
+
+impl Placed {
+    /// Whether the task that was there before, under the same id, is one to be waited for.
+    fn check_kept(&self) -> Result<(), Problem> {
+        self.found.as_ref().map_or(Ok(()), Found::check_kept)
     }
 }
 

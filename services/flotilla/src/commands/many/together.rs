@@ -104,7 +104,7 @@ fn of(whole: &Answer, index: usize) -> Answer {
 
 fn task(line: &str, args: &Args) -> Result<Value, Failed> {
     let mut body = payload(line, &args.category)?;
-    args.dress(&mut body);
+    args.dress(&mut body)?;
     let is_named = ["task_id", "idempotency_key"]
         .iter()
         .any(|name| body.contains_key(*name));

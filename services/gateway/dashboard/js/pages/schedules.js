@@ -48,7 +48,11 @@ function edit(place, known, done) {
       return note(`The payload is no JSON: ${error.message}`, true);
     }
     // What this form does not show stays as it was.
-    if (known) Object.assign(body, { max_retries: known.max_retries }, known.timeout_seconds ? { timeout_seconds: known.timeout_seconds } : {});
+    if (known) {
+      body.max_retries = known.max_retries;
+      if (known.timeout_seconds) body.timeout = known.timeout_seconds;
+      if (known.keep_outcome) body.keep_outcome = known.keep_outcome;
+    }
     const saved = await act(event.submitter, () => known ? api.put(`/schedules/${encodeURIComponent(known.id)}`, body) : api.post("/schedules", id ? { ...body, id } : body));
     if (!saved) return;
     note(`${saved.id} runs next ${saved.next_run_at ? new Date(saved.next_run_at).toLocaleString() : "never"}`);

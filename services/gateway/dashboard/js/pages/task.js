@@ -75,7 +75,7 @@ function facts(found) {
     fact("Submitted", when(found.submitted_at)), fact("Runs at", found.run_at ? when(found.run_at) : null),
     fact("Attempt", found.attempt), fact("Retries", found.retries), fact("Last attempt ran for", found.duration_seconds === undefined ? null : duration(found.duration_seconds)),
     fact("Next attempt", found.retry_at ? when(found.retry_at) : null), fact("Deadline", found.deadline ? when(found.deadline) : null),
-    fact("From", origin(found.origin)));
+    fact("Outcome", found.keep_outcome === "failures" ? "recorded only if it fails" : null), fact("From", origin(found.origin)));
 }
 
 function origin(found) {
