@@ -11,7 +11,7 @@ use crate::model::{Category, Envelope, TaskId};
 /// What a dead letter may need beside the body: its own header, and the publisher's.
 const HEADERS_BYTES_MAX: usize = 64 * 1_024;
 /// A smaller body fits whatever a server is set to.
-const TINY_BYTES_MAX: usize = 4 * 1_024;
+pub(super) const TINY_BYTES_MAX: usize = 4 * 1_024;
 /// A smaller body fits every stream of tasks; see `StreamLimits::validate`.
 pub(super) const SMALL_BYTES_MAX: usize = 64 * 1_024;
 

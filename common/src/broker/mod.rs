@@ -47,6 +47,7 @@ mod snapshot;
 mod streams;
 mod subjects;
 mod submit;
+mod submit_all;
 mod submitted;
 mod sweep;
 mod task_scan;

@@ -2,6 +2,7 @@
 
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
+use async_nats::subject::ToSubject;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ impl Broker {
     pub(super) async fn publish(
         &self,
         doing: impl Fn() -> String,
-        subject: String,
+        subject: impl ToSubject,
         message: PublishMessage,
     ) -> Result<PublishAck, BrokerError> {
         let failed = |error| {

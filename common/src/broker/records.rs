@@ -6,10 +6,11 @@ use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use bytes::Bytes;
 use futures::future::join_all;
 
+use super::bodies::SMALL_BYTES_MAX;
 use super::delivery::{envelope, timestamp};
 use super::publish::json;
 use super::subjects::{RECORD_SUMMARY, RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
-use super::together::Shelf;
+use super::together::{Shelf, Turn};
 use super::{Broker, BrokerError, Refusal};
 use crate::model::{Category, Envelope, Priority, Record, TaskId, TaskSummary};
 
@@ -130,17 +131,30 @@ impl Broker {
         record: &Record,
         expected: u64,
     ) -> Result<(), WriteError> {
-        let doing = || recording(record);
-        let (subject, message, bytes) = encoded(record, expected)?;
-        let writing = self.publish_together(doing, Shelf::Records, subject, bytes, message);
-        let written = self.on_one_connection(writing).await;
-        let unanswered = || BrokerError::Unavailable { doing: doing() };
-        if written.unwrap_or_else(|| Err(unanswered()))? {
+        let turn = self.turn(Shelf::Records);
+        if !turn.is_alone() && self.write_together(&turn, record, expected).await? {
             return Ok(());
         }
         Box::pin(self.write_record(record, expected))
             .await
             .map(drop)
+    }
+
+    /// Answers whether it is confirmed.
+    async fn write_together(
+        &self,
+        turn: &Turn,
+        record: &Record,
+        expected: u64,
+    ) -> Result<bool, BrokerError> {
+        let (subject, message, bytes) = encoded(record, expected)?;
+        // So few of the others are small that a batch has no bound of bytes.
+        if bytes > SMALL_BYTES_MAX {
+            return Ok(false);
+        }
+        let messages = vec![(subject.into(), message)];
+        let together = self.publish_together(|| recording(record), turn, messages);
+        Ok(together.await? == 1)
     }
 
     /// A task that still is in its stream: waiting, or on its way to its first record.

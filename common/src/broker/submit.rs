@@ -1,19 +1,16 @@
 //! Submitting a task: published once, however often the answer has to be asked for again.
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use async_nats::{HeaderMap, Subject};
+use bytes::Bytes;
 
-use super::bodies::Placed;
+use super::bodies::{Placed, SMALL_BYTES_MAX};
 use super::subjects::task_subject;
 use super::together::Shelf;
 use super::{Broker, BrokerError, headers};
 use crate::model::{NewTask, Origin, TaskId};
 use crate::telemetry::{Sending, Sent};
 
-/// Publishes under way at once in a bulk submission: enough to hide the round trip.
-const IN_FLIGHT_MAX: usize = 512;
 /// An unanswered publish is repeated this often, under the same message id.
 const REPEATS_MAX: usize = 2;
 
@@ -52,15 +49,21 @@ impl Broker {
         origin: Option<&Origin>,
         novelty: Novelty,
     ) -> Result<Accepted, BrokerError> {
-        let mut own = headers::of_task(task, origin);
-        let sending = Sending::begin(&self.traces, sent(task), None);
-        headers::write_trace(&mut own, sending.context());
+        let (sending, own) = self.begin(task, origin);
         let answer = self.place_and_publish(task, own, novelty).await;
         end(sending, &answer);
         answer
     }
 
-    async fn place_and_publish(
+    /// The span of the sending, and the headers, which carry it.
+    pub(super) fn begin(&self, task: &NewTask, origin: Option<&Origin>) -> (Sending, HeaderMap) {
+        let mut own = headers::of_task(task, origin);
+        let sending = Sending::begin(&self.traces, sent(task), None);
+        headers::write_trace(&mut own, sending.context());
+        (sending, own)
+    }
+
+    pub(super) async fn place_and_publish(
         &self,
         task: &NewTask,
         mut own: HeaderMap,
@@ -92,23 +95,6 @@ impl Broker {
         answer
     }
 
-    /// Submits many under ids that were generated for them; the answers are in their order.
-    pub async fn submit_all(&self, tasks: &[NewTask]) -> Vec<Result<Accepted, BrokerError>> {
-        self.submissions(tasks).collect().await
-    }
-
-    /// Boxed here, where the lifetimes are known: the compiler cannot prove the bare stream
-    /// `Send` within a caller's future.
-    fn submissions<'a>(
-        &'a self,
-        tasks: &'a [NewTask],
-    ) -> BoxStream<'a, Result<Accepted, BrokerError>> {
-        stream::iter(tasks)
-            .map(|task| self.submit_new(task))
-            .buffered(IN_FLIGHT_MAX)
-            .boxed()
-    }
-
     /// A batch does not tell of repetitions, of which there can be none but our own.
     async fn publish_new(
         &self,
@@ -116,15 +102,16 @@ impl Broker {
         placed: &Placed,
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let accepted = Accepted { duplicate: false };
-        let (subject, message) = message(task, placed, headers.clone());
-        let (shelf, bytes) = (Shelf::Tasks(task.category), placed.payload.len());
-        let doing = || submitting(task);
-        let together = self.publish_together(doing, shelf, subject, bytes, message);
-        if !together.await? {
+        let turn = self.turn(Shelf::Tasks(task.category));
+        let is_together = !turn.is_alone() && placed.payload.len() <= SMALL_BYTES_MAX && {
+            let messages = vec![message(task, placed.payload.clone(), headers.clone())];
+            let together = self.publish_together(|| submitting(task), &turn, messages);
+            together.await? == 1
+        };
+        if !is_together {
             self.publish_task(task, placed, headers.clone()).await?;
         }
-        Ok(accepted)
+        Ok(Accepted { duplicate: false })
     }
 
     async fn publish_task(
@@ -133,7 +120,7 @@ impl Broker {
         placed: &Placed,
         headers: HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let (subject, message) = message(task, placed, headers);
+        let (subject, message) = message(task, placed.payload.clone(), headers);
         let ack = self.publish(|| submitting(task), subject, message).await?;
         let duplicate = ack.duplicate;
         Ok(Accepted { duplicate })
@@ -142,22 +129,26 @@ impl Broker {
 
 /// Whether a task may have been submitted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Novelty {
+pub(super) enum Novelty {
     Certain,
     Unknown,
 }
 
-fn submitting(task: &NewTask) -> String {
+pub(super) fn submitting(task: &NewTask) -> String {
     format!("submitting task {}", task.id)
 }
 
-fn message(task: &NewTask, placed: &Placed, headers: HeaderMap) -> (String, PublishMessage) {
+pub(super) fn message(
+    task: &NewTask,
+    payload: Bytes,
+    headers: HeaderMap,
+) -> (Subject, PublishMessage) {
     let message = PublishMessage::build()
-        .payload(placed.payload.clone())
+        .payload(payload)
         .headers(headers)
         .message_id(task.id.as_str());
     let subject = task_subject(task.category, task.priority, &task.id);
-    (subject, message)
+    (subject.into(), message)
 }
 
 pub(super) fn sent(task: &NewTask) -> Sent<'_> {

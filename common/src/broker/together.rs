@@ -4,10 +4,12 @@
 //!
 //! A batch says what is stored, and nothing else. What it does not confirm is published again,
 //! alone, by whoever wants it written, and is answered there (`publish`): so all that can go
-//! wrong is told apart in one place. Hence only for writes that may be repeated.
+//! wrong is told apart in one place. Hence only for writes that may be repeated. Who writes while
+//! nobody else does gains nothing from a batch, and publishes alone at once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::{Client, Message, Subject, Subscriber};
@@ -18,7 +20,6 @@ use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::bodies::SMALL_BYTES_MAX;
 use super::client::ANSWER_TIMEOUT;
 use super::{Broker, BrokerError};
 use crate::model::Category;
@@ -27,7 +28,9 @@ use crate::model::Category;
 const BATCH_MAX: usize = 256;
 /// One batch is stored while the next one is on its way; what comes meanwhile makes the third.
 const UNDER_WAY_MAX: usize = 2;
-/// Messages that wait to be sent; whoever has more waits.
+/// Messages that one writer hands over at once. There is room for so many in every batch.
+pub(super) const PARCEL_MAX: usize = BATCH_MAX / 2;
+/// Parcels that wait to be sent; whoever has more waits.
 const WAITING_MAX: usize = 4 * BATCH_MAX;
 
 /// Where messages go that may share an acknowledgement.
@@ -40,63 +43,60 @@ pub(super) enum Shelf {
 /// The writers of a connection, each begun with its first message.
 #[derive(Debug, Default)]
 pub(super) struct Together {
-    writers: Mutex<HashMap<Shelf, mpsc::Sender<Item>>>,
+    shelves: Mutex<HashMap<Shelf, Arc<Place>>>,
 }
 
-/// A message with the place where its writer waits.
+/// Where one shelf's writer is found.
 #[derive(Debug)]
-struct Item {
-    subject: Subject,
-    message: PublishMessage,
-    told: oneshot::Sender<Word>,
+struct Place {
+    waiting: mpsc::Sender<Parcel>,
+    /// Those who write there now, together or alone.
+    writing: AtomicUsize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Stored,
-    /// Refused, or passed over after one that was.
-    Unconfirmed,
-    /// No answer came.
-    Silence,
+/// Somebody who writes to a shelf, from before the first message until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    place: Arc<Place>,
+    is_alone: bool,
+}
+
+/// Messages that somebody writes at once, with the place where he waits.
+#[derive(Debug)]
+struct Parcel {
+    messages: Vec<(Subject, PublishMessage)>,
+    told: oneshot::Sender<usize>,
 }
 
 impl Broker {
-    /// Publishes a small message together with what else goes there. Answers whether it is
-    /// confirmed; where it is not, it is to be published alone.
+    /// To be had before something is written, and kept until it is.
+    pub(super) fn turn(&self, shelf: Shelf) -> Turn {
+        let place = self.together.place(self, shelf);
+        let is_alone = place.writing.fetch_add(1, Ordering::Relaxed) == 0;
+        Turn { place, is_alone }
+    }
+
+    /// Publishes small messages together with what else goes there. Answers how many are
+    /// confirmed, from the first one on; the others are to be published alone. Without an answer
+    /// nothing is known of any.
     pub(super) async fn publish_together(
         &self,
         doing: impl Fn() -> String,
-        shelf: Shelf,
-        subject: String,
-        bytes: usize,
-        message: PublishMessage,
-    ) -> Result<bool, BrokerError> {
-        // So few of the others are small that a batch has no bound of bytes.
-        if bytes > SMALL_BYTES_MAX {
-            return Ok(false);
-        }
-        let (told, word) = oneshot::channel();
-        let subject = Subject::from(subject);
-        let item = Item {
-            subject,
-            message,
-            told,
-        };
+        turn: &Turn,
+        messages: Vec<(Subject, PublishMessage)>,
+    ) -> Result<usize, BrokerError> {
         let silence = || BrokerError::Unavailable { doing: doing() };
-        let sent = self.together.writer(self, shelf).send(item).await;
+        let (told, word) = oneshot::channel();
+        let sent = turn.place.waiting.send(Parcel { messages, told }).await;
         sent.map_err(|_| silence())?;
-        match word.await {
-            Ok(Word::Stored) => Ok(true),
-            Ok(Word::Unconfirmed) => Ok(false),
-            Ok(Word::Silence) | Err(_) => Err(silence()),
-        }
+        word.await.map_err(|_| silence())
     }
 }
 
 impl Together {
-    fn writer(&self, broker: &Broker, shelf: Shelf) -> mpsc::Sender<Item> {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        let writer = writers.entry(shelf).or_insert_with(|| {
+    fn place(&self, broker: &Broker, shelf: Shelf) -> Arc<Place> {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = shelves.entry(shelf).or_insert_with(|| {
             let (sender, waiting) = mpsc::channel(WAITING_MAX);
             let (client, connections) = (broker.client.clone(), broker.connections());
             tokio::spawn(async move {
@@ -105,9 +105,25 @@ impl Together {
                     writer.run().await;
                 }
             });
-            sender
+            Arc::new(Place {
+                waiting: sender,
+                writing: AtomicUsize::new(0),
+            })
         });
-        writer.clone()
+        Arc::clone(place)
+    }
+}
+
+impl Turn {
+    /// Whether nobody else writes there now: then a plain publish is sooner.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.place.writing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -120,8 +136,7 @@ struct Writer {
     /// How the ids of our batches begin: the server tells those of all its clients apart by them.
     unique: String,
     answers: Subscriber,
-    waiting: mpsc::Receiver<Item>,
-    next: Vec<Item>,
+    waiting: mpsc::Receiver<Parcel>,
     number: u64,
     /// The oldest first.
     under_way: Vec<Batch>,
@@ -131,8 +146,18 @@ struct Writer {
 struct Batch {
     number: u64,
     silent_at: Instant,
-    /// In the order of the messages; without those that have had their word.
-    told: Vec<Option<oneshot::Sender<Word>>>,
+    /// In the order of the messages.
+    writers: Vec<Writing>,
+}
+
+/// Who waits for a part of a batch.
+#[derive(Debug)]
+struct Writing {
+    messages: usize,
+    /// Messages of it that the server has refused one by one.
+    refused: usize,
+    /// None once it has been used.
+    told: Option<oneshot::Sender<usize>>,
 }
 
 /// What the server says of a batch, or of a message of it.
@@ -147,7 +172,7 @@ impl Writer {
     async fn new(
         client: Client,
         mut connections: watch::Receiver<u64>,
-        waiting: mpsc::Receiver<Item>,
+        waiting: mpsc::Receiver<Parcel>,
     ) -> Result<Self, async_nats::SubscribeError> {
         connections.mark_unchanged();
         let inbox = client.new_inbox();
@@ -160,7 +185,6 @@ impl Writer {
             unique,
             answers,
             waiting,
-            next: Vec::new(),
             number: 0,
             under_way: Vec::new(),
         })
@@ -176,47 +200,73 @@ impl Writer {
                 // Answers that were due are lost with a connection.
                 Ok(()) = self.connections.changed() => self.give_up(),
                 Some(()) = silence => self.give_up(),
-                count = self.waiting.recv_many(&mut self.next, BATCH_MAX),
-                    if self.under_way.len() < UNDER_WAY_MAX =>
-                {
-                    if count == 0 {
-                        return;
-                    }
-                    self.send().await;
+                parcel = self.waiting.recv(), if self.under_way.len() < UNDER_WAY_MAX => {
+                    let Some(parcel) = parcel else { return };
+                    let parcels = self.with_what_waits(parcel);
+                    self.send(parcels).await;
                 }
             }
         }
     }
 
-    async fn send(&mut self) {
+    /// As much as has its place in one batch.
+    fn with_what_waits(&mut self, first: Parcel) -> Vec<Parcel> {
+        let mut messages = first.messages.len();
+        let mut parcels = vec![first];
+        while messages + PARCEL_MAX <= BATCH_MAX
+            && let Ok(parcel) = self.waiting.try_recv()
+        {
+            messages += parcel.messages.len();
+            parcels.push(parcel);
+        }
         // Who does not wait any more may have begun anew elsewhere.
-        self.next.retain(|item| !item.told.is_closed());
-        let Some(last) = self.next.len().checked_sub(1) else {
+        parcels.retain(|parcel| !parcel.told.is_closed());
+        parcels
+    }
+
+    async fn send(&mut self, parcels: Vec<Parcel>) {
+        let messages: usize = parcels.iter().map(|parcel| parcel.messages.len()).sum();
+        if messages == 0 {
             return;
-        };
+        }
         self.number += 1;
-        let mut told = Vec::with_capacity(self.next.len());
-        for (index, item) in self.next.drain(..).enumerate() {
-            let reply = reply(&self.inbox, &self.unique, self.number, index, index == last);
-            let message = item.message.outbound_message(item.subject);
-            let headers = message.headers.unwrap_or_default();
-            let sent = self.client.publish_with_reply_and_headers(
-                message.subject,
-                reply,
-                headers,
-                message.payload,
-            );
-            // Fails once the connection has ended for good; then there is no answer either.
-            if let Err(error) = sent.await {
-                tracing::debug!(%error, "could not send a message of a batch");
+        let mut writers = Vec::with_capacity(parcels.len());
+        let mut sequence = 0;
+        for parcel in parcels {
+            writers.push(Writing {
+                messages: parcel.messages.len(),
+                refused: 0,
+                told: Some(parcel.told),
+            });
+            for (subject, message) in parcel.messages {
+                sequence += 1;
+                self.send_one(sequence, sequence == messages, subject, message)
+                    .await;
             }
-            told.push(Some(item.told));
         }
         self.under_way.push(Batch {
             number: self.number,
             silent_at: Instant::now() + ANSWER_TIMEOUT,
-            told,
+            writers,
         });
+    }
+
+    async fn send_one(
+        &self,
+        sequence: usize,
+        is_last: bool,
+        subject: Subject,
+        message: PublishMessage,
+    ) {
+        let reply = reply(&self.inbox, &self.unique, self.number, sequence, is_last);
+        let message = message.outbound_message(subject);
+        let headers = message.headers.unwrap_or_default();
+        let (client, payload) = (&self.client, message.payload);
+        let sent = client.publish_with_reply_and_headers(message.subject, reply, headers, payload);
+        // Fails once the connection has ended for good; then there is no answer either.
+        if let Err(error) = sent.await {
+            tracing::debug!(%error, "could not send a message of a batch");
+        }
     }
 
     fn hear(&mut self, answer: &Message) {
@@ -245,15 +295,10 @@ impl Writer {
         Some((number, sequence.checked_sub(1)?))
     }
 
+    /// Whoever waits hears nothing, which tells him that.
     fn give_up(&mut self) {
-        let lost = self.under_way.drain(..).flat_map(|batch| batch.told);
-        for told in lost.flatten() {
-            // Whoever waited may be gone.
-            let _ = told.send(Word::Silence);
-        }
-        while let Ok(item) = self.waiting.try_recv() {
-            let _ = item.told.send(Word::Silence);
-        }
+        self.under_way.clear();
+        while self.waiting.try_recv().is_ok() {}
     }
 }
 
@@ -261,20 +306,38 @@ impl Batch {
     /// Passes on what the server says; answers whether that was the last of it.
     fn hear(&mut self, index: usize, said: &Answer, is_unheard: bool) -> bool {
         if let Some(count) = said.count {
-            for (index, told) in self.told.drain(..).enumerate() {
-                let word = if index < count {
-                    Word::Stored
-                } else {
-                    Word::Unconfirmed
-                };
-                let _ = told.map(|told| told.send(word));
+            let mut before = 0;
+            for writer in &mut self.writers {
+                writer.hear(count.saturating_sub(before));
+                before += writer.messages;
             }
-        } else if (said.error.is_some() || is_unheard)
-            && let Some(told) = self.told.get_mut(index).and_then(Option::take)
-        {
-            let _ = told.send(Word::Unconfirmed);
+        } else if said.error.is_some() || is_unheard {
+            self.refuse(index);
         }
-        self.told.iter().all(Option::is_none)
+        self.writers.iter().all(|writer| writer.told.is_none())
+    }
+
+    fn refuse(&mut self, index: usize) {
+        let mut end = 0;
+        let writer = self.writers.iter_mut().find(|writer| {
+            end += writer.messages;
+            index < end
+        });
+        if let Some(writer) = writer {
+            writer.refused += 1;
+            if writer.refused == writer.messages {
+                writer.hear(0);
+            }
+        }
+    }
+}
+
+impl Writing {
+    fn hear(&mut self, stored: usize) {
+        if let Some(told) = self.told.take() {
+            // Whoever waited may be gone.
+            let _ = told.send(stored.min(self.messages));
+        }
     }
 }
 
@@ -288,15 +351,14 @@ impl Answer {
 
 /// Where the server is to answer, which also tells it what it has before it:
 /// `<inbox>.<batch>.<messages between two words>.<what a gap means>.<message>.<operation>.$FI`.
-fn reply(inbox: &str, unique: &str, number: u64, index: usize, is_last: bool) -> String {
+fn reply(inbox: &str, unique: &str, number: u64, sequence: usize, is_last: bool) -> String {
     // To begin, to add, to add the last one.
-    let operation = match (is_last, index) {
+    let operation = match (is_last, sequence) {
         (true, _) => 2,
-        (false, 0) => 0,
+        (false, 1) => 0,
         (false, _) => 1,
     };
     // A gap ends the batch there, so that what is counted as stored has none.
-    let sequence = index + 1;
     format!("{inbox}.{unique}-{number}.{BATCH_MAX}.fail.{sequence}.{operation}.$FI")
 }
 
@@ -304,17 +366,24 @@ fn reply(inbox: &str, unique: &str, number: u64, index: usize, is_last: bool) ->
 mod tests {
     use super::*;
 
-    fn batch(messages: usize) -> (Batch, Vec<oneshot::Receiver<Word>>) {
-        let (told, words): (Vec<_>, _) = (0..messages).map(|_| oneshot::channel()).unzip();
+    /// Of parcels with so many messages each.
+    fn batch(parcels: &[usize]) -> (Batch, Vec<oneshot::Receiver<usize>>) {
+        let (told, words): (Vec<_>, _) = parcels.iter().map(|_| oneshot::channel()).unzip();
+        let writer = |(told, messages): (_, &usize)| Writing {
+            messages: *messages,
+            refused: 0,
+            told: Some(told),
+        };
         let batch = Batch {
             number: 1,
             silent_at: Instant::now(),
-            told: told.into_iter().map(Some).collect(),
+            writers: told.into_iter().zip(parcels).map(writer).collect(),
         };
         (batch, words)
     }
 
-    fn heard(words: &mut [oneshot::Receiver<Word>]) -> Vec<Option<Word>> {
+    /// How many are stored, to each who has been told.
+    fn heard(words: &mut [oneshot::Receiver<usize>]) -> Vec<Option<usize>> {
         words.iter_mut().map(|word| word.try_recv().ok()).collect()
     }
 
@@ -322,36 +391,54 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
+    const REFUSED: &str = r#"{"error":{"code":400,"err_code":10208},"stream":"S","seq":0}"#;
+
     #[test]
     fn what_is_counted_is_stored_and_the_rest_is_not() {
-        let (mut batch, mut words) = batch(3);
+        let (mut batch, mut words) = batch(&[1, 3, 1]);
         assert!(!batch.hear(0, &said(r#"{"type":"ack","seq":0,"msgs":256}"#), false));
-        let refused = r#"{"type":"err","seq":2,"error":{"code":400,"err_code":10071}}"#;
-        assert!(!batch.hear(1, &said(refused), false));
+        let refused = r#"{"type":"err","seq":4,"error":{"code":400,"err_code":10071}}"#;
+        assert!(!batch.hear(3, &said(refused), false));
+        assert_eq!(heard(&mut words), [None; 3]);
         assert!(batch.hear(
             0,
-            &said(r#"{"stream":"S","seq":9,"batch":"b","count":1}"#),
+            &said(r#"{"stream":"S","seq":9,"batch":"b","count":3}"#),
             false
         ));
-        let rest = Some(Word::Unconfirmed);
-        assert_eq!(heard(&mut words), [Some(Word::Stored), rest, rest]);
+        assert_eq!(heard(&mut words), [Some(1), Some(2), Some(0)]);
+    }
+
+    #[test]
+    fn who_is_refused_alone_knows_at_once() {
+        let (mut batch, mut words) = batch(&[1, 1]);
+        assert!(!batch.hear(1, &said(REFUSED), false));
+        assert_eq!(heard(&mut words), [None, Some(0)]);
+        assert!(batch.hear(0, &said(r#"{"count":1}"#), false));
+        assert_eq!(heard(&mut words[..1]), [Some(1)]);
     }
 
     #[test]
     fn a_batch_that_the_server_does_not_take_ends_with_its_last_refusal() {
-        let refused = r#"{"error":{"code":400,"err_code":10208},"stream":"S","seq":0}"#;
-        let (mut batch, mut words) = batch(2);
-        assert!(!batch.hear(0, &said(refused), false));
+        let (mut batch, mut words) = batch(&[2, 1]);
+        assert!(!batch.hear(0, &said(REFUSED), false));
+        assert!(!batch.hear(2, &said(REFUSED), false));
         assert!(batch.hear(1, &Answer::NONE, true));
-        assert_eq!(heard(&mut words), [Some(Word::Unconfirmed); 2]);
+        assert_eq!(heard(&mut words), [Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_batch_that_is_given_up_hears_nothing() {
+        let (batch, mut words) = batch(&[2]);
+        drop(batch);
+        assert!(words[0].try_recv().is_err());
     }
 
     #[test]
     fn a_reply_tells_the_server_where_in_a_batch_it_is() {
-        let told = |index, is_last| reply("_INBOX.a", "a", 7, index, is_last);
-        assert_eq!(told(0, false), "_INBOX.a.a-7.256.fail.1.0.$FI");
-        assert_eq!(told(1, false), "_INBOX.a.a-7.256.fail.2.1.$FI");
-        assert_eq!(told(2, true), "_INBOX.a.a-7.256.fail.3.2.$FI");
-        assert_eq!(told(0, true), "_INBOX.a.a-7.256.fail.1.2.$FI");
+        let told = |sequence, is_last| reply("_INBOX.a", "a", 7, sequence, is_last);
+        assert_eq!(told(1, false), "_INBOX.a.a-7.256.fail.1.0.$FI");
+        assert_eq!(told(2, false), "_INBOX.a.a-7.256.fail.2.1.$FI");
+        assert_eq!(told(3, true), "_INBOX.a.a-7.256.fail.3.2.$FI");
+        assert_eq!(told(1, true), "_INBOX.a.a-7.256.fail.1.2.$FI");
     }
 }

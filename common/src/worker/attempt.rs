@@ -65,6 +65,8 @@ impl<H: Handler> Runtime<H> {
         let stop = attempt.stop();
         let attempting = async {
             tokio::select! {
+                // In this order, as most attempts are over before anything else is to be done.
+                biased;
                 settle = self.work(delivery, stop) => settle,
                 never = self.keep_alive(delivery, stop) => never,
             }
@@ -258,6 +260,7 @@ impl<H: Handler> Runtime<H> {
         let handling = async { self.handler.handle(payload, attempt).await };
         let handled = AssertUnwindSafe(handling).catch_unwind();
         tokio::select! {
+            biased;
             done = timeout(time_max, handled) => Left::With(match done {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => panicked(&*panic),

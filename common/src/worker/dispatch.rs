@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::try_join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -145,6 +146,9 @@ impl Dispatch {
             // Whatever else is there already is taken in first, so that one decision covers it.
             while let Ok((priority, ran)) = left_slots.try_recv() {
                 self.scheduler.freed(priority, ran);
+            }
+            while let Some((priority, event)) = next_lane_event(&mut self.lanes).now_or_never() {
+                self.take(priority, event).await?;
             }
         }
         hand_back(self.scheduler.give_back(|_| true)).await;

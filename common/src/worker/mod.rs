@@ -22,6 +22,7 @@ mod retry;
 mod run;
 mod running;
 mod scheduler;
+mod slots;
 
 pub use children::{Child, Children, Ended as ChildEnded, Family, Standing};
 pub use config::{Config, Timeout};

@@ -3,25 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::attempt::Runtime;
 use super::controls::Controls;
-use super::dispatch::{Dispatch, Freed, Setup};
+use super::dispatch::{Dispatch, Setup};
 use super::figures::Figures;
 use super::prober::{Prober, news};
 use super::running::answer_calls;
+use super::slots::Slots;
 use super::{Config, Handler, Meter, ReportedState, Reporter};
 use crate::breaker::Breakers;
-use crate::broker::{Broker, BrokerError, Delivery, StreamLimits};
-use crate::model::{Instance, Priority, WorkerState};
-
-/// What is left of the work when the interruption itself is slow: the leases see to the rest.
-const HAND_BACK_TIME: Duration = Duration::from_secs(2);
+use crate::broker::{Broker, BrokerError, StreamLimits};
+use crate::model::{Instance, WorkerState};
 
 /// Works until `stop`, then drains: no new tasks, the running ones get the grace period, and
 /// what still runs then is handed back. `ready` is called with true once the consumers are
@@ -72,25 +68,8 @@ pub async fn run<H: Handler>(
     let speaking = speak(&broker, &runtime, instance, config.probe_every, now).await?;
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
-    let running = TaskTracker::new();
-    // Nothing outlives its worker, not even an attempt that waits for a broker that is gone.
-    let abandon = CancellationToken::new();
-    let _abandon_at_the_end = abandon.clone().drop_guard();
-    let mut start = |delivery: Box<Delivery>, freed| {
-        let runtime = Arc::clone(&runtime);
-        let slot = Slot {
-            priority: delivery.envelope.priority,
-            taken_at: Instant::now(),
-            freed,
-        };
-        let abandon = abandon.clone();
-        running.spawn(async move {
-            let _slot = slot;
-            // Boxed: it is moved several times before it runs.
-            let attempt = Box::pin(runtime.process(&delivery));
-            abandon.run_until_cancelled(attempt).await;
-        });
-    };
+    let slots = Slots::new(Arc::clone(&runtime));
+    let mut start = |delivery, freed| slots.start(delivery, freed);
     let ended = tokio::select! {
         ended = dispatch.run(&mut start, &stop) => ended,
         never = tell_readiness(is_receiving, ready) => never,
@@ -99,7 +78,7 @@ pub async fn run<H: Handler>(
     let grace = ended
         .as_ref()
         .map_or(Duration::ZERO, |()| config.drain_grace);
-    drain(&running, grace, &runtime.interrupt).await;
+    slots.drain(grace, &runtime.interrupt).await;
     speaking.reporter.stop().await;
     broker.close().await;
     ended
@@ -149,43 +128,5 @@ async fn tell_readiness(mut is_receiving: watch::Receiver<bool>, mut ready: impl
         if is_receiving.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-/// A slot while it is taken. Freed however the attempt ends, be it by a bug of ours.
-struct Slot {
-    priority: Priority,
-    taken_at: Instant,
-    freed: UnboundedSender<Freed>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        // Nobody listens any more while draining.
-        let _ = self.freed.send((self.priority, self.taken_at.elapsed()));
-    }
-}
-
-async fn drain(running: &TaskTracker, grace: Duration, interrupt: &CancellationToken) {
-    running.close();
-    if !running.is_empty() {
-        tracing::info!(tasks = running.len(), ?grace, "draining");
-    }
-    if tokio::time::timeout(grace, running.wait()).await.is_ok() {
-        return;
-    }
-    tracing::warn!(
-        tasks = running.len(),
-        "the grace period is over; handing tasks back"
-    );
-    interrupt.cancel();
-    if tokio::time::timeout(HAND_BACK_TIME, running.wait())
-        .await
-        .is_err()
-    {
-        tracing::error!(
-            tasks = running.len(),
-            "tasks could not be handed back; they run again when their leases end"
-        );
     }
 }

@@ -34,6 +34,10 @@ impl Running {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.with(|tasks| tasks.len())
+    }
+
     fn contains(&self, id: &TaskId) -> bool {
         self.with(|tasks| tasks.contains_key(id))
     }
