@@ -12,3 +12,7 @@ pub mod outbound;
 pub mod service;
 pub mod telemetry;
 pub mod worker;
+
+/// What all programs but `flotilla-pdf` allocate with: that one bounds its address space, of which this
+/// takes some in advance.
+pub use mimalloc::MiMalloc as Allocator;

@@ -19,6 +19,9 @@ mod up;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: flotilla_common::Allocator = flotilla_common::Allocator;
+
 fn main() -> ExitCode {
     let named = service(&flotilla_common::service::program());
     named.map_or_else(cli::run, |main| main())

@@ -46,6 +46,9 @@ struct Measured {
     report: Report,
 }
 
+#[global_allocator]
+static ALLOCATOR: flotilla_common::Allocator = flotilla_common::Allocator;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     if std::env::args().nth(1).as_deref() == Some(sink::ARGUMENT) {
