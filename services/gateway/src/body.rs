@@ -75,9 +75,9 @@ impl Fields {
 
     /// A field's value, taken out of the payload.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
-        let value = self.read(name)?;
+        let value = self.read(name);
         self.0.remove(name);
-        Ok(value)
+        value
     }
 
     /// The same, where `null` is a value of its own; `None` where nothing is given.
@@ -245,7 +245,8 @@ impl FromRequest<Arc<Gateway>> for Many {
     type Rejection = Problem;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        let is_lines = media_type(request.headers()).is_some_and(|said| LINES.contains(&&*said));
+        let said = media_type(request.headers());
+        let is_lines = said.is_some_and(|said| LINES.iter().any(|known| is(said, known)));
         if !is_lines {
             require_json(request.headers())?;
         }
@@ -280,20 +281,29 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(media_type) = media_type(headers) else {
         return Ok(());
     };
-    if media_type == "application/json" || media_type.ends_with("+json") {
+    let suffix = media_type.iter().rposition(|byte| *byte == b'+');
+    if is(media_type, "application/json")
+        || suffix.is_some_and(|suffix| is(&media_type[suffix..], "+json"))
+    {
         return Ok(());
     }
+    let media_type = String::from_utf8_lossy(media_type);
     Err(
         Problem::new(Kind::MediaType, format!("the body is sent as {media_type}"))
             .remedy("send JSON with the header Content-Type: application/json"),
     )
 }
 
-/// In lower case, without its parameters; `None` where nothing is said.
-fn media_type(headers: &HeaderMap) -> Option<String> {
-    let text = String::from_utf8_lossy(headers.get(header::CONTENT_TYPE)?.as_bytes());
-    let media_type = text.split(';').next().unwrap_or_default();
-    Some(media_type.trim().to_lowercase())
+/// Without its parameters; `None` where nothing is said.
+fn media_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let end = value.iter().position(|byte| *byte == b';');
+    Some(value[..end.unwrap_or(value.len())].trim_ascii())
+}
+
+/// The case of a media type means nothing.
+fn is(media_type: &[u8], known: &str) -> bool {
+    media_type.eq_ignore_ascii_case(known.as_bytes())
 }
 
 fn too_large(bytes_max: usize) -> Problem {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use flotilla_common::metrics::{
     HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_STREAMS, Registry, Samples, Source,
@@ -32,10 +31,11 @@ pub(crate) struct Requests {
 }
 
 #[derive(Default)]
-struct Answered(Mutex<BTreeMap<Kind, Histogram>>);
+struct Answered(Mutex<BTreeMap<String, ByKind>>);
 
-/// Of a request: its route, method, and status.
-type Kind = (String, &'static str, u16);
+/// Of a route, by method and status.
+type ByKind = BTreeMap<Kind, Histogram>;
+type Kind = (&'static str, u16);
 
 impl Requests {
     /// Those of now are shown for as long as this is kept.
@@ -53,36 +53,39 @@ impl Requests {
 }
 
 impl Answered {
-    fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Histogram>> {
+    fn routes(&self) -> MutexGuard<'_, BTreeMap<String, ByKind>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, kind: Kind, began: Instant) {
-        self.kinds()
-            .entry(kind)
-            .or_default()
-            .record(began.elapsed());
+    fn count(&self, route: &str, kind: Kind, began: Instant) {
+        let mut routes = self.routes();
+        if let Some(kinds) = routes.get_mut(route) {
+            kinds.entry(kind).or_default().record(began.elapsed());
+            return;
+        }
+        let kinds = routes.entry(route.to_owned()).or_default();
+        kinds.entry(kind).or_default().record(began.elapsed());
     }
 }
 
 /// Keeps a request among the open ones until it is answered, and counts it then.
-pub(crate) async fn count(
-    State(gateway): State<Arc<Gateway>>,
+pub(crate) async fn count<A: Future<Output = Response>>(
+    gateway: &Gateway,
     request: Request,
-    next: Next,
+    answer: impl FnOnce(Request) -> A,
 ) -> Response {
     let _open = gateway.requests.open.token();
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or(OTHER, MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let (method, began) = (usual(request.method()), Instant::now());
-    let mut response = trace::around(gateway.broker.traces(), request, next).await;
+    let mut response = trace::around(gateway.broker.traces(), request, answer).await;
     if gateway.leaving.is_cancelled() {
         // The client's next request goes to another gateway, before this one ends under it.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
-    let kind = (route, method, response.status().as_u16());
-    gateway.requests.answered.count(kind, began);
+    let route = route.as_ref().map_or(OTHER, MatchedPath::as_str);
+    let kind = (method, response.status().as_u16());
+    gateway.requests.answered.count(route, kind, began);
     response
 }
 
@@ -106,9 +109,11 @@ impl Source for Requests {
 
 impl Source for Answered {
     fn collect(&self, samples: &mut Samples) {
-        for ((route, method, status), durations) in self.kinds().iter() {
-            let labels = [route, *method, &status.to_string()];
-            samples.durations(&HTTP_REQUESTS, &labels, durations);
+        for (route, kinds) in self.routes().iter() {
+            for ((method, status), durations) in kinds {
+                let labels = [route, *method, &status.to_string()];
+                samples.durations(&HTTP_REQUESTS, &labels, durations);
+            }
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, Uri};
-use axum::middleware;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
@@ -40,20 +41,17 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(api())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(DefaultBodyLimit::max(gateway.config.body_bytes_max))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&gateway),
-            access::guard,
-        ))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&gateway),
-            access::origins,
-        ))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&gateway),
-            requests::count,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), enter))
         .with_state(gateway)
+}
+
+/// Where every request over HTTP comes in, and leaves. One layer for all that is done there: each would clone
+/// all that is within it for each request.
+async fn enter(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
+    DefaultBodyLimit::max(gateway.config.body_bytes_max).apply(&mut request);
+    let guarded = |request| access::guard(&gateway, request, next);
+    let answered = |request| access::origins(&gateway, request, guarded);
+    requests::count(&gateway, request, answered).await
 }
 
 /// The calls alone, for whoever has been let in elsewhere.

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
 use crate::{Gateway, routes};
@@ -40,6 +41,12 @@ pub(crate) async fn listen(listen: &str) -> Result<TcpListener, ListenError> {
 
 /// Serves until the gateway stops and has drained.
 pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>) -> io::Result<()> {
+    let listener = listener.tap_io(|connection| {
+        // The last piece of an answer would wait for the client's word on those before it.
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection may be slower than it could be");
+        }
+    });
     let server = axum::serve(listener, routes::router(Arc::clone(&gateway)))
         .with_graceful_shutdown(gateway.stop.clone().cancelled_owned());
     tokio::select! {

@@ -5,24 +5,27 @@
 use axum::extract::{MatchedPath, Request};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use flotilla_common::model::TraceContext;
 use flotilla_common::telemetry::{Scope, Serving, Traces, number};
 use tracing::Instrument;
 
 /// Over HTTP.
-pub(crate) async fn around(traces: &Traces, request: Request, next: Next) -> Response {
+pub(crate) async fn around<A: Future<Output = Response>>(
+    traces: &Traces,
+    request: Request,
+    answer: impl FnOnce(Request) -> A,
+) -> Response {
     let parent = parent(request.headers());
     let looks = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
     let Some(mut serving) = begin(traces, parent.as_ref(), looks) else {
-        return pass_on(parent, next.run(request)).await;
+        return pass_on(parent, answer(request)).await;
     };
     describe(&mut serving, &request);
-    serve(serving, next.run(request)).await
+    serve(serving, answer(request)).await
 }
 
 /// The span of a request that has one.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -60,15 +60,11 @@ fn category(call: &str, path: &str) -> Option<Category> {
     })
 }
 
-pub(crate) async fn guard(
-    State(gateway): State<Arc<Gateway>>,
-    path: Option<MatchedPath>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn guard(gateway: &Gateway, mut request: Request, next: Next) -> Response {
     let Some(keyring) = &gateway.keyring else {
         return next.run(request).await;
     };
+    let path = request.extensions().get::<MatchedPath>().cloned();
     // Where there is nothing, there is nothing to guard.
     let path = path.as_ref().map_or("", MatchedPath::as_str);
     let Some(scope) = scope(request.method(), path) else {

@@ -2,11 +2,8 @@
 //! what a browser would send for them without asking first is refused as well: a page that
 //! somebody visits must not cancel the tasks of the fleet that runs on the same machine.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::Gateway;
@@ -33,10 +30,10 @@ enum Sender {
 }
 
 /// Answers for pages of other origins, and refuses what others of them would change.
-pub(crate) async fn origins(
-    State(gateway): State<Arc<Gateway>>,
+pub(crate) async fn origins<A: Future<Output = Response>>(
+    gateway: &Gateway,
     request: Request,
-    next: Next,
+    answer: impl FnOnce(Request) -> A,
 ) -> Response {
     let sender = Sender::of(request.headers(), &gateway.config.cors_origins);
     let is_question =
@@ -56,7 +53,7 @@ pub(crate) async fn origins(
             response
         }
         Sender::Allowed(origin) => {
-            let mut response = next.run(request).await;
+            let mut response = answer(request).await;
             allow(origin, response.headers_mut());
             response
         }
@@ -67,7 +64,7 @@ pub(crate) async fn origins(
                 .into_response()
         }
         // Without a word from us a browser keeps the answer from the page.
-        Sender::Own | Sender::Other => next.run(request).await,
+        Sender::Own | Sender::Other => answer(request).await,
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use flotilla_common::model::{Category, Priority};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::fields::Name;
 use super::submission::Answer;
 use crate::Gateway;
 use crate::body::AnyJson;
@@ -82,12 +82,12 @@ pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     category: CategoryPath,
     wait: Wait,
-    headers: HeaderMap,
+    name: Name,
     body: AnyJson,
 ) -> Result<Json<Answer>, Problem> {
     let category = parse_category(category)?;
     match body {
-        AnyJson::Fields(fields) => gateway.take(category, fields, &headers, wait).await,
-        AnyJson::Other(payload) => gateway.take_whole(category, payload, &headers, wait).await,
+        AnyJson::Fields(fields) => gateway.take(category, fields, name, wait).await,
+        AnyJson::Other(payload) => gateway.take_whole(category, payload, name, wait).await,
     }
 }

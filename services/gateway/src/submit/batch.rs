@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use flotilla_common::broker::Outcomes;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use futures::future::{join_all, try_join_all};
@@ -13,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::batch_answer::{BatchAccepted, answer};
-use super::fields::{Key, Terms, check_brand, check_kept};
+use super::fields::{Name, Terms, check_brand, check_kept};
 use super::later::take_run_at;
 use super::{scraping, url};
 use crate::Gateway;
@@ -39,10 +38,10 @@ const SHARED_BYTES_MAX: usize = 16 * 1_024;
 pub(crate) async fn scrape_batch(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
-    headers: HeaderMap,
+    name: Name,
     fields: Fields,
 ) -> Result<Json<BatchAccepted>, Problem> {
-    if Key::of(&headers)?.is_some() {
+    if name.is_given() {
         return Err(one_by_one("idempotency_key"));
     }
     let batch = Batch::take(fields, gateway.config.batch_urls_max)?;

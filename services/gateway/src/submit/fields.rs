@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use flotilla_common::model::duration::Written;
 use flotilla_common::model::{
     Category, Dependency, KeepOutcome, NewTask, Options, Priority, TaskId,
@@ -154,15 +155,28 @@ impl Key {
         let why = format!("idempotency_key: use 1 to {} characters", Self::CHARS_MAX);
         Err(Problem::invalid("idempotency_key", why))
     }
+}
 
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
-        let Some(value) = headers.get("idempotency-key") else {
-            return Ok(None);
+/// The key, where a request has that header.
+pub(crate) struct Name(pub(super) Option<Key>);
+
+impl Name {
+    pub(super) fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
         };
         let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
             Problem::invalid("idempotency_key", "Idempotency-Key: use text in UTF-8")
         })?;
-        Self::check(text.to_owned()).map(Some)
+        Key::check(text.to_owned()).map(|key| Self(Some(key)))
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use flotilla_common::model::Category;
 use futures::{StreamExt, stream};
@@ -16,7 +15,7 @@ mod items;
 mod report;
 
 use self::report::Report;
-use super::fields::Key;
+use super::fields::Name;
 use super::submission::{Accepted, Beside, Submission};
 use crate::Gateway;
 use crate::access::Payer;
@@ -57,12 +56,12 @@ pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     common: Result<Query<Common>, QueryRejection>,
     payer: Option<Extension<Payer>>,
-    headers: HeaderMap,
+    name: Name,
     mut many: Many,
 ) -> Result<Json<Report>, Problem> {
     let Query(common) = common.map_err(|error| Problem::new(Kind::Syntax, error.body_text()))?;
     let category = common.category.as_deref().map(named_category).transpose()?;
-    if Key::of(&headers)?.is_some() {
+    if name.is_given() {
         let why = "idempotency_key: it names one task, and here are many";
         return Err(Problem::invalid("idempotency_key", why)
             .remedy("give each task its own task_id, or idempotency_key"));

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use flotilla_common::model::{Category, Manifest, Order};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::fields::{OWN_FIELDS, check_brand};
+use super::fields::{Name, OWN_FIELDS, check_brand};
 use super::submission::Answer;
 use super::{scraping, url};
 use crate::Gateway;
@@ -42,12 +41,10 @@ type Taken = Result<Json<Answer>, Problem>;
 pub(crate) async fn scrape(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
-    headers: HeaderMap,
+    name: Name,
     fields: Fields,
 ) -> Taken {
-    gateway
-        .take(Category::Scraping, fields, &headers, wait)
-        .await
+    gateway.take(Category::Scraping, fields, name, wait).await
 }
 
 /// Indexes a document or texts
@@ -62,12 +59,10 @@ pub(crate) async fn scrape(
 pub(crate) async fn embed(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
-    headers: HeaderMap,
+    name: Name,
     fields: Fields,
 ) -> Taken {
-    gateway
-        .take(Category::Embedding, fields, &headers, wait)
-        .await
+    gateway.take(Category::Embedding, fields, name, wait).await
 }
 
 /// Runs many tasks as one
@@ -82,10 +77,10 @@ pub(crate) async fn embed(
 pub(crate) async fn batch(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
-    headers: HeaderMap,
+    name: Name,
     fields: Fields,
 ) -> Taken {
-    gateway.take(Category::Batch, fields, &headers, wait).await
+    gateway.take(Category::Batch, fields, name, wait).await
 }
 
 /// Orders maintenance
@@ -100,11 +95,11 @@ pub(crate) async fn batch(
 pub(crate) async fn maintenance(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
-    headers: HeaderMap,
+    name: Name,
     fields: Fields,
 ) -> Taken {
     gateway
-        .take(Category::Maintenance, fields, &headers, wait)
+        .take(Category::Maintenance, fields, name, wait)
         .await
 }
 
@@ -125,14 +120,14 @@ pub(crate) async fn query(
     State(gateway): State<Arc<Gateway>>,
     wait: Wait,
     streamed: Streamed,
-    headers: HeaderMap,
+    name: Name,
     fields: Fields,
 ) -> Result<Response, Problem> {
     if streamed.is_wanted() {
-        return gateway.answer_in_pieces(fields, &headers, wait).await;
+        return gateway.answer_in_pieces(fields, name, wait).await;
     }
     let wait = wait.or(gateway.config.query_wait);
-    let answer = gateway.take(Category::Query, fields, &headers, wait).await;
+    let answer = gateway.take(Category::Query, fields, name, wait).await;
     answer.map(IntoResponse::into_response)
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use flotilla_common::model::{Category, NewTask, TaskId};
@@ -12,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::fields::{Key, Terms, check_kept, take_id};
+use super::fields::{Key, Name, Terms, check_kept, take_id};
 use super::later::take_run_at;
 use super::single::check_payload;
 use crate::Gateway;
@@ -86,12 +85,12 @@ impl Beside {
         }
     }
 
-    /// Over HTTP that is what the headers say.
-    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        Ok(Self {
-            key: Key::of(headers)?,
+    /// Over HTTP that is what a header says.
+    fn of(Name(key): Name) -> Self {
+        Self {
+            key,
             ..Self::default()
-        })
+        }
     }
 }
 
@@ -131,10 +130,10 @@ impl Gateway {
         &self,
         category: Category,
         fields: Fields,
-        headers: &HeaderMap,
+        name: Name,
         wait: Wait,
     ) -> Result<Json<Answer>, Problem> {
-        let beside = Beside::of(headers)?;
+        let beside = Beside::of(name);
         let answer = self.take_from(category, fields, beside, wait.time());
         answer.await.map(Json)
     }
@@ -156,12 +155,12 @@ impl Gateway {
         &self,
         category: Category,
         payload: Bytes,
-        headers: &HeaderMap,
+        name: Name,
         wait: Wait,
     ) -> Result<Json<Answer>, Problem> {
         let beside = Beside {
             payload: Some(payload),
-            ..Beside::of(headers)?
+            ..Beside::of(name)
         };
         let answer = self.take_from(category, Fields::default(), beside, wait.time());
         answer.await.map(Json)
@@ -171,12 +170,12 @@ impl Gateway {
     pub(super) async fn answer_in_pieces(
         self: Arc<Self>,
         mut fields: Fields,
-        headers: &HeaderMap,
+        name: Name,
         wait: Wait,
     ) -> Result<Response, Problem> {
         // The worker says its words to whoever listens only where it is asked to.
         fields.set("stream", true);
-        let submission = Submission::take(Category::Query, fields, Beside::of(headers)?)?;
+        let submission = Submission::take(Category::Query, fields, Beside::of(name))?;
         check_kept(&submission.task.options)?;
         let wait = wait.or(self.config.wait_max).time().unwrap_or_default();
         let seat = self.seat()?;
