@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use super::{Broker, BrokerError};
 
+/// Most of what we write is smaller.
+const USUAL_BYTES: usize = 768;
+
 impl Broker {
     /// Publishes, and waits for the acknowledgement. `doing` says what for, should it fail.
     pub(super) async fn publish(
@@ -30,9 +33,12 @@ pub(super) fn json(
     doing: impl Fn() -> String,
     value: &impl Serialize,
 ) -> Result<Bytes, BrokerError> {
-    let encoded = serde_json::to_vec(value).map_err(|source| BrokerError::Unreadable {
-        doing: doing(),
-        source,
-    });
-    encoded.map(Bytes::from)
+    let mut encoded = Vec::with_capacity(USUAL_BYTES);
+    match serde_json::to_writer(&mut encoded, value) {
+        Ok(()) => Ok(encoded.into()),
+        Err(source) => Err(BrokerError::Unreadable {
+            doing: doing(),
+            source,
+        }),
+    }
 }
