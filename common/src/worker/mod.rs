@@ -14,6 +14,7 @@ mod hearing;
 mod large_result;
 mod ledger;
 mod meter;
+mod nudge;
 mod payload;
 mod prober;
 mod progress;

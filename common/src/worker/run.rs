@@ -11,6 +11,7 @@ use super::attempt::Runtime;
 use super::controls::Controls;
 use super::dispatch::{Dispatch, Setup};
 use super::figures::Figures;
+use super::nudge::Nudging;
 use super::prober::{Prober, news};
 use super::running::answer_calls;
 use super::slots::Slots;
@@ -68,6 +69,7 @@ pub async fn run<H: Handler>(
     let speaking = speak(&broker, &runtime, instance, config.probe_every, now).await?;
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
+    let _nudging = Nudging::start();
     let slots = Slots::new(Arc::clone(&runtime));
     let mut start = |delivery, freed| slots.start(delivery, freed);
     let ended = tokio::select! {

@@ -30,7 +30,7 @@ impl Default for Config {
             save_every: Duration::from_secs(10),
             alive_within: Duration::from_secs(5),
             tasks_max: 2_000_000,
-            index_pace: 5_000,
+            index_pace: 2_000,
         }
     }
 }

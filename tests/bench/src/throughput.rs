@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flotilla_common::broker::Broker;
 use flotilla_common::model::{KeepOutcome, NewTask, Priority};
 
 use crate::bench::{Bench, Server};
@@ -78,12 +79,7 @@ async fn unrecorded(bench: &Bench, server: &Server, report: &mut Report) -> anyh
     let (mut fleet, mut raw) = (Vec::new(), Vec::new());
     for _ in 0..bench.scale.rounds {
         let pipeline = raw::Pipeline::new(&url, 1).await?;
-        let began = Instant::now();
-        tokio::try_join!(
-            pipeline.publish_all(tasks, &PAYLOAD),
-            pipeline.work_barely(tasks, SLOTS)
-        )?;
-        raw.push(tasks as f64 / began.elapsed().as_secs_f64());
+        raw.push(raw_rate(&pipeline, tasks, pipeline.work_barely(tasks, SLOTS)).await?);
         fleet.push(unrecorded_round(&setup, tasks).await?);
     }
     let rate = figure("256 slots, only failures kept", "tasks/s", median(fleet));
@@ -93,18 +89,8 @@ async fn unrecorded(bench: &Bench, server: &Server, report: &mut Report) -> anyh
 
 async fn unrecorded_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
     let publisher = setup.broker().await?;
-    let worker = setup.worker().await?;
-    let tasks: Vec<NewTask> = (0..tasks)
-        .map(|_| setup.task(Priority::Normal, &PAYLOAD))
-        .collect();
-    let began = Instant::now();
-    for accepted in publisher.submit_all(&tasks).await {
-        accepted?;
-    }
-    fleet::all_gone(&setup.url, setup.category).await?;
-    let rate = tasks.len() as f64 / began.elapsed().as_secs_f64();
-    worker.stop().await?;
-    Ok(rate)
+    let all_gone = async || fleet::all_gone(&setup.url, setup.category).await;
+    fleet_rate(setup, &publisher, tasks, all_gone).await
 }
 
 impl Rounds {
@@ -137,17 +123,32 @@ pub(crate) async fn raw_round(
     slots: usize,
 ) -> anyhow::Result<f64> {
     let pipeline = raw::Pipeline::new(url, replicas).await?;
+    raw_rate(&pipeline, tasks, pipeline.work(tasks, slots)).await
+}
+
+async fn raw_rate(
+    pipeline: &raw::Pipeline,
+    tasks: usize,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<f64> {
     let began = Instant::now();
-    tokio::try_join!(
-        pipeline.publish_all(tasks, &PAYLOAD),
-        pipeline.work(tasks, slots)
-    )?;
+    tokio::try_join!(pipeline.publish_all(tasks, &PAYLOAD), work)?;
     Ok(tasks as f64 / began.elapsed().as_secs_f64())
 }
 
 pub(crate) async fn fleet_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
     let publisher = setup.broker().await?;
     let mut results = Results::emptied(&setup.url).await?;
+    let all_stored = async || results.wait_for(tasks).await;
+    fleet_rate(setup, &publisher, tasks, all_stored).await
+}
+
+async fn fleet_rate(
+    setup: &Setup,
+    publisher: &Broker,
+    tasks: usize,
+    all_done: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
     let worker = setup.worker().await?;
     let tasks: Vec<NewTask> = (0..tasks)
         .map(|_| setup.task(Priority::Normal, &PAYLOAD))
@@ -156,7 +157,7 @@ pub(crate) async fn fleet_round(setup: &Setup, tasks: usize) -> anyhow::Result<f
     for accepted in publisher.submit_all(&tasks).await {
         accepted?;
     }
-    results.wait_for(tasks.len()).await?;
+    all_done().await?;
     let rate = tasks.len() as f64 / began.elapsed().as_secs_f64();
     worker.stop().await?;
     Ok(rate)
