@@ -72,6 +72,8 @@ enum Event {
     Freed(Freed),
     Timer,
     Reconnected,
+    /// The connection has ended and never comes back.
+    Closed,
     Controlled,
     Stop,
 }
@@ -140,6 +142,7 @@ impl Dispatch {
                     self.reset_all().await;
                     self.quarantine().await;
                 }
+                Event::Closed => return Err(closed()),
                 Event::Controlled => self.obey().await,
                 Event::Stop => break,
             }
@@ -213,7 +216,10 @@ impl Dispatch {
             () = stop.cancelled() => Event::Stop,
             Some(left) = freed.recv() => Event::Freed(left),
             (priority, event) = next_lane_event(lanes) => Event::Lane(priority, event),
-            _ = self.connections.changed() => Event::Reconnected,
+            connected = self.connections.changed() => match connected {
+                Ok(()) => Event::Reconnected,
+                Err(_) => Event::Closed,
+            },
             Ok(()) = self.control.changed() => Event::Controlled,
             () = tokio::time::sleep_until(timer) => Event::Timer,
         }
@@ -232,11 +238,7 @@ impl Dispatch {
                 self.scheduler.empty(priority);
             }
             LaneEvent::Lost(reason) => self.note_lost(priority, &reason),
-            LaneEvent::Closed => {
-                return Err(BrokerError::Closed {
-                    doing: "receiving tasks".to_owned(),
-                });
-            }
+            LaneEvent::Closed => return Err(closed()),
         }
         Ok(())
     }
@@ -360,6 +362,12 @@ impl Dispatch {
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+}
+
+fn closed() -> BrokerError {
+    BrokerError::Closed {
+        doing: "receiving tasks".to_owned(),
     }
 }
 
