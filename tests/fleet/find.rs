@@ -93,6 +93,8 @@ fn tasks_are_found_by_what_is_known_of_them() {
         assert_eq!(fleet.post("/scrape", &later.to_string()).await.status, 200);
 
         listed(&fleet, "", 7).await;
+        listed(&fleet, "state=completed", 1).await;
+        listed(&fleet, "state=failed", 3).await;
         for (query, expected) in [
             ("state=completed", vec![done.as_str()]),
             ("state=failed", vec!["poison", "refused", "broken"]),
