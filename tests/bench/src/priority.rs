@@ -48,7 +48,7 @@ const CASES: [Case; 2] = [
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
-    let waiting = if bench.is_quick { 5_000 } else { 100_000 };
+    let waiting = if bench.is_quick { 20_000 } else { 100_000 };
     for case in CASES {
         let setup = Setup {
             category: case.category,
