@@ -1,6 +1,8 @@
 //! What comes of an attempt: its outcome recorded, and only then the word on how to settle it.
 //! `None` means that the task is not ours to settle any more.
 
+mod unrun;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,9 +14,7 @@ use super::meter::Meter;
 use super::progress::Told;
 use super::retry::{Verdict, decide};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
-use crate::model::{
-    DeadLetter, Ended, Failure, FailureCode, KeepOutcome, Lane, Origin, Outcome, Status, Was,
-};
+use crate::model::{DeadLetter, Ended, Failure, FailureCode, KeepOutcome, Lane, Outcome, Status};
 use crate::telemetry::{AttemptTrace, Held, Scope};
 
 /// An attempt under way: the task, its record, and when it began.
@@ -201,64 +201,12 @@ impl<'a> Opened<'a> {
         Some(Settle::Return(Duration::ZERO))
     }
 
-    /// It was to start by then, and did not.
-    pub(super) async fn expire(mut self, deadline: Timestamp) -> Option<Settle> {
-        let expired_at = self.started_at;
-        let expired = Status::Expired {
-            expired_at,
-            deadline,
-        };
-        match unless_superseded(self.record(expired).await) {
-            Ok(()) => {
-                self.keep_unrun(FailureCode::EXPIRED).await;
-                self.meter.expired(self.lane());
-                self.remove_body().await;
-                Some(Settle::Ack)
-            }
-            Err(superseded) => self.settle_superseded(superseded),
-        }
-    }
-
-    /// Whether the task is a part of one that was cancelled, be it long before this one came.
-    pub(super) async fn parent_is_cancelled(&self) -> bool {
-        let Some(Origin::ChildOf(parent)) = &self.delivery.envelope.origin else {
-            return false;
-        };
-        // A look that fails cancels nothing: the part then is work that nobody asks for.
-        let parent = Box::pin(self.broker.record(parent)).await.ok().flatten();
-        parent.is_some_and(|parent| matches!(parent.record.status, Status::Cancelled { .. }))
-    }
-
-    pub(super) async fn cancel_with_parent(mut self) -> Option<Settle> {
-        let cancelled = Status::Cancelled {
-            cancelled_at: self.started_at,
-            was: Was::Waiting,
-        };
-        match unless_superseded(self.record(cancelled).await) {
-            Ok(()) => {
-                self.keep_unrun(FailureCode::CANCELLED).await;
-                self.meter.cancelled(self.lane());
-                self.remove_body().await;
-                Some(Settle::Ack)
-            }
-            Err(superseded) => self.settle_superseded(superseded),
-        }
-    }
-
     /// The outcome is recorded: nobody will ask for the body any more. A crash before this, and
     /// any delay, leaves it to the sweep.
     async fn remove_body(&self) {
         let envelope = &self.delivery.envelope;
         if envelope.object.is_some() {
             Box::pin(self.broker.remove_body(envelope)).await;
-        }
-    }
-
-    /// For somebody who wants it run after all. Without that it has ended all the same.
-    async fn keep_unrun(&self, code: FailureCode) {
-        if let Err(error) = self.broker.keep_unrun(code, self.delivery).await {
-            let task_id = &self.delivery.envelope.id;
-            tracing::warn!(%task_id, %error, "the task cannot be run again: it could not be kept");
         }
     }
 
