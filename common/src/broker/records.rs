@@ -6,7 +6,6 @@ use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use bytes::Bytes;
 use futures::future::join_all;
 
-use super::bodies::SMALL_BYTES_MAX;
 use super::delivery::{envelope, timestamp};
 use super::publish::json;
 use super::subjects::{RECORD_SUMMARY, RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
@@ -148,13 +147,9 @@ impl Broker {
         expected: u64,
     ) -> Result<bool, BrokerError> {
         let (subject, message, bytes) = encoded(record, expected)?;
-        // So few of the others are small that a batch has no bound of bytes.
-        if bytes > SMALL_BYTES_MAX {
-            return Ok(false);
-        }
-        let messages = vec![(subject.into(), message)];
-        let together = self.publish_together(|| recording(record), turn, messages);
-        Ok(together.await? == 1)
+        let message = (subject.into(), message);
+        let together = self.publish_one_together(|| recording(record), turn, bytes, message);
+        together.await
     }
 
     /// A task that still is in its stream: waiting, or on its way to its first record.

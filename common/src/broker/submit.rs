@@ -4,9 +4,9 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 
-use super::bodies::{Placed, SMALL_BYTES_MAX};
+use super::bodies::Placed;
 use super::subjects::task_subject;
-use super::together::Shelf;
+use super::together::{Shelf, Turn};
 use super::{Broker, BrokerError, headers};
 use crate::model::{NewTask, Origin, TaskId};
 use crate::telemetry::{Sending, Sent};
@@ -103,15 +103,24 @@ impl Broker {
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
         let turn = self.turn(Shelf::Tasks(task.category));
-        let is_together = !turn.is_alone() && placed.payload.len() <= SMALL_BYTES_MAX && {
-            let messages = vec![message(task, placed.payload.clone(), headers.clone())];
-            let together = self.publish_together(|| submitting(task), &turn, messages);
-            together.await? == 1
-        };
-        if !is_together {
+        if turn.is_alone() || !self.publish_beside(task, placed, headers, &turn).await? {
             self.publish_task(task, placed, headers.clone()).await?;
         }
         Ok(Accepted { duplicate: false })
+    }
+
+    /// Together with what others submit; answers whether it is confirmed.
+    async fn publish_beside(
+        &self,
+        task: &NewTask,
+        placed: &Placed,
+        headers: &HeaderMap,
+        turn: &Turn,
+    ) -> Result<bool, BrokerError> {
+        let (payload, bytes) = (placed.payload.clone(), placed.payload.len());
+        let message = message(task, payload, headers.clone());
+        let together = self.publish_one_together(|| submitting(task), turn, bytes, message);
+        together.await
     }
 
     async fn publish_task(

@@ -20,6 +20,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::bodies::SMALL_BYTES_MAX;
 use super::client::ANSWER_TIMEOUT;
 use super::{Broker, BrokerError};
 use crate::model::Category;
@@ -74,6 +75,23 @@ impl Broker {
         let place = self.together.place(self, shelf);
         let is_alone = place.writing.fetch_add(1, Ordering::Relaxed) == 0;
         Turn { place, is_alone }
+    }
+
+    /// Publishes a message of so many bytes together with what else goes there. Answers whether it is
+    /// confirmed; where it is not, it is to be published alone.
+    pub(super) async fn publish_one_together(
+        &self,
+        doing: impl Fn() -> String,
+        turn: &Turn,
+        bytes: usize,
+        message: (Subject, PublishMessage),
+    ) -> Result<bool, BrokerError> {
+        // So few of the others are small that a batch has no bound of bytes.
+        if bytes > SMALL_BYTES_MAX {
+            return Ok(false);
+        }
+        let stored = self.publish_together(doing, turn, vec![message]);
+        Ok(stored.await? == 1)
     }
 
     /// Publishes small messages together with what else goes there. Answers how many are
