@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -14,6 +14,7 @@ use crate::http::Connection;
 use crate::program::{Program, free_port};
 use crate::raw;
 use crate::report::{Report, figure, median, quantile};
+use crate::rounds::Rounds;
 use crate::throughput::raw_round;
 
 const SLOTS: usize = 256;
@@ -52,14 +53,6 @@ struct Gateway {
     address: String,
 }
 
-/// Of each round.
-#[derive(Default)]
-struct Rounds {
-    rates: Vec<f64>,
-    /// The gateway's, in microseconds a task.
-    cpu: Vec<f64>,
-}
-
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
     let gateway = Gateway::start(&server).await?;
@@ -70,13 +63,9 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     for _ in 0..bench.scale.rounds {
         raw.push(raw_round(&server.url(), 1, tasks, SLOTS).await?);
         for (load, rounds) in loads.iter().zip(&mut through) {
-            let before = gateway.program.usage();
-            let rate = Box::pin(gateway.round(load, &setup, tasks)).await?;
-            rounds.rates.push(rate);
-            let used = before.zip(gateway.program.usage());
-            let used = used.map(|(before, after)| after.cpu - before.cpu);
-            let micros = |used: Duration| used.as_secs_f64() * 1e6 / tasks as f64;
-            rounds.cpu.extend(used.map(micros));
+            let cpu = || gateway.program.usage().map(|usage| usage.cpu);
+            let round = Box::pin(gateway.round(load, &setup, tasks));
+            rounds.add(tasks, cpu, round).await?;
         }
     }
     let raw = median(raw);

@@ -20,6 +20,7 @@ mod program;
 mod query;
 mod raw;
 mod report;
+mod rounds;
 mod sections;
 mod sink;
 mod start;

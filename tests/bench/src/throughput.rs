@@ -12,18 +12,11 @@ use crate::fleet::{self, Results, Setup};
 use crate::process::Usage;
 use crate::raw;
 use crate::report::{Report, figure, median};
+use crate::rounds::Rounds;
 
 static PAYLOAD: Bytes = Bytes::from_static(
     br#"{"query":"How do I reset the device to its factory settings?","brand":"acme"}"#,
 );
-
-/// Of each round.
-#[derive(Default)]
-struct Rounds {
-    rates: Vec<f64>,
-    /// Of client and server together, in microseconds a task.
-    cpu: Vec<f64>,
-}
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
@@ -32,16 +25,16 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         let setup = Setup::new(&url, slots);
         let (mut fleet, mut raw, mut followed) = <(Rounds, Rounds, Rounds)>::default();
         for _ in 0..bench.scale.rounds {
-            raw.add(&server, tasks, raw_round(&url, 1, tasks, slots))
+            raw.add(tasks, || cpu(&server), raw_round(&url, 1, tasks, slots))
                 .await?;
             fleet
-                .add(&server, tasks, Box::pin(fleet_round(&setup, tasks)))
+                .add(tasks, || cpu(&server), Box::pin(fleet_round(&setup, tasks)))
                 .await?;
             // Statistics and the index of tasks follow what is measured, and nothing before it.
             Results::emptied(&url).await?;
             let stats = fleet::Stats::start(&url).await?;
             followed
-                .add(&server, tasks, Box::pin(fleet_round(&setup, tasks)))
+                .add(tasks, || cpu(&server), Box::pin(fleet_round(&setup, tasks)))
                 .await?;
             stats.stop().await?;
         }
@@ -91,24 +84,6 @@ async fn unrecorded_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
     let publisher = setup.broker().await?;
     let all_gone = async || fleet::all_gone(&setup.url, setup.category).await;
     fleet_rate(setup, &publisher, tasks, all_gone).await
-}
-
-impl Rounds {
-    async fn add(
-        &mut self,
-        server: &Server,
-        tasks: usize,
-        round: impl Future<Output = anyhow::Result<f64>>,
-    ) -> anyhow::Result<()> {
-        let before = cpu(server);
-        self.rates.push(round.await?);
-        let used = before
-            .zip(cpu(server))
-            .map(|(before, after)| after - before);
-        self.cpu
-            .extend(used.map(|used| used.as_secs_f64() * 1e6 / tasks as f64));
-        Ok(())
-    }
 }
 
 /// Of this process and the server.
