@@ -1,10 +1,11 @@
 //! Submitting many tasks at once: small ones go out a hundred at a time, and share a writer's turn
 //! as they share an acknowledgement.
 
+use std::collections::BTreeMap;
+
 use async_nats::HeaderMap;
-use futures::future::{self, BoxFuture, Either};
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, StreamExt, stream};
 
 use super::bodies::TINY_BYTES_MAX;
 use super::submit::{Accepted, Novelty, end, message, submitting};
@@ -15,61 +16,70 @@ use crate::telemetry::Sending;
 
 type Answer = Result<Accepted, BrokerError>;
 
+/// A task, and the place of its answer.
+type Placed<'a> = (usize, &'a NewTask);
+
 /// Parcels under way at once: enough to hide the round trip.
 const PARCELS_MAX: usize = 4;
 /// The same for tasks that go alone.
 const ALONE_MAX: usize = 64;
 
 impl Broker {
-    /// Submits many under ids that were generated for them; the answers are in their order.
+    /// Submits many under ids that were generated for them; the answers are in their order. What
+    /// goes to different queues goes side by side, however it is mixed.
     pub async fn submit_all(&self, tasks: &[NewTask]) -> Vec<Answer> {
-        let mut answers = Vec::with_capacity(tasks.len());
-        let mut parts = self.parts(tasks);
-        while let Some(part) = parts.next().await {
-            answers.extend(part);
+        let mut alike: BTreeMap<_, Vec<Placed<'_>>> = BTreeMap::new();
+        for placed @ (_, task) in tasks.iter().enumerate() {
+            let kind = (task.category, is_tiny(task));
+            alike.entry(kind).or_default().push(placed);
         }
-        answers
+        let alike = alike.values().map(|alike| self.submit_alike(alike));
+        let answers = future::join_all(alike).await.into_iter();
+        let mut answers: Vec<_> = answers.flatten().collect();
+        answers.sort_unstable_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// Boxed here, where the lifetimes are known: the compiler cannot prove the bare stream
-    /// `Send` within a caller's future.
-    fn parts<'a>(&'a self, tasks: &'a [NewTask]) -> BoxStream<'a, Vec<Answer>> {
-        let alike = tasks.chunk_by(|one, other| {
-            one.category == other.category && is_tiny(one) == is_tiny(other)
-        });
-        let parts = alike.flat_map(|alike| alike.chunks(PARCEL_MAX));
-        let submit = |part: &'a [NewTask]| match part.first() {
-            Some(first) if is_tiny(first) => Either::Left(self.submit_parcel(part)),
-            _ => Either::Right(self.submit_each(part)),
+    /// Tasks of one category, all of them tiny or none. Boxed here, where the lifetimes are
+    /// known: the compiler cannot prove the bare stream `Send` within a caller's future.
+    fn submit_alike<'a>(&'a self, tasks: &'a [Placed<'a>]) -> BoxFuture<'a, Vec<(usize, Answer)>> {
+        let answers = match tasks.first() {
+            Some((_, first)) if is_tiny(first) => self.submit_parcels(tasks),
+            _ => self.submit_each(tasks),
         };
-        stream::iter(parts)
-            .map(submit)
-            .buffered(PARCELS_MAX)
-            .boxed()
+        let places = tasks.iter().map(|(at, _)| *at);
+        answers.map(|answers| places.zip(answers).collect()).boxed()
     }
 
-    fn submit_each<'a>(&'a self, tasks: &'a [NewTask]) -> BoxFuture<'a, Vec<Answer>> {
-        let submissions = stream::iter(tasks).map(|task| self.submit_new(task));
+    fn submit_parcels<'a>(&'a self, tasks: &'a [Placed<'a>]) -> BoxFuture<'a, Vec<Answer>> {
+        let parcels = stream::iter(tasks.chunks(PARCEL_MAX));
+        let submitted = parcels.map(|parcel| self.submit_parcel(parcel));
+        let answers = submitted.buffered(PARCELS_MAX);
+        answers.concat().boxed()
+    }
+
+    fn submit_each<'a>(&'a self, tasks: &'a [Placed<'a>]) -> BoxFuture<'a, Vec<Answer>> {
+        let submissions = stream::iter(tasks).map(|(_, task)| self.submit_new(task));
         submissions.buffered(ALONE_MAX).collect().boxed()
     }
 
-    /// Tiny tasks of one category.
-    async fn submit_parcel(&self, tasks: &[NewTask]) -> Vec<Answer> {
-        let Some(first) = tasks.first() else {
+    async fn submit_parcel(&self, tasks: &[Placed<'_>]) -> Vec<Answer> {
+        let Some((_, first)) = tasks.first() else {
             return Vec::new();
         };
-        let begun: Vec<_> = tasks.iter().map(|task| self.begin(task, None)).collect();
-        let messages = tasks
+        let tasks = tasks.iter().map(|(_, task)| *task);
+        let begun = tasks.map(|task| (task, self.begin(task, None)));
+        let begun: Vec<_> = begun.collect();
+        let messages = begun
             .iter()
-            .zip(&begun)
             .map(|(task, (_, headers))| message(task, task.payload.clone(), headers.clone()));
         let turn = self.turn(Shelf::Tasks(first.category));
         let together = self.publish_together(|| submitting(first), &turn, messages.collect());
         // What is not confirmed, for whatever reason, is told apart one by one.
         let stored = together.await.unwrap_or_default();
         drop(turn);
-        let mut begun = tasks.iter().zip(begun);
-        let mut answers = Vec::with_capacity(tasks.len());
+        let mut answers = Vec::with_capacity(begun.len());
+        let mut begun = begun.into_iter();
         for (_, (sending, _)) in begun.by_ref().take(stored) {
             let answer = Ok(Accepted { duplicate: false });
             end(sending, &answer);
