@@ -56,6 +56,7 @@ mod streams;
 mod submit_many;
 mod submitted;
 mod sweep;
+mod syncing;
 mod throughput;
 mod time_limits;
 mod topology;

@@ -168,6 +168,7 @@ pub(super) fn tasks(category: Category, limits: &StreamLimits) -> Config {
         max_message_size: limits.task_bytes_max,
         duplicate_window: limits.duplicate_window,
         allow_batch_publish: true,
+        allow_atomic_publish: true,
         sources: Some(vec![fired(category)]),
         // The time in microseconds (below 2^53, safe as a JSON number): a stream made anew
         // continues above all earlier sequences, so that ids made of them never repeat.
@@ -182,6 +183,7 @@ fn results(limits: &StreamLimits) -> Config {
         max_age: limits.results_age_max,
         max_bytes: limits.results_bytes_max,
         allow_batch_publish: true,
+        allow_atomic_publish: true,
         republish: Some(Republish {
             source: "results.*.*".to_owned(),
             destination: outcome("{{wildcard(1)}}", "{{wildcard(2)}}"),

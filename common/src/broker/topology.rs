@@ -211,6 +211,7 @@ pub(super) fn merged(existing: &Config, wanted: &Config) -> Config {
             .or_else(|| existing.subject_transform.clone()),
         allow_direct: wanted.allow_direct,
         sources: merged_sources(existing, wanted.sources),
+        allow_atomic_publish: existing.allow_atomic_publish || wanted.allow_atomic_publish,
         allow_batch_publish: existing.allow_batch_publish || wanted.allow_batch_publish,
         // Once given, the server does not take it back.
         allow_message_schedules: existing.allow_message_schedules || wanted.allow_message_schedules,

@@ -142,6 +142,12 @@ impl Client {
 
     /// Every record of the tests' category, read in one sweep.
     pub(crate) async fn records(&self) -> Vec<Value> {
+        let stored = self.stored_records().await.into_iter();
+        stored.map(|(_, record)| record).collect()
+    }
+
+    /// The same with the headers that they are stored with.
+    pub(crate) async fn stored_records(&self) -> Vec<(HeaderMap, Value)> {
         let count = self.state("RESULTS").await.messages;
         let stream = self.jetstream.get_stream("RESULTS").await.unwrap();
         let config = jetstream::consumer::pull::OrderedConfig {
@@ -150,9 +156,13 @@ impl Client {
         };
         let consumer = stream.create_consumer(config).await.unwrap();
         let messages = consumer.messages().await.unwrap();
+        let read = |message: jetstream::Message| {
+            let record = serde_json::from_slice(&message.payload).unwrap();
+            (message.message.headers.unwrap_or_default(), record)
+        };
         messages
             .take(usize::try_from(count).unwrap())
-            .map(|message| serde_json::from_slice(&message.unwrap().payload).unwrap())
+            .map(|message| read(message.unwrap()))
             .collect()
             .await
     }

@@ -48,6 +48,11 @@ pub(crate) fn secured_test(users: &[&str], body: impl AsyncFnOnce(&mut Secured))
     bounded(async || body(&mut Secured::start(users).await).await);
 }
 
+/// Runs a test on a broker that brings every write to the disk before it acknowledges it.
+pub(crate) fn syncing_test(body: impl AsyncFnOnce(&mut Nats)) {
+    bounded(async || body(&mut Nats::start_syncing(Vec::new()).await).await);
+}
+
 /// Runs a test on three servers that are one cluster.
 pub(crate) fn cluster_test(body: impl AsyncFnOnce(&mut Cluster)) {
     bounded(async || body(&mut Cluster::start().await).await);

@@ -10,7 +10,8 @@ fn batch(parcels: &[usize]) -> (Batch, Vec<oneshot::Receiver<usize>>) {
     };
     let batch = Batch {
         number: 1,
-        silent_at: Instant::now(),
+        way: Way::OneByOne,
+        sent_at: Instant::now(),
         writers: told.into_iter().zip(parcels).map(writer).collect(),
     };
     (batch, words)
@@ -68,8 +69,19 @@ fn whoever_waits_for_a_batch_that_is_given_up_hears_nothing() {
 }
 
 #[test]
+fn a_batch_that_is_stored_at_once_is_refused_as_a_whole() {
+    let (mut batch, mut words) = batch(&[2, 1]);
+    batch.way = Way::AtOnce;
+    assert!(batch.hear(2, &said(REFUSED), false));
+    assert_eq!(heard(&mut words), [Some(0), Some(0)]);
+}
+
+#[test]
 fn a_reply_tells_the_server_where_in_a_batch_it_is() {
-    let told = |sequence, is_last| reply("_INBOX.a", "a", 7, sequence, is_last);
+    let told = |sequence, is_last| {
+        let reply = reply("_INBOX.a", "a", 7, sequence);
+        format!("{reply}{}", operation(sequence, is_last))
+    };
     assert_eq!(told(1, false), "_INBOX.a.a-7.256.fail.1.0.$FI");
     assert_eq!(told(2, false), "_INBOX.a.a-7.256.fail.2.1.$FI");
     assert_eq!(told(3, true), "_INBOX.a.a-7.256.fail.3.2.$FI");
