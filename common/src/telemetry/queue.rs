@@ -34,23 +34,19 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     /// Of work that went wrong: these go first.
-    urgent: VecDeque<Piece>,
-    usual: VecDeque<Piece>,
+    urgent: VecDeque<Batch>,
+    usual: VecDeque<Batch>,
     spans: usize,
+    /// What the last batch took: most are alike.
+    bytes: usize,
 }
 
-/// What belongs to one piece of work, as fields of `ScopeSpans`.
-#[derive(Debug)]
-struct Piece {
-    spans: usize,
-    bytes: Vec<u8>,
-}
-
-/// Pieces that go out together.
+/// Spans that go out together, as fields of `ScopeSpans`. What belongs to one piece of work is never
+/// torn, so that it may be a few more than it should.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) spans: usize,
-    pub(super) pieces: Vec<Vec<u8>>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Room for so many spans.
@@ -112,18 +108,20 @@ impl Queue {
         }
     }
 
+    /// Written where they go out from: a buffer for each piece would be felt.
     fn enqueue(&self, spans: Vec<Span>, is_urgent: bool) {
         if spans.is_empty() {
             return;
         }
-        let piece = Piece::of(spans);
         let is_batch = self.with(|waiting| {
             let before = waiting.spans;
-            waiting.spans += piece.spans;
-            match is_urgent {
-                true => waiting.urgent.push_back(piece),
-                false => waiting.usual.push_back(piece),
-            }
+            waiting.spans += spans.len();
+            let bytes = waiting.bytes;
+            let batches = match is_urgent {
+                true => &mut waiting.urgent,
+                false => &mut waiting.usual,
+            };
+            self.open(batches, bytes).add(spans);
             // Told once, when the batch becomes full.
             before < self.batch_max && waiting.spans >= self.batch_max
         });
@@ -132,19 +130,33 @@ impl Queue {
         }
     }
 
-    /// As many whole pieces as fit, and at least one; none where nothing waits.
+    /// The last one, as long as there is room in it; or a new one with room for so many bytes.
+    fn open<'a>(&self, batches: &'a mut VecDeque<Batch>, bytes: usize) -> &'a mut Batch {
+        let is_full = |batch: &Batch| batch.spans >= self.batch_max;
+        if batches.back().is_none_or(is_full) {
+            batches.push_back(Batch::with_capacity(bytes));
+        }
+        let last = batches.len() - 1;
+        &mut batches[last]
+    }
+
+    /// What goes out next; nothing where nothing waits.
     pub(super) fn next(&self) -> Batch {
         let batch = self.with(|waiting| {
-            let mut batch = Batch::default();
-            while batch.spans < self.batch_max {
-                let next = waiting.urgent.pop_front();
-                let Some(piece) = next.or_else(|| waiting.usual.pop_front()) else {
-                    break;
-                };
-                batch.spans += piece.spans;
-                batch.pieces.push(piece.bytes);
-            }
+            let urgent = waiting.urgent.pop_front();
+            let usual = waiting.usual.front();
+            let together = urgent.as_ref().map_or(0, |batch| batch.spans)
+                + usual.map_or(0, |batch| batch.spans);
+            let usual = match urgent.is_none() || together <= self.batch_max {
+                true => waiting.usual.pop_front(),
+                false => None,
+            };
+            let batch = match (urgent, usual) {
+                (Some(urgent), Some(usual)) => urgent.and(usual),
+                (one, other) => one.or(other).unwrap_or_default(),
+            };
             waiting.spans -= batch.spans;
+            waiting.bytes = batch.bytes.len();
             batch
         });
         self.used.fetch_sub(batch.spans, Relaxed);
@@ -165,16 +177,25 @@ impl Queue {
     }
 }
 
-impl Piece {
-    fn of(spans: Vec<Span>) -> Self {
-        let mut piece = Self {
-            spans: spans.len(),
-            bytes: Vec::with_capacity(spans.iter().map(Span::bytes_max).sum()),
-        };
-        for span in spans {
-            span.write(&mut piece.bytes, SPAN);
+impl Batch {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            spans: 0,
+            bytes: Vec::with_capacity(bytes),
         }
-        piece
+    }
+
+    fn add(&mut self, spans: Vec<Span>) {
+        self.spans += spans.len();
+        for span in spans {
+            span.write(&mut self.bytes, SPAN);
+        }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.spans += other.spans;
+        self.bytes.extend_from_slice(&other.bytes);
+        self
     }
 }
 
@@ -196,7 +217,7 @@ mod tests {
     }
 
     fn names(batch: Batch) -> Vec<String> {
-        let scoped = ScopeSpans::decode(&*batch.pieces.concat()).unwrap();
+        let scoped = ScopeSpans::decode(&*batch.bytes).unwrap();
         assert_eq!(batch.spans, scoped.spans.len());
         scoped.spans.into_iter().map(|span| span.name).collect()
     }

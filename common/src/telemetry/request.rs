@@ -44,18 +44,15 @@ impl Request {
     }
 
     /// Of spans that are fields of `ScopeSpans` already.
-    pub(super) fn of(&self, pieces: &[Vec<u8>]) -> Bytes {
-        let spans: usize = pieces.iter().map(Vec::len).sum();
-        let scope = self.scope.len() + spans;
+    pub(super) fn of(&self, spans: &[u8]) -> Bytes {
+        let scope = self.scope.len() + spans.len();
         let resource = self.resource.len() + length(scope);
         let mut request = Vec::with_capacity(length(resource));
         request.message(RESOURCE_SPANS, resource);
         request.extend_from_slice(&self.resource);
         request.message(SCOPE_SPANS, scope);
         request.extend_from_slice(&self.scope);
-        for piece in pieces {
-            request.extend_from_slice(piece);
-        }
+        request.extend_from_slice(spans);
         request.into()
     }
 }
@@ -99,19 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_make_a_request() {
+    fn spans_make_a_request() {
         let now = Timestamp::now();
         let context = ids::derived(&"t".parse().unwrap(), now);
-        let piece = |names: &[&'static str]| {
-            let mut piece = Vec::new();
-            for &name in names {
-                let span = Span::new(&context, None, name, Kind::Internal, (now, now));
-                span.write(&mut piece, SPAN);
-            }
-            piece
-        };
+        let mut spans = Vec::new();
+        for name in ["a", "b", "c"] {
+            let span = Span::new(&context, None, name, Kind::Internal, (now, now));
+            span.write(&mut spans, SPAN);
+        }
         let request = Request::new(&[("service.name".to_owned(), "test".to_owned())]);
-        let bytes = request.of(&[piece(&["a", "b"]), piece(&[]), piece(&["c"])]);
+        let bytes = request.of(&spans);
         let read = ExportTraceServiceRequest::decode(bytes).unwrap();
         let [of] = &read.resource_spans[..] else {
             panic!("{read:?}")

@@ -215,7 +215,7 @@ impl Exporter {
 
     async fn export(&mut self, batch: Batch) {
         let count = batch.spans as u64;
-        let request = self.request.of(&batch.pieces);
+        let request = self.request.of(&batch.bytes);
         drop(batch);
         let within = self.queue.export_timeout;
         let sent = self.collector.send(request, within).await;

@@ -171,12 +171,6 @@ impl Span {
         self.end = nanoseconds(Timestamp::now()).max(self.start + 1);
     }
 
-    /// That it takes as a field of a message, or a little less.
-    pub(super) fn bytes_max(&self) -> usize {
-        let error = self.error.as_ref().map_or(0, |error| error.len() + 16);
-        self.rest.len() + self.name.len() + error + 64
-    }
-
     /// As a field of a message.
     pub(super) fn write(mut self, into: &mut Vec<u8>, field: u64) {
         let rest = &mut self.rest;
