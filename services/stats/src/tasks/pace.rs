@@ -26,7 +26,8 @@ impl Pace {
             resume_at: now,
             window_began: now,
             written: None,
-            is_busy: false,
+            // Until it is known.
+            is_busy: true,
         }
     }
 
