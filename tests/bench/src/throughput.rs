@@ -24,19 +24,19 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     for slots in [256, 10] {
         let setup = Setup::new(&url, slots);
         let (mut fleet, mut raw, mut followed) = <(Rounds, Rounds, Rounds)>::default();
-        for _ in 0..bench.scale.rounds {
+        for round in 0..bench.scale.rounds {
             raw.add(tasks, || cpu(&server), raw_round(&url, 1, tasks, slots))
                 .await?;
-            fleet
-                .add(tasks, || cpu(&server), Box::pin(fleet_round(&setup, tasks)))
-                .await?;
-            // Statistics and the index of tasks follow what is measured, and nothing before it.
-            Results::emptied(&url).await?;
-            let stats = fleet::Stats::start(&url).await?;
-            followed
-                .add(tasks, || cpu(&server), Box::pin(fleet_round(&setup, tasks)))
-                .await?;
-            stats.stop().await?;
+            // Each comes first in turn: the server has more to remember of what was before.
+            for is_followed in [round % 2 == 1, round % 2 == 0] {
+                match is_followed {
+                    true => followed_round(&server, &setup, tasks, &mut followed).await?,
+                    false => {
+                        let round = Box::pin(fleet_round(&setup, tasks));
+                        fleet.add(tasks, || cpu(&server), round).await?;
+                    }
+                }
+            }
         }
         let goal = if slots == 256 { 1.0 } else { 0.5 };
         let name = format!("{slots} slots");
@@ -50,15 +50,32 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         );
         report.add(rate.by("the fleet without", alone).at_least(0.95));
         if !fleet.cpu.is_empty() {
-            let cpu = figure(
-                format!("{name}, processor time of a task"),
-                "µs",
-                median(fleet.cpu),
-            );
+            let alone = median(fleet.cpu);
+            let cpu = figure(format!("{name}, processor time of a task"), "µs", alone);
             report.add(cpu.by("raw", median(raw.cpu)));
+            let cpu = figure(
+                format!("{name}, with stats, processor time of a task"),
+                "µs",
+                median(followed.cpu),
+            );
+            report.add(cpu.by("the fleet without", alone));
         }
     }
     unrecorded(bench, &server, report).await
+}
+
+/// Statistics and the index of tasks follow what is measured, and nothing before it.
+async fn followed_round(
+    server: &Server,
+    setup: &Setup,
+    tasks: usize,
+    rounds: &mut Rounds,
+) -> anyhow::Result<()> {
+    Results::emptied(&setup.url).await?;
+    let stats = fleet::Stats::start(&setup.url).await?;
+    let round = Box::pin(fleet_round(setup, tasks));
+    rounds.add(tasks, || cpu(server), round).await?;
+    stats.stop().await
 }
 
 /// Successes that nobody looks up, against a worker that only acknowledges.
