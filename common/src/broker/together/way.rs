@@ -9,14 +9,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A message that takes the server no longer than this is not waiting for a disk.
-const FAST: Duration = Duration::from_micros(50);
+const FAST: Duration = Duration::from_micros(100);
 /// How much sooner it has to be to store at once, before that is begun: what else the server does is
 /// measured as well.
 const SOONER: u32 = 2;
 /// How often the way is tried that is not used.
 const TRY_EVERY: Duration = Duration::from_secs(60);
-/// Messages that are measured together.
+/// Messages that are measured together, and how many of them a batch has to have: of smaller ones most
+/// of the time is their way to the server and back.
 const MEASURED: u32 = 64;
+const LARGE: u32 = 32;
 /// Times that are remembered of each way. The least of them counts: all else makes them longer.
 const REMEMBERED: usize = 4;
 
@@ -46,6 +48,7 @@ struct Times(VecDeque<Duration>);
 #[derive(Debug, Default)]
 struct Measured {
     messages: u32,
+    batches: u32,
     /// While it had anything to do for us, but for what it has now.
     busy: Duration,
     /// Since when it has that.
@@ -140,12 +143,13 @@ impl Ways {
 }
 
 impl Measured {
-    /// Answers what a message took, once there are enough.
+    /// Answers what a message took, once there are enough in large batches.
     fn add(&mut self, now: Instant, batch: Stored) -> Option<Duration> {
         let since = self.busy_since?;
         // Begun before, as others were under way then: its time is only counted in part.
         if batch.sent_at >= since {
             self.messages += u32::try_from(batch.messages).unwrap_or(u32::MAX);
+            self.batches += 1;
         }
         if batch.is_last {
             self.busy += now - since;
@@ -156,11 +160,12 @@ impl Measured {
         }
         let going_on = self.busy_since.map_or(Duration::ZERO, |since| now - since);
         let time = (self.busy + going_on) / self.messages;
+        let are_large = self.messages >= LARGE * self.batches;
         *self = Self {
             busy_since: self.busy_since.map(|_| now),
             ..Self::default()
         };
-        Some(time)
+        are_large.then_some(time)
     }
 }
 
@@ -292,19 +297,16 @@ mod tests {
 
     #[test]
     fn a_server_that_syncs_is_found_out_and_one_that_does_not_is_not_asked() {
-        for sizes in [[128, 256, 200], [5, 7, 12]] {
-            let mut sent = Sent::new(sizes);
-            sent.together(30, &SYNCING);
-            assert!(sent.one_by_one < 60, "{sizes:?}: {}", sent.one_by_one);
-            assert!(sent.at_once > 1_000, "{sizes:?}: {}", sent.at_once);
-            let mut sent = Sent::new(sizes);
-            sent.alone(30, &SYNCING);
-            assert!(sent.one_by_one < 60, "{sizes:?}: {}", sent.one_by_one);
-            assert!(sent.at_once > 1_000, "{sizes:?}: {}", sent.at_once);
-            let mut sent = Sent::new(sizes);
-            sent.alone(60, &PLAIN);
-            sent.together(60, &PLAIN);
-            assert_eq!(sent.at_once, 0, "{sizes:?}");
+        for sizes in [[128, 256, 200], [32, 40, 50]] {
+            for way in [Sent::together, Sent::alone] {
+                let mut sent = Sent::new(sizes);
+                way(&mut sent, 30, &SYNCING);
+                assert!(sent.one_by_one < 60, "{sizes:?}: {}", sent.one_by_one);
+                assert!(sent.at_once > 1_000, "{sizes:?}: {}", sent.at_once);
+                let mut sent = Sent::new(sizes);
+                way(&mut sent, 100, &PLAIN);
+                assert_eq!(sent.at_once, 0, "{sizes:?}");
+            }
         }
     }
 
@@ -338,10 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn few_messages_make_no_difference() {
-        let mut sent = Sent::new([1, 2, 1]);
-        sent.alone(59, &PLAIN);
-        assert!(sent.at_once < sent.one_by_one / 100, "{}", sent.at_once);
+    fn small_batches_tell_nothing() {
+        for server in [SYNCING, PLAIN, BUSY] {
+            let mut sent = Sent::new([1, 70, 12]);
+            sent.alone(100, &server);
+            sent.together(100, &server);
+            assert_eq!(sent.at_once, 0);
+        }
     }
 
     #[test]
