@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn small_batches_tell_nothing() {
         for server in [SYNCING, PLAIN, BUSY] {
-            let mut sent = Sent::new([1, 70, 12]);
+            let mut sent = Sent::new([1, 30, 12]);
             sent.alone(100, &server);
             sent.together(100, &server);
             assert_eq!(sent.at_once, 0);
