@@ -15,9 +15,11 @@ const FAST: Duration = Duration::from_micros(100);
 const SOONER: u32 = 2;
 /// How often the way is tried that is not used.
 const TRY_EVERY: Duration = Duration::from_secs(60);
-/// Messages that are measured together, and how many of them a batch has to have: of smaller ones most
-/// of the time is their way to the server and back.
+/// Messages that are measured together.
 const MEASURED: u32 = 64;
+/// Messages of a large batch. Of a smaller one most of the time is its way to the server and back, and
+/// several writes to the disk that an atomic batch takes by itself (2 ms were measured, as much as a
+/// dozen messages take one by one) would be in vain.
 const LARGE: u32 = 32;
 /// Times that are remembered of each way. The least of them counts: all else makes them longer.
 const REMEMBERED: usize = 4;
@@ -61,7 +63,7 @@ pub(super) struct Stored {
     pub(super) way: Way,
     pub(super) sent_at: Instant,
     pub(super) messages: usize,
-    /// Whether others are under way.
+    /// Whether no other one is under way.
     pub(super) is_last: bool,
 }
 
@@ -77,13 +79,18 @@ impl Ways {
         }
     }
 
-    /// Where batches of the other one are under way, they have to be answered first.
+    /// That of large batches. Where others are under way, they have to be answered first.
     pub(super) fn way(&self) -> Way {
         self.way
     }
 
-    pub(super) fn sent(&mut self, now: Instant) {
+    /// The way of a batch that is sent now.
+    pub(super) fn send(&mut self, now: Instant, messages: usize) -> Way {
+        if self.way == Way::AtOnce && messages < LARGE as usize {
+            return Way::OneByOne;
+        }
         self.measured.busy_since.get_or_insert(now);
+        self.way
     }
 
     pub(super) fn stored(&mut self, now: Instant, batch: Stored) {
@@ -270,12 +277,12 @@ mod tests {
                 if self.now >= end {
                     return;
                 }
-                let (way, messages) = (self.ways.way(), self.sizes[number % 3]);
+                let messages = self.sizes[number % 3];
+                let way = self.ways.send(sent_at, messages);
                 match way {
                     Way::OneByOne => self.one_by_one += 1,
                     Way::AtOnce => self.at_once += 1,
                 }
-                self.ways.sent(sent_at);
                 let answered_at = self.now + server.time(way, messages);
                 let stored = Stored {
                     way,
@@ -340,7 +347,17 @@ mod tests {
     }
 
     #[test]
-    fn small_batches_tell_nothing() {
+    fn small_batches_tell_nothing_and_go_one_by_one() {
+        let mut sent = Sent::new([128, 256, 200]);
+        sent.together(10, &SYNCING);
+        assert_eq!(sent.ways.way(), Way::AtOnce);
+        sent.sizes = [1, 30, 12];
+        sent.alone(100, &SYNCING);
+        assert_eq!(sent.at_once, 0);
+        sent.sizes = [128, 256, 200];
+        sent.alone(10, &SYNCING);
+        assert!(sent.one_by_one < 3, "{}", sent.one_by_one);
+
         for server in [SYNCING, PLAIN, BUSY] {
             let mut sent = Sent::new([1, 30, 12]);
             sent.alone(100, &server);

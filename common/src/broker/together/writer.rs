@@ -134,8 +134,8 @@ impl Writer {
             return;
         }
         self.number += 1;
-        let (way, sent_at) = (self.ways.way(), Instant::now());
-        self.ways.sent(sent_at);
+        let sent_at = Instant::now();
+        let way = self.ways.send(sent_at, messages);
         let mut writers = Vec::with_capacity(parcels.len());
         let mut sequence = 0;
         for parcel in parcels {
