@@ -31,9 +31,15 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             ..plain.clone()
         };
         let (began, used) = (Instant::now(), sink.usage());
-        for _ in 0..bench.scale.rounds {
-            off.push(fleet_round(&plain, tasks).await?);
-            on.push(fleet_round(&traced, tasks).await?);
+        for round in 0..bench.scale.rounds {
+            // Each comes first in turn: the server has more to remember of what was before.
+            for is_on in [round % 2 == 1, round % 2 == 0] {
+                let (setup, rates) = match is_on {
+                    true => (&traced, &mut on),
+                    false => (&plain, &mut off),
+                };
+                rates.push(fleet_round(setup, tasks).await?);
+            }
         }
         traces.stop(Duration::from_secs(10)).await;
         if let Some(counts) = traces.counts() {
