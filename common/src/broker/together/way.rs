@@ -32,12 +32,22 @@ pub(super) enum Way {
     AtOnce,
 }
 
+impl Way {
+    const fn other(self) -> Self {
+        match self {
+            Self::OneByOne => Self::AtOnce,
+            Self::AtOnce => Self::OneByOne,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Ways {
     way: Way,
     one_by_one: Times,
     at_once: Times,
-    is_at_once_best: bool,
+    /// The one to use, while the other is not being tried.
+    best: Way,
     try_at: Instant,
     measured: Measured,
 }
@@ -73,7 +83,7 @@ impl Ways {
             way: Way::OneByOne,
             one_by_one: Times::default(),
             at_once: Times::default(),
-            is_at_once_best: false,
+            best: Way::OneByOne,
             try_at: now,
             measured: Measured::default(),
         }
@@ -101,7 +111,7 @@ impl Ways {
             return;
         };
         self.times().add(time);
-        let way = self.best(now);
+        let way = self.next(now);
         if way != self.way {
             self.way = way;
             self.measured = Measured::default();
@@ -111,33 +121,29 @@ impl Ways {
     /// The server has not taken a batch at once, be it for one of its messages.
     pub(super) fn refused(&mut self) {
         self.at_once = Times::default();
-        self.is_at_once_best = false;
+        self.best = Way::OneByOne;
         self.way = Way::OneByOne;
         self.measured = Measured::default();
     }
 
-    fn best(&mut self, now: Instant) -> Way {
+    fn next(&mut self, now: Instant) -> Way {
         if !self.times().is_known() {
             return self.way;
         }
-        let sooner = match self.is_at_once_best {
-            true => 1,
-            false => SOONER,
+        let sooner = match self.best {
+            Way::AtOnce => 1,
+            Way::OneByOne => SOONER,
         };
         let at_once = self.at_once.least().saturating_mul(sooner);
-        self.is_at_once_best = self.at_once.is_known() && at_once < self.one_by_one.least();
-        let best = match self.is_at_once_best {
+        self.best = match self.at_once.is_known() && at_once < self.one_by_one.least() {
             true => Way::AtOnce,
             false => Way::OneByOne,
         };
         if self.one_by_one.least() <= FAST || now < self.try_at {
-            return best;
+            return self.best;
         }
         self.try_at = now + TRY_EVERY;
-        match best {
-            Way::OneByOne => Way::AtOnce,
-            Way::AtOnce => Way::OneByOne,
-        }
+        self.best.other()
     }
 
     /// Of the way that batches now go.
