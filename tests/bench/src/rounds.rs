@@ -10,6 +10,12 @@ pub(crate) struct Rounds {
     pub(crate) cpu: Vec<f64>,
 }
 
+/// Of two kinds of rounds, which is the second one: each comes first in turn, as the server has more to
+/// remember of what was before.
+pub(crate) const fn in_turn(round: usize) -> [bool; 2] {
+    [round % 2 == 1, round.is_multiple_of(2)]
+}
+
 impl Rounds {
     /// Runs one, which answers with its rate; `cpu` tells what has been used so far.
     pub(crate) async fn add(

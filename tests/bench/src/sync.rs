@@ -10,6 +10,7 @@ use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::process::Usage;
 use crate::report::{Report, figure, median};
+use crate::rounds::Rounds;
 use crate::throughput::{fleet_round, raw_round};
 
 const SLOTS: usize = 256;
@@ -43,9 +44,6 @@ struct Servers {
     all: Vec<Nats>,
 }
 
-/// Of each round: tasks a second, and the servers' processor time of a task in microseconds.
-type Rounds = (Vec<f64>, Vec<f64>);
-
 impl Servers {
     async fn compare(&self, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         let tasks = bench.scale.tasks / TASKS_PART;
@@ -59,29 +57,18 @@ impl Servers {
         };
         let (mut fleet, mut raw) = <(Rounds, Rounds)>::default();
         for _ in 0..bench.scale.rounds {
-            self.round(tasks, raw_round(url, replicas, tasks, SLOTS), &mut raw)
+            let cpu = || Some(self.cpu());
+            raw.add(tasks, cpu, raw_round(url, replicas, tasks, SLOTS))
                 .await?;
-            self.round(tasks, Box::pin(fleet_round(&setup, tasks)), &mut fleet)
+            fleet
+                .add(tasks, cpu, Box::pin(fleet_round(&setup, tasks)))
                 .await?;
         }
         let name = format!("{}, {SLOTS} slots", self.name);
-        let rate = figure(&name, "tasks/s", median(fleet.0));
-        report.add(rate.by("raw", median(raw.0)).at_least(1.0));
-        let cpu = figure(format!("{name}, servers, a task"), "µs", median(fleet.1));
-        report.add(cpu.by("raw", median(raw.1)));
-        Ok(())
-    }
-
-    async fn round(
-        &self,
-        tasks: usize,
-        round: impl Future<Output = anyhow::Result<f64>>,
-        rounds: &mut Rounds,
-    ) -> anyhow::Result<()> {
-        let before = self.cpu();
-        rounds.0.push(round.await?);
-        let used = (self.cpu() - before).as_secs_f64() * 1e6;
-        rounds.1.push(used / tasks as f64);
+        let rate = figure(&name, "tasks/s", median(fleet.rates));
+        report.add(rate.by("raw", median(raw.rates)).at_least(1.0));
+        let cpu = figure(format!("{name}, servers, a task"), "µs", median(fleet.cpu));
+        report.add(cpu.by("raw", median(raw.cpu)));
         Ok(())
     }
 

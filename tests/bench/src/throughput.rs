@@ -12,7 +12,7 @@ use crate::fleet::{self, Results, Setup};
 use crate::process::Usage;
 use crate::raw;
 use crate::report::{Report, figure, median};
-use crate::rounds::Rounds;
+use crate::rounds::{Rounds, in_turn};
 
 static PAYLOAD: Bytes = Bytes::from_static(
     br#"{"query":"How do I reset the device to its factory settings?","brand":"acme"}"#,
@@ -27,8 +27,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         for round in 0..bench.scale.rounds {
             raw.add(tasks, || cpu(&server), raw_round(&url, 1, tasks, slots))
                 .await?;
-            // Each comes first in turn: the server has more to remember of what was before.
-            for is_followed in [round % 2 == 1, round % 2 == 0] {
+            for is_followed in in_turn(round) {
                 match is_followed {
                     true => followed_round(&server, &setup, tasks, &mut followed).await?,
                     false => {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::report::{Report, figure, median};
+use crate::rounds::in_turn;
 use crate::sink::Sink;
 use crate::throughput::fleet_round;
 
@@ -32,8 +33,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         };
         let (began, used) = (Instant::now(), sink.usage());
         for round in 0..bench.scale.rounds {
-            // Each comes first in turn: the server has more to remember of what was before.
-            for is_on in [round % 2 == 1, round % 2 == 0] {
+            for is_on in in_turn(round) {
                 let (setup, rates) = match is_on {
                     true => (&traced, &mut on),
                     false => (&plain, &mut off),
