@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::bodies::Placed;
 use super::subjects::task_subject;
 use super::together::{Shelf, Turn};
-use super::{Broker, BrokerError, headers};
+use super::{Broker, BrokerError, Refusal, headers};
 use crate::model::{NewTask, Origin, TaskId};
 use crate::telemetry::{Sending, Sent};
 
@@ -76,7 +76,10 @@ impl Broker {
         let answer = loop {
             let published = match (novelty, repeats) {
                 (Novelty::Certain, 0) => self.publish_new(task, &placed, &own).await,
-                _ => self.publish_task(task, &placed, own.clone()).await,
+                (Novelty::Unknown, _) => self.publish_task(task, &placed, &own).await,
+                (Novelty::Certain | Novelty::Unconfirmed, _) => {
+                    self.publish_unless_stored(task, &placed, &own).await
+                }
             };
             match published {
                 // The id makes a repetition safe: the broker stores it once.
@@ -95,7 +98,7 @@ impl Broker {
         answer
     }
 
-    /// A batch does not tell of repetitions, of which there can be none but our own.
+    /// In a batch it has no message id, which its subject makes unnecessary: nobody else has that.
     async fn publish_new(
         &self,
         task: &NewTask,
@@ -103,10 +106,40 @@ impl Broker {
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
         let turn = self.turn(Shelf::Tasks(task.category));
-        if turn.is_alone() || !self.publish_beside(task, placed, headers, &turn).await? {
-            self.publish_task(task, placed, headers.clone()).await?;
+        if turn.is_alone() {
+            self.publish_task(task, placed, headers).await
+        } else if self.publish_beside(task, placed, headers, &turn).await? {
+            Ok(Accepted { duplicate: false })
+        } else {
+            self.publish_unless_stored(task, placed, headers).await
         }
-        Ok(Accepted { duplicate: false })
+    }
+
+    /// A new task that has been sent before and not been confirmed: it is stored unless it waits
+    /// there, or has been worked off meanwhile. (One that was worked off without a record, or while
+    /// we look, runs once more; its outcome is recorded once.)
+    async fn publish_unless_stored(
+        &self,
+        task: &NewTask,
+        placed: &Placed,
+        headers: &HeaderMap,
+    ) -> Result<Accepted, BrokerError> {
+        let stored = Ok(Accepted { duplicate: false });
+        let may_look = self
+            .role
+            .is_none_or(|role| role.reads_records(task.category));
+        if may_look && self.record_revision(task.category, &task.id).await? > 0 {
+            return stored;
+        }
+        let (subject, message) = message(task, placed.payload.clone(), headers.clone());
+        let message = message
+            .message_id(task.id.as_str())
+            .expected_last_subject_sequence(0);
+        match self.publish(|| submitting(task), subject, message).await {
+            Ok(_) => stored,
+            Err(error) if error.refusal() == Some(&Refusal::Conflict) => stored,
+            Err(error) => Err(error),
+        }
     }
 
     /// Together with what others submit; answers whether it is confirmed.
@@ -127,9 +160,10 @@ impl Broker {
         &self,
         task: &NewTask,
         placed: &Placed,
-        headers: HeaderMap,
+        headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let (subject, message) = message(task, placed.payload.clone(), headers);
+        let (subject, message) = message(task, placed.payload.clone(), headers.clone());
+        let message = message.message_id(task.id.as_str());
         let ack = self.publish(|| submitting(task), subject, message).await?;
         let duplicate = ack.duplicate;
         Ok(Accepted { duplicate })
@@ -139,7 +173,10 @@ impl Broker {
 /// Whether a task may have been submitted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Novelty {
+    /// Its id was generated for it.
     Certain,
+    /// The same, and it has been sent before: the broker may have it.
+    Unconfirmed,
     Unknown,
 }
 
@@ -152,10 +189,7 @@ pub(super) fn message(
     payload: Bytes,
     headers: HeaderMap,
 ) -> (Subject, PublishMessage) {
-    let message = PublishMessage::build()
-        .payload(payload)
-        .headers(headers)
-        .message_id(task.id.as_str());
+    let message = PublishMessage::build().payload(payload).headers(headers);
     let subject = task_subject(task.category, task.priority, &task.id);
     (subject.into(), message)
 }

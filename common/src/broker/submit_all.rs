@@ -92,8 +92,8 @@ impl Broker {
 
     /// It may be stored already: that was us.
     async fn again(&self, task: &NewTask, sending: Sending, headers: HeaderMap) -> Answer {
-        let again = Box::pin(self.place_and_publish(task, headers, Novelty::Unknown));
-        let answer = again.await.map(|_| Accepted { duplicate: false });
+        let again = Box::pin(self.place_and_publish(task, headers, Novelty::Unconfirmed));
+        let answer = again.await;
         end(sending, &answer);
         answer
     }
