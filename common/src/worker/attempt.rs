@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Either, select};
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::field::{Empty, display};
@@ -63,14 +63,15 @@ impl<H: Handler> Runtime<H> {
     pub(super) async fn process(&self, delivery: &Delivery) {
         let attempt = self.running.enter(&delivery.envelope.id);
         let stop = attempt.stop();
-        let attempting = async {
+        // In its place from the start: its kilobytes would be copied into what surrounds it.
+        let attempting = pin!(async {
             tokio::select! {
                 // In this order, as most attempts are over before anything else is to be done.
                 biased;
                 settle = self.work(delivery, stop) => settle,
                 never = self.keep_alive(delivery, stop) => never,
             }
-        };
+        });
         let settle = attempting.instrument(self.log_span(delivery)).await;
         if let Some(settle) = settle {
             delivery.settle(settle).await;
@@ -93,9 +94,10 @@ impl<H: Handler> Runtime<H> {
     /// stop is sent once, and could be lost with a connection.
     async fn keep_alive(&self, delivery: &Delivery, stop: &CancellationToken) -> ! {
         let renew_after = self.streams.ack_wait / 3;
-        let mut renewals = interval_at(Instant::now() + renew_after, renew_after);
+        let mut due = Instant::now();
         loop {
-            renewals.tick().await;
+            due += renew_after;
+            sleep_until(due).await;
             delivery.still_working().await;
             let envelope = &delivery.envelope;
             // Boxed, as few attempts live so long: a small future is what most of them need.

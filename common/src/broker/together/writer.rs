@@ -136,6 +136,7 @@ impl Writer {
         self.number += 1;
         let sent_at = Instant::now();
         let way = self.ways.send(sent_at, messages);
+        let inbox = inbox_of(&self.inbox, &self.unique, self.number);
         let mut writers = Vec::with_capacity(parcels.len());
         let mut sequence = 0;
         for parcel in parcels {
@@ -149,8 +150,8 @@ impl Writer {
                 let is_last = sequence == messages;
                 let message = message.outbound_message(subject);
                 match way {
-                    Way::OneByOne => self.send_one(sequence, is_last, message).await,
-                    Way::AtOnce => self.send_part(sequence, is_last, message).await,
+                    Way::OneByOne => self.send_one(&inbox, sequence, is_last, message).await,
+                    Way::AtOnce => self.send_part(&inbox, sequence, is_last, message).await,
                 }
             }
         }
@@ -162,25 +163,34 @@ impl Writer {
         });
     }
 
-    async fn send_one(&self, sequence: usize, is_last: bool, message: OutboundMessage) {
-        let reply = format!("{}{}", self.reply(sequence), operation(sequence, is_last));
+    async fn send_one(
+        &self,
+        inbox: &str,
+        sequence: usize,
+        is_last: bool,
+        message: OutboundMessage,
+    ) {
+        let operation = operation(sequence, is_last);
+        let reply = [inbox, &sequence.to_string(), operation].concat();
         self.publish(message, Some(reply)).await;
     }
 
     /// Only the last is answered, and with it all of them.
-    async fn send_part(&self, sequence: usize, is_last: bool, mut message: OutboundMessage) {
+    async fn send_part(
+        &self,
+        inbox: &str,
+        sequence: usize,
+        is_last: bool,
+        mut message: OutboundMessage,
+    ) {
         let headers = message.headers.get_or_insert_default();
         headers.insert(BATCH_ID, format!("{}-{}", self.unique, self.number));
         headers.insert(BATCH_SEQUENCE, sequence.to_string());
         if is_last {
             headers.insert(BATCH_COMMIT, "1");
         }
-        let reply = is_last.then(|| self.reply(sequence));
+        let reply = is_last.then(|| [inbox, &sequence.to_string()].concat());
         self.publish(message, reply).await;
-    }
-
-    fn reply(&self, sequence: usize) -> String {
-        reply(&self.inbox, &self.unique, self.number, sequence)
     }
 
     async fn publish(&self, message: OutboundMessage, reply: Option<String>) {
@@ -319,9 +329,9 @@ const fn under_way_max(way: Way) -> usize {
 
 /// Where the server is to answer, which tells its fast ingest as well what it has before it:
 /// `<inbox>.<batch>.<messages between two words>.<what a gap means>.<message>`.
-fn reply(inbox: &str, unique: &str, number: u64, sequence: usize) -> String {
+fn inbox_of(inbox: &str, unique: &str, number: u64) -> String {
     // A gap ends the batch there, so that what is counted as stored has none.
-    format!("{inbox}.{unique}-{number}.{BATCH_MAX}.fail.{sequence}")
+    format!("{inbox}.{unique}-{number}.{BATCH_MAX}.fail.")
 }
 
 /// The end of a reply of the fast ingest: to begin, to add, or to add the last one.

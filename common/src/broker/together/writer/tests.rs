@@ -79,8 +79,8 @@ fn a_batch_that_is_stored_at_once_is_refused_as_a_whole() {
 #[test]
 fn a_reply_tells_the_server_where_in_a_batch_it_is() {
     let told = |sequence, is_last| {
-        let reply = reply("_INBOX.a", "a", 7, sequence);
-        format!("{reply}{}", operation(sequence, is_last))
+        let inbox = inbox_of("_INBOX.a", "a", 7);
+        format!("{inbox}{sequence}{}", operation(sequence, is_last))
     };
     assert_eq!(told(1, false), "_INBOX.a.a-7.256.fail.1.0.$FI");
     assert_eq!(told(2, false), "_INBOX.a.a-7.256.fail.2.1.$FI");
