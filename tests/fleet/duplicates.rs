@@ -134,6 +134,8 @@ fn what_a_batch_does_not_confirm_is_looked_for_before_it_is_sent_again() {
 
         let worker = Setup::slots(2).start(nats).await;
         client.all_settled().await;
+        // The worker has mended the queue.
+        confirms_no_batch(&client, "TASKS_QUERY").await;
         submit().await;
         assert_eq!(client.state("TASKS_QUERY").await.messages, 0, "it is done");
         assert_eq!(worker.handler.runs_of(id), 1);

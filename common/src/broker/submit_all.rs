@@ -2,6 +2,7 @@
 //! as they share an acknowledgement.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::HeaderMap;
 use futures::future::{self, BoxFuture};
@@ -26,14 +27,21 @@ const ALONE_MAX: usize = 64;
 
 impl Broker {
     /// Submits many under ids that were generated for them; the answers are in their order. What
-    /// goes to different queues goes side by side, however it is mixed.
-    pub async fn submit_all(&self, tasks: &[NewTask]) -> Vec<Answer> {
-        let mut alike: BTreeMap<_, Vec<Placed<'_>>> = BTreeMap::new();
-        for placed @ (_, task) in tasks.iter().enumerate() {
+    /// goes to different queues goes side by side, however it is mixed. Once the broker does not
+    /// answer, what has not been sent is not sent: each would wait for it as long as the first.
+    pub async fn submit_all<'a>(
+        &'a self,
+        tasks: impl IntoIterator<Item = &'a NewTask>,
+    ) -> Vec<Answer> {
+        let mut alike: BTreeMap<_, Vec<Placed<'a>>> = BTreeMap::new();
+        for placed @ (_, task) in tasks.into_iter().enumerate() {
             let kind = (task.category, is_tiny(task));
             alike.entry(kind).or_default().push(placed);
         }
-        let alike = alike.values().map(|alike| self.submit_alike(alike));
+        let is_away = AtomicBool::new(false);
+        let alike = alike
+            .values()
+            .map(|alike| self.submit_alike(alike, &is_away));
         let answers = future::join_all(alike).await.into_iter();
         let mut answers: Vec<_> = answers.flatten().collect();
         answers.sort_unstable_by_key(|(at, _)| *at);
@@ -42,24 +50,50 @@ impl Broker {
 
     /// Tasks of one category, all of them tiny or none. Boxed here, where the lifetimes are
     /// known: the compiler cannot prove the bare stream `Send` within a caller's future.
-    fn submit_alike<'a>(&'a self, tasks: &'a [Placed<'a>]) -> BoxFuture<'a, Vec<(usize, Answer)>> {
+    fn submit_alike<'a>(
+        &'a self,
+        tasks: &'a [Placed<'a>],
+        is_away: &'a AtomicBool,
+    ) -> BoxFuture<'a, Vec<(usize, Answer)>> {
         let answers = match tasks.first() {
-            Some((_, first)) if is_tiny(first) => self.submit_parcels(tasks),
-            _ => self.submit_each(tasks),
+            Some((_, first)) if is_tiny(first) => self.submit_parcels(tasks, is_away),
+            _ => self.submit_each(tasks, is_away),
         };
         let places = tasks.iter().map(|(at, _)| *at);
         answers.map(|answers| places.zip(answers).collect()).boxed()
     }
 
-    fn submit_parcels<'a>(&'a self, tasks: &'a [Placed<'a>]) -> BoxFuture<'a, Vec<Answer>> {
+    fn submit_parcels<'a>(
+        &'a self,
+        tasks: &'a [Placed<'a>],
+        is_away: &'a AtomicBool,
+    ) -> BoxFuture<'a, Vec<Answer>> {
         let parcels = stream::iter(tasks.chunks(PARCEL_MAX));
-        let submitted = parcels.map(|parcel| self.submit_parcel(parcel));
+        let submitted = parcels.map(async |parcel| {
+            if is_away.load(Ordering::Relaxed) {
+                return parcel.iter().map(|(_, task)| unsent(task)).collect();
+            }
+            let answers = self.submit_parcel(parcel).await;
+            answers.iter().for_each(|answer| note(answer, is_away));
+            answers
+        });
         let answers = submitted.buffered(PARCELS_MAX);
         answers.concat().boxed()
     }
 
-    fn submit_each<'a>(&'a self, tasks: &'a [Placed<'a>]) -> BoxFuture<'a, Vec<Answer>> {
-        let submissions = stream::iter(tasks).map(|(_, task)| self.submit_new(task));
+    fn submit_each<'a>(
+        &'a self,
+        tasks: &'a [Placed<'a>],
+        is_away: &'a AtomicBool,
+    ) -> BoxFuture<'a, Vec<Answer>> {
+        let submissions = stream::iter(tasks).map(async |(_, task)| {
+            if is_away.load(Ordering::Relaxed) {
+                return unsent(task);
+            }
+            let answer = self.submit_new(task).await;
+            note(&answer, is_away);
+            answer
+        });
         submissions.buffered(ALONE_MAX).collect().boxed()
     }
 
@@ -97,6 +131,16 @@ impl Broker {
         end(sending, &answer);
         answer
     }
+}
+
+fn unsent(task: &NewTask) -> Answer {
+    let doing = submitting(task);
+    Err(BrokerError::Unavailable { doing })
+}
+
+fn note(answer: &Answer, is_away: &AtomicBool) {
+    let is_unanswered = matches!(answer, Err(BrokerError::Unavailable { .. }));
+    is_away.fetch_or(is_unanswered, Ordering::Relaxed);
 }
 
 /// Never anywhere but in its message.

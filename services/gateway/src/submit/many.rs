@@ -7,6 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
 use flotilla_common::model::Category;
+use futures::future::join;
 use futures::{StreamExt, stream};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -16,7 +17,7 @@ mod report;
 
 use self::report::Report;
 use super::fields::Name;
-use super::submission::{Accepted, Beside, Submission};
+use super::submission::{Accepted, Beside, Placed, Submission};
 use crate::Gateway;
 use crate::access::Payer;
 use crate::body::{AnyJson, Fields, Many};
@@ -25,7 +26,7 @@ use crate::openapi::bodies;
 use crate::problem::{Kind, Problem};
 use crate::refusal::unavailable;
 
-/// Submissions under way at once: enough to hide the round trips.
+/// Those under way at once that go alone: enough to hide the round trips.
 const AT_ONCE: usize = 512;
 
 /// What is said once, for all of them.
@@ -83,6 +84,9 @@ pub(crate) async fn submit(
 }
 
 type Taken = Result<Submission, Problem>;
+/// With its place in the request.
+type Numbered = (usize, Submission);
+type Answered = (usize, Result<Accepted, Problem>);
 
 fn take(category: Option<Category>, item: AnyJson) -> Taken {
     match (item, category) {
@@ -107,18 +111,47 @@ fn take(category: Option<Category>, item: AnyJson) -> Taken {
 
 impl Gateway {
     async fn take_all(&self, tasks: Vec<Taken>) -> Vec<Result<Accepted, Problem>> {
+        let (mut new, mut others, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, task) in tasks.into_iter().enumerate() {
+            match task {
+                Ok(submission) if submission.is_new() => new.push((at, submission)),
+                Ok(submission) => others.push((at, submission)),
+                Err(problem) => answers.push((at, Err(problem))),
+            }
+        }
+        let (new, others) = join(self.take_new(&new), self.take_each(&others)).await;
+        answers.extend(new);
+        answers.extend(others);
+        answers.sort_unstable_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// What the broker cannot have yet goes together.
+    async fn take_new(&self, tasks: &[Numbered]) -> Vec<Answered> {
+        let stored = self
+            .broker
+            .submit_all(tasks.iter().map(|(_, new)| &new.task));
+        let answers = stored.await.into_iter().zip(tasks);
+        let answers = answers.map(|(stored, (at, submission))| match stored {
+            Ok(_) => (*at, Ok(Accepted::of(submission, &Placed::default()))),
+            Err(error) => (*at, Err(submission.problem(&error))),
+        });
+        answers.collect()
+    }
+
+    /// What it may have is looked for, each by itself, and what is for later is scheduled.
+    async fn take_each(&self, tasks: &[Numbered]) -> Vec<Answered> {
         // Once the broker is away, each task after that would wait for it as long as the first.
         let is_away = AtomicBool::new(false);
-        let taking = tasks.into_iter().map(async |task| {
-            let submission = task?;
+        let taking = tasks.iter().map(async |(at, submission)| {
             if is_away.load(Ordering::Relaxed) {
                 let why = "the broker does not answer; this one was not submitted";
-                return Err(unavailable(why));
+                return (*at, Err(unavailable(why)));
             }
-            let placed = self.place(&submission).await.inspect_err(|problem| {
+            let placed = self.place(submission).await.inspect_err(|problem| {
                 is_away.fetch_or(problem.kind() == Kind::Unavailable, Ordering::Relaxed);
-            })?;
-            Ok(Accepted::of(&submission, &placed))
+            });
+            (*at, placed.map(|placed| Accepted::of(submission, &placed)))
         });
         // Boxed here, where the lifetimes are known.
         let answers = stream::iter(taking).buffered(AT_ONCE).boxed();

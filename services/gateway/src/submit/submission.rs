@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::Response;
 use bytes::Bytes;
+use flotilla_common::broker::BrokerError;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -95,6 +96,18 @@ impl Beside {
 }
 
 impl Submission {
+    /// Whether it goes to its queue at once, under an id that was generated for it.
+    pub(super) fn is_new(&self) -> bool {
+        !self.id_is_chosen && self.run_at.is_none()
+    }
+
+    /// What its caller is told where the broker did not take it.
+    pub(super) fn problem(&self, error: &BrokerError) -> Problem {
+        let problem = of_submission(error, &self.task.id);
+        log(error, &problem);
+        problem
+    }
+
     pub(super) fn take(
         category: Category,
         mut fields: Fields,
@@ -239,11 +252,7 @@ impl Gateway {
             None if submission.id_is_chosen => self.broker.submit(task).await,
             None => self.broker.submit_new(task).await,
         };
-        let stored = stored.map_err(|error| {
-            let problem = of_submission(&error, &task.id);
-            log(&error, &problem);
-            problem
-        })?;
+        let stored = stored.map_err(|error| submission.problem(&error))?;
         // For an id of our own making it only means that a publish had to be repeated.
         let is_duplicate = stored.duplicate && submission.id_is_chosen;
         let found = match is_duplicate {
