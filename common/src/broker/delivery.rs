@@ -163,7 +163,8 @@ pub(super) fn envelope(
 ) -> Result<Envelope, Unusable> {
     let (category, priority, token) = parse_task(subject).ok_or(Unusable::Subject)?;
     let (id, id_fault) = task_id(category, sequence, token, headers);
-    let (options, origin, header_fault) = headers::read(headers);
+    let ours = headers::ours(headers);
+    let (options, origin, header_fault) = headers::read(ours);
     let envelope = Envelope {
         id,
         category,
@@ -171,8 +172,8 @@ pub(super) fn envelope(
         options,
         lineage: headers::lineage(headers, origin.as_ref()),
         origin,
-        object: header(headers, OBJECT_HEADER).map(str::to_owned),
-        brand: headers::brand(headers).or_else(|| brand_of(payload)),
+        object: header(ours, OBJECT_HEADER).map(str::to_owned),
+        brand: headers::brand(ours).or_else(|| brand_of(payload)),
         submitted_at,
         sequence,
     };

@@ -94,7 +94,7 @@ pub enum InvalidHeader {
 pub(super) fn read(
     headers: Option<&HeaderMap>,
 ) -> (Options, Option<Origin>, Option<InvalidHeader>) {
-    if !has_ours(headers) {
+    if ours(headers).is_none() {
         return (Options::default(), None, None);
     }
     match parse(headers) {
@@ -103,10 +103,10 @@ pub(super) fn read(
     }
 }
 
-/// Most tasks have none of ours, which is told at less cost than a look for each.
-fn has_ours(headers: Option<&HeaderMap>) -> bool {
-    let mut names = headers.into_iter().flat_map(HeaderMap::iter);
-    names.any(|(name, _)| is_ours(name.as_ref()))
+/// The headers, where one of ours is among them: most tasks have none, which is told at less cost than
+/// by a look for each.
+pub(super) fn ours(headers: Option<&HeaderMap>) -> Option<&HeaderMap> {
+    headers.filter(|headers| headers.iter().any(|(name, _)| is_ours(name.as_ref())))
 }
 
 fn is_ours(name: &str) -> bool {
@@ -173,7 +173,7 @@ pub(super) fn lineage(headers: Option<&HeaderMap>, origin: Option<&Origin>) -> L
             link: parent,
             ..Lineage::default()
         },
-        _ if !has_ours(headers) => Lineage {
+        _ if ours(headers).is_none() => Lineage {
             parent,
             ..Lineage::default()
         },

@@ -147,9 +147,12 @@ impl Broker {
         expected: u64,
     ) -> Result<bool, BrokerError> {
         let (subject, message, bytes) = encoded(record, expected)?;
+        if !turn.takes(bytes) {
+            return Ok(false);
+        }
         let message = (subject.into(), message);
-        let together = self.publish_one_together(|| recording(record), turn, bytes, message);
-        together.await
+        self.publish_one_together(|| recording(record), turn, message)
+            .await
     }
 
     /// A task that still is in its stream: waiting, or on its way to its first record.

@@ -23,13 +23,13 @@ pub struct Accepted {
 
 impl Broker {
     pub async fn submit(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
-        self.submit_from(task, None, Novelty::Unknown).await
+        self.submit_from(task, None, How::Alone).await
     }
 
     /// The same for a task whose id was generated for it, so that it cannot be a repetition:
     /// what is submitted at the same moment by this process shares an acknowledgement.
     pub async fn submit_new(&self, task: &NewTask) -> Result<Accepted, BrokerError> {
-        self.submit_from(task, None, Novelty::Certain).await
+        self.submit_from(task, None, How::Together).await
     }
 
     /// A part of another task's work, which need not start once that one is cancelled.
@@ -39,45 +39,41 @@ impl Broker {
         parent: &TaskId,
     ) -> Result<Accepted, BrokerError> {
         let origin = Origin::ChildOf(parent.clone());
-        self.submit_from(task, Some(&origin), Novelty::Unknown)
-            .await
+        self.submit_from(task, Some(&origin), How::Alone).await
     }
 
     async fn submit_from(
         &self,
         task: &NewTask,
         origin: Option<&Origin>,
-        novelty: Novelty,
+        how: How,
     ) -> Result<Accepted, BrokerError> {
-        let (sending, own) = self.begin(task, origin);
-        let answer = self.place_and_publish(task, own, novelty).await;
+        let sending = self.begin(task);
+        let own = own_headers(task, origin, &sending);
+        let answer = self.place_and_publish(task, own, how).await;
         end(sending, &answer);
         answer
     }
 
-    /// The span of the sending, and the headers, which carry it.
-    pub(super) fn begin(&self, task: &NewTask, origin: Option<&Origin>) -> (Sending, HeaderMap) {
-        let mut own = headers::of_task(task, origin);
-        let sending = Sending::begin(&self.traces, sent(task), None);
-        headers::write_trace(&mut own, sending.context());
-        (sending, own)
+    pub(super) fn begin(&self, task: &NewTask) -> Sending {
+        Sending::begin(&self.traces, sent(task), None)
     }
 
     pub(super) async fn place_and_publish(
         &self,
         task: &NewTask,
         mut own: HeaderMap,
-        novelty: Novelty,
+        how: How,
     ) -> Result<Accepted, BrokerError> {
         let placed = self
             .place_body(task.category, &task.id, &task.payload, &mut own)
             .await?;
         let mut repeats = 0;
         let answer = loop {
-            let published = match (novelty, repeats) {
-                (Novelty::Certain, 0) => self.publish_new(task, &placed, &own).await,
-                (Novelty::Unknown, _) => self.publish_task(task, &placed, &own).await,
-                (Novelty::Certain | Novelty::Unconfirmed, _) => {
+            let published = match (how, repeats) {
+                (How::Together, 0) => self.publish_new(task, &placed, &own).await,
+                (How::Alone, _) => self.publish_task(task, &placed, &own).await,
+                (How::Together | How::UnlessStored, _) => {
                     self.publish_unless_stored(task, &placed, &own).await
                 }
             };
@@ -98,7 +94,6 @@ impl Broker {
         answer
     }
 
-    /// In a batch it has no message id, which its subject makes unnecessary: nobody else has that.
     async fn publish_new(
         &self,
         task: &NewTask,
@@ -106,40 +101,48 @@ impl Broker {
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
         let turn = self.turn(Shelf::Tasks(task.category));
-        if turn.is_alone() {
-            self.publish_task(task, placed, headers).await
-        } else if self.publish_beside(task, placed, headers, &turn).await? {
-            Ok(Accepted { duplicate: false })
-        } else {
-            self.publish_unless_stored(task, placed, headers).await
+        let goes_along = turn.takes(placed.payload.len());
+        if !goes_along || !self.publish_beside(task, placed, headers, &turn).await? {
+            self.publish_task(task, placed, headers).await?;
         }
+        Ok(Accepted { duplicate: false })
     }
 
-    /// A new task that has been sent before and not been confirmed: it is stored unless it waits
-    /// there, or has been worked off meanwhile. (One that was worked off without a record, or while
-    /// we look, runs once more; its outcome is recorded once.)
+    /// What was sent without its message id, and never answered.
     async fn publish_unless_stored(
         &self,
         task: &NewTask,
         placed: &Placed,
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let stored = Ok(Accepted { duplicate: false });
-        let may_look = self
-            .role
-            .is_none_or(|role| role.reads_records(task.category));
-        if may_look && self.record_revision(task.category, &task.id).await? > 0 {
-            return stored;
-        }
         let (subject, message) = message(task, placed.payload.clone(), headers.clone());
         let message = message
             .message_id(task.id.as_str())
             .expected_last_subject_sequence(0);
-        match self.publish(|| submitting(task), subject, message).await {
-            Ok(_) => stored,
-            Err(error) if error.refusal() == Some(&Refusal::Conflict) => stored,
-            Err(error) => Err(error),
+        if !self.is_stored(task).await? {
+            match self.publish(|| submitting(task), subject, message).await {
+                // It has come late, and waits there.
+                Err(error) if error.refusal() == Some(&Refusal::Conflict) => {}
+                answer => drop(answer?),
+            }
         }
+        Ok(Accepted { duplicate: false })
+    }
+
+    /// Whether the broker has the task. A record is there before the task leaves its queue: so one that
+    /// is in neither, looked for in this order, has never been stored.
+    async fn is_stored(&self, task: &NewTask) -> Result<bool, BrokerError> {
+        let NewTask {
+            id,
+            category,
+            priority,
+            ..
+        } = task;
+        // A role that may not look would wait for an answer in vain.
+        let may_look = self.role.is_none_or(|role| role.reads_records(*category));
+        Ok(may_look
+            && (self.task_in(*category, *priority, id).await?.is_some()
+                || self.record_revision(*category, id).await? > 0))
     }
 
     /// Together with what others submit; answers whether it is confirmed.
@@ -150,10 +153,9 @@ impl Broker {
         headers: &HeaderMap,
         turn: &Turn,
     ) -> Result<bool, BrokerError> {
-        let (payload, bytes) = (placed.payload.clone(), placed.payload.len());
-        let message = message(task, payload, headers.clone());
-        let together = self.publish_one_together(|| submitting(task), turn, bytes, message);
-        together.await
+        let message = message(task, placed.payload.clone(), headers.clone());
+        self.publish_one_together(|| submitting(task), turn, message)
+            .await
     }
 
     async fn publish_task(
@@ -170,14 +172,22 @@ impl Broker {
     }
 }
 
-/// Whether a task may have been submitted before.
+/// How a task is sent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Novelty {
-    /// Its id was generated for it.
-    Certain,
-    /// The same, and it has been sent before: the broker may have it.
-    Unconfirmed,
-    Unknown,
+pub(super) enum How {
+    /// With what else is sent at the moment, and without a message id: its id is nobody else's.
+    Together,
+    /// Under its message id, by which the broker tells a repetition.
+    Alone,
+    /// It has been sent together, and nothing is known of it.
+    UnlessStored,
+}
+
+/// What the task says of itself, and the trace of its sending.
+pub(super) fn own_headers(task: &NewTask, origin: Option<&Origin>, sending: &Sending) -> HeaderMap {
+    let mut own = headers::of_task(task, origin);
+    headers::write_trace(&mut own, sending.context());
+    own
 }
 
 pub(super) fn submitting(task: &NewTask) -> String {

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_nats::HeaderMap;
 use futures::future::{self, BoxFuture};
 use futures::{FutureExt, StreamExt, stream};
 
 use super::bodies::TINY_BYTES_MAX;
-use super::submit::{Accepted, Novelty, end, message, submitting};
+use super::submit::{Accepted, How, end, message, own_headers, submitting};
 use super::together::{PARCEL_MAX, Shelf};
 use super::{Broker, BrokerError};
 use crate::model::NewTask;
@@ -102,32 +101,36 @@ impl Broker {
             return Vec::new();
         };
         let tasks = tasks.iter().map(|(_, task)| *task);
-        let begun = tasks.map(|task| (task, self.begin(task, None)));
-        let begun: Vec<_> = begun.collect();
-        let messages = begun
-            .iter()
-            .map(|(task, (_, headers))| message(task, task.payload.clone(), headers.clone()));
+        let begun: Vec<_> = tasks.map(|task| (task, self.begin(task))).collect();
+        let messages = begun.iter().map(|(task, sending)| {
+            let own = own_headers(task, None, sending);
+            message(task, task.payload.clone(), own)
+        });
         let turn = self.turn(Shelf::Tasks(first.category));
         let together = self.publish_together(|| submitting(first), &turn, messages.collect());
         // What is not confirmed, for whatever reason, is told apart one by one.
-        let stored = together.await.unwrap_or_default();
+        let (stored, how) = match together.await {
+            Ok(stored) => (stored, How::Alone),
+            Err(_) => (0, How::UnlessStored),
+        };
         drop(turn);
         let mut answers = Vec::with_capacity(begun.len());
         let mut begun = begun.into_iter();
-        for (_, (sending, _)) in begun.by_ref().take(stored) {
+        for (_, sending) in begun.by_ref().take(stored) {
             let answer = Ok(Accepted { duplicate: false });
             end(sending, &answer);
             answers.push(answer);
         }
-        let again = begun.map(|(task, (sending, headers))| self.again(task, sending, headers));
+        let again = begun.map(|(task, sending)| self.again(task, sending, how));
         answers.extend(future::join_all(again).await);
         answers
     }
 
-    /// It may be stored already: that was us.
-    async fn again(&self, task: &NewTask, sending: Sending, headers: HeaderMap) -> Answer {
-        let again = Box::pin(self.place_and_publish(task, headers, Novelty::Unconfirmed));
-        let answer = again.await;
+    async fn again(&self, task: &NewTask, sending: Sending, how: How) -> Answer {
+        let own = own_headers(task, None, &sending);
+        let again = Box::pin(self.place_and_publish(task, own, how));
+        // Where it is stored already, that was us.
+        let answer = again.await.map(|_| Accepted { duplicate: false });
         end(sending, &answer);
         answer
     }

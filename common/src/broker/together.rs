@@ -73,19 +73,14 @@ impl Broker {
         Turn { place, is_alone }
     }
 
-    /// Publishes a message of so many bytes together with what else goes there. Answers whether it is
-    /// confirmed; where it is not, it is to be published alone.
+    /// Publishes a message that has its place there together with what else goes there. Answers whether
+    /// it is confirmed; where it is not, it is to be published alone.
     pub(super) async fn publish_one_together(
         &self,
         doing: impl Fn() -> String,
         turn: &Turn,
-        bytes: usize,
         message: (Subject, PublishMessage),
     ) -> Result<bool, BrokerError> {
-        // So few of the others are small that a batch has no bound of bytes.
-        if bytes > SMALL_BYTES_MAX {
-            return Ok(false);
-        }
         let stored = self.publish_together(doing, turn, vec![message]);
         Ok(stored.await? == 1)
     }
@@ -132,6 +127,11 @@ impl Turn {
     /// Whether nobody else writes there now: then a plain publish is sooner.
     pub(super) fn is_alone(&self) -> bool {
         self.is_alone
+    }
+
+    /// Whether a message of so many bytes has its place among others: a batch has no bound of bytes.
+    pub(super) fn takes(&self, bytes: usize) -> bool {
+        !self.is_alone && bytes <= SMALL_BYTES_MAX
     }
 }
 
