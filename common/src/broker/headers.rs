@@ -94,9 +94,6 @@ pub enum InvalidHeader {
 pub(super) fn read(
     headers: Option<&HeaderMap>,
 ) -> (Options, Option<Origin>, Option<InvalidHeader>) {
-    if ours(headers).is_none() {
-        return (Options::default(), None, None);
-    }
     match parse(headers) {
         Ok((options, origin)) => (options, origin, None),
         Err(fault) => (Options::default(), None, Some(fault)),
@@ -168,20 +165,17 @@ fn origin(headers: Option<&HeaderMap>) -> Result<Option<Origin>, InvalidHeader> 
 pub(super) fn lineage(headers: Option<&HeaderMap>, origin: Option<&Origin>) -> Lineage {
     let parent = header(headers, TRACEPARENT)
         .and_then(|text| TraceContext::parse(text, header(headers, TRACESTATE)));
-    match origin {
-        Some(Origin::Schedule(_)) => Lineage {
+    if let Some(Origin::Schedule(_)) = origin {
+        return Lineage {
             link: parent,
             ..Lineage::default()
-        },
-        _ if ours(headers).is_none() => Lineage {
-            parent,
-            ..Lineage::default()
-        },
-        _ => Lineage {
-            parent,
-            link: header(headers, LINKED_TRACE).and_then(|text| TraceContext::parse(text, None)),
-            sent_at: header(headers, SENT_AT).and_then(|text| text.trim().parse().ok()),
-        },
+        };
+    }
+    let ours = ours(headers);
+    Lineage {
+        parent,
+        link: header(ours, LINKED_TRACE).and_then(|text| TraceContext::parse(text, None)),
+        sent_at: header(ours, SENT_AT).and_then(|text| text.trim().parse().ok()),
     }
 }
 

@@ -115,11 +115,9 @@ impl Broker {
         placed: &Placed,
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let (subject, message) = message(task, placed.payload.clone(), headers.clone());
-        let message = message
-            .message_id(task.id.as_str())
-            .expected_last_subject_sequence(0);
         if !self.is_stored(task).await? {
+            let (subject, message) = identified(task, placed, headers);
+            let message = message.expected_last_subject_sequence(0);
             match self.publish(|| submitting(task), subject, message).await {
                 // It has come late, and waits there.
                 Err(error) if error.refusal() == Some(&Refusal::Conflict) => {}
@@ -164,8 +162,7 @@ impl Broker {
         placed: &Placed,
         headers: &HeaderMap,
     ) -> Result<Accepted, BrokerError> {
-        let (subject, message) = message(task, placed.payload.clone(), headers.clone());
-        let message = message.message_id(task.id.as_str());
+        let (subject, message) = identified(task, placed, headers);
         let ack = self.publish(|| submitting(task), subject, message).await?;
         let duplicate = ack.duplicate;
         Ok(Accepted { duplicate })
@@ -202,6 +199,12 @@ pub(super) fn message(
     let message = PublishMessage::build().payload(payload).headers(headers);
     let subject = task_subject(task.category, task.priority, &task.id);
     (subject.into(), message)
+}
+
+/// The same under its message id.
+fn identified(task: &NewTask, placed: &Placed, headers: &HeaderMap) -> (Subject, PublishMessage) {
+    let (subject, message) = message(task, placed.payload.clone(), headers.clone());
+    (subject, message.message_id(task.id.as_str()))
 }
 
 pub(super) fn sent(task: &NewTask) -> Sent<'_> {
