@@ -12,6 +12,7 @@ use flotilla_common::model::{
 use flotilla_common::service::{Context, Settings};
 use flotilla_common::telemetry::Traces;
 use flotilla_common::worker::{self, Attempt, Handler};
+use futures::TryStreamExt;
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -226,6 +227,7 @@ pub(crate) async fn all_gone(url: &str, category: Category) -> anyhow::Result<()
 
 /// The stats service, as a process of its own would run it.
 pub(crate) struct Stats {
+    url: String,
     stop: DropGuard,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -241,11 +243,23 @@ impl Stats {
         let task = tokio::spawn(flotilla_stats::run(context, config));
         readiness.wait(1).await;
         let stop = stop.drop_guard();
-        Ok(Self { stop, task })
+        let url = url.to_owned();
+        Ok(Self { url, stop, task })
     }
 
+    /// With what it has followed by: the server would keep that for half a minute, and look at it for
+    /// everything that is stored meanwhile.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         drop(self.stop);
-        self.task.await?
+        self.task.await??;
+        let jetstream = jetstream::new(raw::connect(&self.url).await?);
+        for followed in ["RESULTS", "EVENTS"] {
+            let stream = jetstream.get_stream(followed).await?;
+            let left: Vec<String> = stream.consumer_names().try_collect().await?;
+            for name in left {
+                stream.delete_consumer(&name).await?;
+            }
+        }
+        Ok(())
     }
 }

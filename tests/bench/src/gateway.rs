@@ -14,7 +14,7 @@ use crate::http::Connection;
 use crate::program::{Program, free_port};
 use crate::raw;
 use crate::report::{Report, figure, median, quantile};
-use crate::rounds::Rounds;
+use crate::rounds::{Cpu, Rounds};
 use crate::throughput::raw_round;
 
 const SLOTS: usize = 256;
@@ -63,7 +63,12 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     for _ in 0..bench.scale.rounds {
         raw.push(raw_round(&server.url(), 1, tasks, SLOTS).await?);
         for (load, rounds) in loads.iter().zip(&mut through) {
-            let cpu = || gateway.program.usage().map(|usage| usage.cpu);
+            let cpu = || {
+                gateway.program.usage().map(|usage| Cpu {
+                    programs: usage.cpu,
+                    ..Cpu::default()
+                })
+            };
             let round = Box::pin(gateway.round(load, &setup, tasks));
             rounds.add(tasks, cpu, round).await?;
         }
@@ -72,9 +77,9 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     for (load, rounds) in loads.iter().zip(through) {
         let rate = figure(load.name, "tasks/s", median(rounds.rates));
         report.add(rate.by("raw", raw).at_least(load.goal));
-        if !rounds.cpu.is_empty() {
+        if !rounds.programs.is_empty() {
             let name = format!("{}, the gateway's time of a task", load.name);
-            report.add(figure(name, "µs", median(rounds.cpu)));
+            report.add(figure(name, "µs", median(rounds.programs)));
         }
     }
     latency(bench, &server, &gateway, report).await

@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::process::Usage;
 use crate::report::{Report, figure, median};
-use crate::rounds::Rounds;
+use crate::rounds::{Cpu, Rounds};
 use crate::throughput::{fleet_round, raw_round};
 
 const SLOTS: usize = 256;
@@ -57,7 +57,12 @@ impl Servers {
         };
         let (mut fleet, mut raw) = <(Rounds, Rounds)>::default();
         for _ in 0..bench.scale.rounds {
-            let cpu = || Some(self.cpu());
+            let cpu = || {
+                Some(Cpu {
+                    server: self.cpu(),
+                    ..Cpu::default()
+                })
+            };
             raw.add(tasks, cpu, raw_round(url, replicas, tasks, SLOTS))
                 .await?;
             fleet
@@ -67,8 +72,12 @@ impl Servers {
         let name = format!("{}, {SLOTS} slots", self.name);
         let rate = figure(&name, "tasks/s", median(fleet.rates));
         report.add(rate.by("raw", median(raw.rates)).at_least(1.0));
-        let cpu = figure(format!("{name}, servers, a task"), "µs", median(fleet.cpu));
-        report.add(cpu.by("raw", median(raw.cpu)));
+        let cpu = figure(
+            format!("{name}, servers, a task"),
+            "µs",
+            median(fleet.servers),
+        );
+        report.add(cpu.by("raw", median(raw.servers)));
         Ok(())
     }
 

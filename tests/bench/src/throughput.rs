@@ -1,7 +1,7 @@
 //! Tasks a second, from the first publish to the last stored outcome; and the processor time of a
 //! task, which noise on the machine touches less.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use flotilla_common::broker::Broker;
@@ -12,7 +12,7 @@ use crate::fleet::{self, Results, Setup};
 use crate::process::Usage;
 use crate::raw;
 use crate::report::{Report, figure, median};
-use crate::rounds::{Rounds, in_turn};
+use crate::rounds::{Cpu, Rounds, in_turn};
 
 static PAYLOAD: Bytes = Bytes::from_static(
     br#"{"query":"How do I reset the device to its factory settings?","brand":"acme"}"#,
@@ -39,26 +39,14 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         }
         let goal = if slots == 256 { 1.0 } else { 0.5 };
         let name = format!("{slots} slots");
-        let alone = median(fleet.rates);
+        let with_stats = format!("{name}, with stats");
+        let alone = median(fleet.rates.clone());
         let rate = figure(&name, "tasks/s", alone);
-        report.add(rate.by("raw", median(raw.rates)).at_least(goal));
-        let rate = figure(
-            format!("{name}, with stats"),
-            "tasks/s",
-            median(followed.rates),
-        );
+        report.add(rate.by("raw", median(raw.rates.clone())).at_least(goal));
+        let rate = figure(&with_stats, "tasks/s", median(followed.rates.clone()));
         report.add(rate.by("the fleet without", alone).at_least(0.95));
-        if !fleet.cpu.is_empty() {
-            let alone = median(fleet.cpu);
-            let cpu = figure(format!("{name}, processor time of a task"), "µs", alone);
-            report.add(cpu.by("raw", median(raw.cpu)));
-            let cpu = figure(
-                format!("{name}, with stats, processor time of a task"),
-                "µs",
-                median(followed.cpu),
-            );
-            report.add(cpu.by("the fleet without", alone));
-        }
+        fleet.report_cpu(report, &name, "raw", &raw);
+        followed.report_cpu(report, &with_stats, "the fleet without", &fleet);
     }
     unrecorded(bench, &server, report).await
 }
@@ -103,8 +91,11 @@ async fn unrecorded_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
 }
 
 /// Of this process and the server.
-fn cpu(server: &Server) -> Option<Duration> {
-    Some(Usage::own()?.cpu + server.usage()?.cpu)
+pub(crate) fn cpu(server: &Server) -> Option<Cpu> {
+    Some(Cpu {
+        programs: Usage::own()?.cpu,
+        server: server.usage()?.cpu,
+    })
 }
 
 pub(crate) async fn raw_round(

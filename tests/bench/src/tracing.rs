@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::report::{Report, figure, median};
-use crate::rounds::in_turn;
+use crate::rounds::{Rounds, in_turn};
 use crate::sink::Sink;
-use crate::throughput::fleet_round;
+use crate::throughput::{cpu, fleet_round};
 
 /// Runs of what is switched off, for a time that can be measured.
 const PASSES: u32 = 1_000_000;
@@ -24,7 +24,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     let tasks = bench.scale.tasks;
     let sink = Sink::start()?;
     for slots in [256, 10] {
-        let (mut on, mut off) = (Vec::new(), Vec::new());
+        let (mut on, mut off) = <(Rounds, Rounds)>::default();
         let traces = traces_to(&sink.endpoint, &[("OTEL_BSP_SCHEDULE_DELAY", "1000")]);
         let plain = Setup::new(server.url(), slots);
         let traced = Setup {
@@ -34,11 +34,12 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         let (began, used) = (Instant::now(), sink.usage());
         for round in 0..bench.scale.rounds {
             for is_on in in_turn(round) {
-                let (setup, rates) = match is_on {
+                let (setup, rounds) = match is_on {
                     true => (&traced, &mut on),
                     false => (&plain, &mut off),
                 };
-                rates.push(fleet_round(setup, tasks).await?);
+                let round = Box::pin(fleet_round(setup, tasks));
+                rounds.add(tasks, || cpu(&server), round).await?;
             }
         }
         traces.stop(Duration::from_secs(10)).await;
@@ -53,12 +54,14 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             let percent = share * 100.0;
             report.note(format!("the collector took {percent:.1} % of a core of it"));
         }
-        let (on, off) = (median(on), median(off));
-        let traced = figure(format!("every task traced, {slots} slots"), "tasks/s", on);
-        report.add(traced.by("untraced", off).at_least(0.9));
+        let name = format!("every task traced, {slots} slots");
+        let off_rate = median(off.rates.clone());
+        let traced = figure(&name, "tasks/s", median(on.rates.clone()));
+        report.add(traced.by("untraced", off_rate).at_least(0.9));
+        on.report_cpu(report, &name, "untraced", &off);
         let name = format!("switched off, {slots} slots");
         let cost = figure(name, "ns", switched_off(&plain).await);
-        report.add(cost.by("a task", 1e9 / off).at_most(0.01));
+        report.add(cost.by("a task", 1e9 / off_rate).at_most(0.01));
     }
     Ok(())
 }
