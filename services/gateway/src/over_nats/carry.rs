@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use axum::body::Body;
 use axum::http::{Method, Request as HttpRequest, header};
 use flotilla_common::broker::Request;
-use flotilla_common::model::{Call, Does};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
@@ -19,6 +18,7 @@ use crate::routes::Call as Described;
 /// A route, as the API's description has it.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
+    pub(super) summary: Option<String>,
     method: Method,
     /// With the names of fields in braces.
     path: String,
@@ -26,36 +26,30 @@ pub(super) struct Operation {
     has_body: bool,
 }
 
-/// Of every call that is carried, by its name.
-pub(super) fn operations(api: &[Described]) -> HashMap<&'static str, Operation> {
-    let carried = Call::ALL.iter().filter_map(|call| match call.does {
-        Does::Carry(id) => Some((call.name, Operation::of(find(api, id)?)?)),
-        Does::Ask | Does::Submit | Does::Describe => None,
-    });
-    carried.collect()
-}
-
-/// The call of the HTTP API by its id.
-pub(super) fn find<'a>(api: &'a [Described], id: &str) -> Option<&'a Described> {
-    let is_it = |call: &&Described| call.operation.operation_id.as_deref() == Some(id);
-    api.iter().find(is_it)
+/// All of the HTTP API, by their ids.
+pub(super) fn operations(api: &[Described]) -> HashMap<String, Operation> {
+    api.iter().filter_map(Operation::of).collect()
 }
 
 impl Operation {
-    fn of(call: &Described) -> Option<Self> {
-        let parameters = call.operation.parameters.iter().flatten();
+    /// With its id.
+    fn of(call: &Described) -> Option<(String, Self)> {
+        let description = (call.describe)();
+        let parameters = description.parameters.into_iter().flatten();
         let in_query = parameters.filter_map(|parameter| match parameter {
             RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
-                Some(parameter.name.clone())
+                Some(parameter.name)
             }
             _ => None,
         });
-        Some(Self {
+        let operation = Self {
+            summary: description.summary,
             method: call.methods.first()?.clone(),
             path: call.path.clone(),
             in_query: in_query.collect(),
-            has_body: call.operation.request_body.is_some(),
-        })
+            has_body: description.request_body.is_some(),
+        };
+        Some((description.operation_id?, operation))
     }
 
     /// The request, and whether its answer may be held back on purpose.
@@ -170,7 +164,7 @@ fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flotilla_common::model::Scope;
+    use flotilla_common::model::{Call, Does, Scope};
     use serde_json::json;
 
     use super::*;
@@ -178,7 +172,7 @@ mod tests {
     use crate::routes;
 
     fn operation(id: &str) -> Operation {
-        Operation::of(find(&routes::table(), id).unwrap()).unwrap()
+        operations(&routes::table()).remove(id).unwrap()
     }
 
     fn request_of(id: &str, fields: Value) -> Result<(HttpRequest<Body>, bool), Problem> {
@@ -190,14 +184,12 @@ mod tests {
 
     #[test]
     fn every_call_has_its_route() {
-        let carried = Call::ALL
-            .iter()
-            .filter(|call| matches!(call.does, Does::Carry(_)));
-        assert_eq!(
-            operations(&routes::table()).len(),
-            carried.count(),
-            "an operation of the table is none of the API's"
-        );
+        let operations = operations(&routes::table());
+        for call in &Call::ALL {
+            if let Does::Carry(id) = call.does {
+                assert!(operations.contains_key(id), "{id} is none of the API's");
+            }
+        }
     }
 
     #[test]

@@ -35,8 +35,8 @@ const ABOUT: About = About {
 struct Serving {
     gateway: Arc<Gateway>,
     router: Router,
-    /// By the name of the call.
-    operations: HashMap<&'static str, Operation>,
+    /// By their ids.
+    operations: HashMap<String, Operation>,
     seats: Seats,
 }
 
@@ -58,12 +58,12 @@ impl Server {
             .broker
             .service(ABOUT, BTreeMap::from(metadata))
             .await?;
-        let api = routes::table();
-        let endpoints = Call::ALL.iter().map(|call| endpoint(call, &api));
+        let operations = carry::operations(&routes::table());
+        let endpoints = Call::ALL.iter().map(|call| endpoint(call, &operations));
         let requests = service.serve(endpoints.collect()).await?;
         let serving = Serving {
             router: routes::calls(Arc::clone(&gateway)),
-            operations: carry::operations(&api),
+            operations,
             seats: Seats::new(gateway.config.asks_max),
             gateway,
         };
@@ -108,8 +108,8 @@ impl Server {
     }
 }
 
-fn endpoint(call: &Call, api: &[routes::Call]) -> Endpoint {
-    let summary = |id: &str| carry::find(api, id)?.operation.summary.clone();
+fn endpoint(call: &Call, operations: &HashMap<String, Operation>) -> Endpoint {
+    let summary = |id: &str| operations.get(id)?.summary.clone();
     let metadata = [
         ("scope", call.scope.name().to_owned()),
         ("description", protocol::about(call, summary)),
@@ -163,17 +163,12 @@ impl Serving {
                 submission.submit(&self.gateway, None).await
             }
             Does::Describe => Ok(protocol::served().into_response()),
-            Does::Carry(operation) => self.carry(call.name, operation, request).await,
+            Does::Carry(operation) => self.carry(operation, request).await,
         }
     }
 
-    async fn carry(
-        &self,
-        name: &'static str,
-        operation: &str,
-        request: &Request,
-    ) -> Result<Response, Problem> {
-        let Some(carried) = self.operations.get(name) else {
+    async fn carry(&self, operation: &str, request: &Request) -> Result<Response, Problem> {
+        let Some(carried) = self.operations.get(operation) else {
             // A test sees to it that each one has its route.
             tracing::error!(operation, "a call over NATS has no route");
             return Err(Problem::new(Kind::Internal, "this call leads nowhere"));
