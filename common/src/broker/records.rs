@@ -4,7 +4,7 @@ use async_nats::header::NATS_SUBJECT;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 
 use super::delivery::{envelope, timestamp};
 use super::publish::json;
@@ -211,13 +211,17 @@ impl Broker {
         Ok(found.and_then(|message| stored_envelope(&message)))
     }
 
-    pub(super) async fn last(
-        &self,
-        stream: &str,
+    /// The last message on a subject. Behind a pointer: much reads something, and all of it would
+    /// be compiled with a reading of its own.
+    pub(super) fn last<'a>(
+        &'a self,
+        stream: &'a str,
         subject: String,
-    ) -> Result<Option<StreamMessage>, async_nats::Error> {
-        let stream = self.jetstream.get_stream_no_info(stream).await?;
-        found(stream.direct_get_last_for_subject(subject).await).map_err(Into::into)
+    ) -> BoxFuture<'a, Result<Option<StreamMessage>, async_nats::Error>> {
+        Box::pin(async move {
+            let stream = self.jetstream.get_stream_no_info(stream).await?;
+            found(stream.direct_get_last_for_subject(subject).await).map_err(Into::into)
+        })
     }
 }
 

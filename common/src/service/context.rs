@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -96,7 +97,11 @@ impl Context {
 
     /// Connects, and ensures that the streams and consumers are there: makes them, or waits for
     /// whoever may.
-    pub async fn broker(&self, service: &str) -> Result<Broker, StartError> {
+    pub fn broker<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<Broker, StartError>> {
+        Box::pin(self.make_broker(service))
+    }
+
+    async fn make_broker(&self, service: &str) -> Result<Broker, StartError> {
         let config: broker::Config = self.settings.section("nats")?;
         config.validate().map_err(StartError::Invalid)?;
         if let Some(role) = config.role.filter(|role| !role.serves(service)) {
@@ -106,8 +111,7 @@ impl Context {
         }
         let streams = self.streams()?;
         let name = format!("flotilla-{service}");
-        // Boxed: every service's future would hold it, and it is large.
-        let broker = Box::pin(self.connect(&config, &name)).await?;
+        let broker = self.connect(&config, &name).await?;
         let broker = broker.with_traces(self.traces.clone());
         broker.show(&self.metrics);
         tokio::select! {

@@ -10,7 +10,10 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, LogConfig, Ops, Settings, StartError, Telemetry, persist};
+use super::{
+    Begin, Context, LogConfig, Ops, Running, Settings, SettingsError, StartError, Telemetry,
+    configured, persist,
+};
 use crate::metrics::Registry;
 use crate::telemetry::{self, MetricsConfig, Pushing, Traces};
 
@@ -50,26 +53,32 @@ impl Flags {
 }
 
 /// Runs one service until it is asked to stop: 0 when it drained, 1 when it failed.
-pub fn main<C, F>(section: &'static str, run: impl Fn(Context, C) -> F) -> ExitCode
+pub fn main<C>(
+    section: &'static str,
+    run: impl Fn(Context, C) -> Running + Send + Sync + 'static,
+) -> ExitCode
 where
-    C: DeserializeOwned + Clone,
-    F: Future<Output = anyhow::Result<()>>,
+    C: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let served = || -> anyhow::Result<()> {
-        let settings = Flags::parse().settings()?;
-        let config: C = settings.section(section)?;
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async {
-            let stop = stop_on_signals()?;
-            observed(program(), async |telemetry| {
-                let context = Context::new(settings, stop).with_telemetry(telemetry);
-                let _ops = Ops::start(&context, 1)?;
-                persist(context, config, run).await
-            })
-            .await
+    let service = Box::new(move |settings: &Settings| configured(settings, section, run));
+    report_failure(serve_one(service))
+}
+
+fn serve_one(
+    service: Box<dyn FnOnce(&Settings) -> Result<Begin, SettingsError>>,
+) -> anyhow::Result<()> {
+    let settings = Flags::parse().settings()?;
+    let begin = service(&settings)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let stop = stop_on_signals()?;
+        observed(program(), async |telemetry| {
+            let context = Context::new(settings, stop).with_telemetry(telemetry);
+            let _ops = Ops::start(&context, 1)?;
+            persist(context, begin).await
         })
-    };
-    report_failure(served())
+        .await
+    })
 }
 
 /// Runs with the traces that the environment asks for, and the metrics pushed that it wants pushed;

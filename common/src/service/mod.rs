@@ -6,6 +6,7 @@ mod main;
 mod ops;
 mod persist;
 mod readiness;
+mod running;
 mod serve;
 mod settings;
 
@@ -16,5 +17,6 @@ pub use main::{Flags, main, observed, program, report_failure, stop_on_signals};
 pub use ops::{Config as OpsConfig, Ops};
 pub use persist::persist;
 pub use readiness::{Presence, Readiness};
+pub use running::{Begin, Running, configured};
 pub use serve::serve;
 pub use settings::{Settings, SettingsError};

@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Context, StartError};
+use super::{Begin, Context, Running, StartError};
 use crate::broker::BrokerError;
 
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs a service until it ends by itself; once more where it failed as the broker went away.
-pub async fn persist<C: Clone, F>(
-    context: Context,
-    config: C,
-    run: impl Fn(Context, C) -> F,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>>,
-{
+pub fn persist(context: Context, begin: Begin) -> Running {
+    Box::pin(begin_anew(context, begin))
+}
+
+async fn begin_anew(context: Context, begin: Begin) -> anyhow::Result<()> {
     loop {
-        let Err(error) = run(context.clone(), config.clone()).await else {
+        let Err(error) = begin(context.clone()).await else {
             return Ok(());
         };
         if is_stopped(&error) {
@@ -55,7 +52,8 @@ fn will_pass(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use tokio_util::sync::CancellationToken;
 
@@ -69,17 +67,17 @@ mod tests {
     }
 
     /// What comes of a service that ends with these one after the other, and how often it ran.
-    async fn run(ends: &[fn() -> anyhow::Result<()>]) -> (anyhow::Result<()>, usize) {
+    async fn run(ends: &'static [fn() -> anyhow::Result<()>]) -> (anyhow::Result<()>, usize) {
         let stop = CancellationToken::new();
         let context = Context::new(Settings::default(), stop);
-        let ran = Cell::new(0);
-        let ended = persist(context, (), |_, ()| {
-            let end = ends[ran.get()];
-            ran.set(ran.get() + 1);
-            async move { end() }
-        })
-        .await;
-        (ended, ran.get())
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ran);
+        let begin = move |_| -> Running {
+            let end = ends[counted.fetch_add(1, Relaxed)];
+            Box::pin(async move { end() })
+        };
+        let ended = persist(context, Box::new(begin)).await;
+        (ended, ran.load(Relaxed))
     }
 
     #[tokio::test(start_paused = true)]

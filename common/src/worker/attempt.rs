@@ -2,7 +2,7 @@
 //! recorded by `conclude`.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use tracing::field::{Empty, display};
 
 use super::body;
 use super::conclude::Opened;
-use super::handler::{Attempt, Handler};
+use super::handler::Attempt;
 use super::ledger::{Superseded, unless_superseded};
 use super::meter::Meter;
-use super::payload;
 use super::progress::{self, Listener};
 use super::running::Running;
+use super::work::{Prepared, Start, Work};
 use crate::breaker::{Admission, Breakers};
 use crate::broker::{Broker, Delivery, Settle, StreamLimits};
 use crate::model::{Envelope, Failure, FailureCode, Outcome, Status};
 use crate::telemetry::Scope;
 
 /// What all attempts of a worker share.
-pub(super) struct Runtime<H> {
-    pub(super) handler: H,
+pub(super) struct Runtime {
+    pub(super) handler: Arc<dyn Work>,
     pub(super) broker: Arc<Broker>,
     pub(super) worker: String,
     pub(super) meter: Arc<Meter>,
@@ -57,7 +57,7 @@ enum Left {
     Cancelled,
 }
 
-impl<H: Handler> Runtime<H> {
+impl Runtime {
     /// Runs a task and settles it. While this future is polled the lease is renewed; a handler
     /// that blocks it falls silent, and the broker hands the task to somebody else.
     pub(super) async fn process(&self, delivery: &Delivery) {
@@ -133,21 +133,19 @@ impl<H: Handler> Runtime<H> {
         }
         let bytes_max = self.streams.object_bytes_max;
         let body = body::fetch(&self.broker, delivery, bytes_max).await;
-        let payload = match body.and_then(|body| payload::read(body, delivery)) {
-            Ok(payload) => payload,
+        let handler = Arc::clone(&self.handler);
+        let Prepared { needs, start } = match body.and_then(|body| handler.prepare(body, delivery))
+        {
+            Ok(prepared) => prepared,
             Err(outcome) => return opened.conclude(outcome).await,
         };
-        // The handler's own code: it may panic here as well.
-        let needs = match catch_unwind(AssertUnwindSafe(|| self.handler.needs(&payload))) {
-            Ok(needs) => needs.and(delivery.envelope.options.needs),
-            Err(panic) => return opened.conclude(panicked(&*panic)).await,
-        };
+        let needs = needs.and(delivery.envelope.options.needs);
         let admission = match self.breakers.admit(needs).await {
             Ok(admission) => admission,
             Err(open) => return opened.conclude(open.into()).await,
         };
         opened.count_start();
-        match self.run(&mut opened, payload, admission, stop).await {
+        match self.run(&mut opened, start, admission, stop).await {
             Ok(Left::With(outcome)) => opened.conclude(outcome).await,
             Ok(Left::Interrupted) => Box::pin(opened.hand_back()).await,
             Ok(Left::Cancelled) => Some(opened.settle_cancelled()),
@@ -159,7 +157,7 @@ impl<H: Handler> Runtime<H> {
     async fn run(
         &self,
         opened: &mut Opened<'_>,
-        payload: H::Payload,
+        start: Start,
         admission: Admission,
         stop: &CancellationToken,
     ) -> Result<Left, Superseded> {
@@ -177,7 +175,7 @@ impl<H: Handler> Runtime<H> {
             object_bytes_max: self.streams.object_bytes_max,
         };
         let left = self
-            .run_recorded(opened, payload, &attempt, &listener, stop)
+            .run_recorded(opened, start, &attempt, &listener, stop)
             .await;
         if let Some(told) = listener.take() {
             opened.note(told);
@@ -210,7 +208,7 @@ impl<H: Handler> Runtime<H> {
     async fn run_recorded(
         &self,
         opened: &mut Opened<'_>,
-        payload: H::Payload,
+        start: Start,
         attempt: &Attempt,
         listener: &Listener,
         stop: &CancellationToken,
@@ -220,7 +218,7 @@ impl<H: Handler> Runtime<H> {
             // and lets the next one know of this one should its worker die.
             unless_superseded(Box::pin(opened.record_running()).await)?;
         }
-        let guarded = self.guarded(payload, attempt, stop);
+        let guarded = self.guarded(start, attempt, stop);
         let mut handler = pin!(Scope::around(opened.scope(), guarded));
         if !opened.has_predecessor()
             && let Ok(left) = timeout(self.running_after, &mut handler).await
@@ -251,16 +249,9 @@ impl<H: Handler> Runtime<H> {
     }
 
     /// The handler within its bounds: time, panics, its cancellation, and the end of the process.
-    async fn guarded(
-        &self,
-        payload: H::Payload,
-        attempt: &Attempt,
-        stop: &CancellationToken,
-    ) -> Left {
+    async fn guarded(&self, start: Start, attempt: &Attempt, stop: &CancellationToken) -> Left {
         let time_max = attempt.time_max;
-        // The call is within the guard too: a handler may panic before it makes its future.
-        let handling = async { self.handler.handle(payload, attempt).await };
-        let handled = AssertUnwindSafe(handling).catch_unwind();
+        let handled = AssertUnwindSafe(start(attempt)).catch_unwind();
         tokio::select! {
             biased;
             done = timeout(time_max, handled) => Left::With(match done {

@@ -50,35 +50,6 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// A handler may outlive the worker that runs it.
-impl<H: Handler> Handler for Arc<H> {
-    type Payload = H::Payload;
-
-    fn category(&self) -> Category {
-        H::category(self)
-    }
-
-    fn needs(&self, payload: &Self::Payload) -> Needs {
-        H::needs(self, payload)
-    }
-
-    fn handle(
-        &self,
-        payload: Self::Payload,
-        attempt: &Attempt,
-    ) -> impl Future<Output = Outcome> + Send {
-        H::handle(self, payload, attempt)
-    }
-
-    fn lacks_handlers(&self) -> bool {
-        H::lacks_handlers(self)
-    }
-
-    fn probe(&self) -> impl Future<Output = Vec<Probed>> + Send {
-        H::probe(self)
-    }
-}
-
 /// One attempt at a task, as its handler sees it.
 #[derive(Debug, Clone)]
 pub struct Attempt {

@@ -24,6 +24,7 @@ mod run;
 mod running;
 mod scheduler;
 mod slots;
+mod work;
 
 pub use children::{Child, Children, Ended as ChildEnded, Family, Standing};
 pub use config::{Config, Timeout};
@@ -33,3 +34,5 @@ pub use payload::Payload;
 pub use progress::{CHECKPOINT_BYTES_MAX, CheckpointTooLarge};
 pub use report::{Reporter, State as ReportedState};
 pub use run::run;
+pub(crate) use run::{Worker, live};
+pub(crate) use work::Work;

@@ -1,12 +1,10 @@
 //! What a handler takes: made of a task's body before the handler sees the task.
 
 use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::attempt::panicked;
 use crate::broker::Delivery;
 use crate::model::{Failure, FailureCode, Outcome};
 
@@ -31,10 +29,4 @@ fn invalid(why: impl Display) -> Outcome {
         FailureCode::INVALID_PAYLOAD,
         format!("the task's body is not what its category takes: {why}"),
     ))
-}
-
-/// A payload type may bring parsing code of its own, so that this can panic as well.
-pub(super) fn read<P: Payload>(body: Bytes, delivery: &Delivery) -> Result<P, Outcome> {
-    let reading = AssertUnwindSafe(|| P::read(body, delivery));
-    catch_unwind(reading).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }

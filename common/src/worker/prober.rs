@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Handler;
 use super::attempt::Runtime;
+use super::work::Work;
 use crate::broker::{Asked, WorkerCall};
 use crate::model::{Condition, Instance, Probed, ProbedBy, Probes};
 
@@ -29,11 +29,7 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) fn start<H: Handler>(
-        runtime: Arc<Runtime<H>>,
-        instance: Instance,
-        every: Duration,
-    ) -> Self {
+    pub(super) fn start(runtime: Arc<Runtime>, instance: Instance, every: Duration) -> Self {
         let (found, seen) = watch::channel(None);
         let (asked, asking) = mpsc::channel(ASKED_MAX);
         let probing = tokio::spawn(probe_for_ever(runtime, instance, every, asking, found));
@@ -61,8 +57,8 @@ pub(super) fn news(found: &mut watch::Receiver<Option<Probes>>) -> Option<Probes
     probes.filter(|probes| !probes.answers.is_empty())
 }
 
-async fn probe_for_ever<H: Handler>(
-    runtime: Arc<Runtime<H>>,
+async fn probe_for_ever(
+    runtime: Arc<Runtime>,
     instance: Instance,
     every: Duration,
     mut asking: mpsc::Receiver<Asked<WorkerCall>>,
@@ -81,7 +77,7 @@ async fn probe_for_ever<H: Handler>(
         }
         let before = found.borrow().as_ref().map(|probes| probes.answers.clone());
         let probes = Probes {
-            answers: probe(&runtime.handler, before.unwrap_or_default()).await,
+            answers: probe(&*runtime.handler, before.unwrap_or_default()).await,
             checked_at: Timestamp::now(),
         };
         found.send_replace(Some(probes.clone()));
@@ -96,9 +92,8 @@ async fn probe_for_ever<H: Handler>(
 }
 
 /// Where the handler does not come to an end, nothing is known of what it knew before.
-async fn probe<H: Handler>(handler: &H, before: Vec<Probed>) -> Vec<Probed> {
-    // The call is within the guard too: a handler may panic before it makes its future.
-    let probing = AssertUnwindSafe(async { handler.probe().await }).catch_unwind();
+async fn probe(handler: &dyn Work, before: Vec<Probed>) -> Vec<Probed> {
+    let probing = AssertUnwindSafe(handler.probe()).catch_unwind();
     let why = match timeout(PROBE_TIME_MAX, probing).await {
         Ok(Ok(answers)) => return answers,
         Ok(Err(_)) => "the probe panicked".to_owned(),

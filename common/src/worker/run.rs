@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -15,10 +16,21 @@ use super::nudge::Nudging;
 use super::prober::{Prober, news};
 use super::running::answer_calls;
 use super::slots::Slots;
+use super::work::Work;
 use super::{Config, Handler, Meter, ReportedState, Reporter};
 use crate::breaker::Breakers;
 use crate::broker::{Broker, BrokerError, StreamLimits};
 use crate::model::{Instance, WorkerState};
+
+/// What a worker is made of, beside its broker.
+pub(crate) struct Worker<'a> {
+    pub(crate) work: Arc<dyn Work>,
+    pub(crate) config: &'a Config,
+    pub(crate) streams: &'a StreamLimits,
+    pub(crate) stop: CancellationToken,
+    pub(crate) ready: Box<dyn FnMut(bool) + Send + 'a>,
+    pub(crate) meter: Arc<Meter>,
+}
 
 /// Works until `stop`, then drains: no new tasks, the running ones get the grace period, and
 /// what still runs then is handed back. `ready` is called with true once the consumers are
@@ -32,7 +44,35 @@ pub async fn run<H: Handler>(
     ready: impl FnMut(bool) + Send,
     meter: Arc<Meter>,
 ) -> Result<(), BrokerError> {
-    let category = handler.category();
+    let worker = Worker {
+        work: Arc::new(handler),
+        config,
+        streams,
+        stop,
+        ready: Box::new(ready),
+        meter,
+    };
+    live(worker, broker).await
+}
+
+/// The same without the handler's types.
+pub(crate) fn live<'a>(
+    worker: Worker<'a>,
+    broker: Broker,
+) -> BoxFuture<'a, Result<(), BrokerError>> {
+    Box::pin(life(worker, broker))
+}
+
+async fn life(worker: Worker<'_>, broker: Broker) -> Result<(), BrokerError> {
+    let Worker {
+        work,
+        config,
+        streams,
+        stop,
+        ready,
+        meter,
+    } = worker;
+    let category = work.category();
     let instance = Instance::new(category.name());
     let started = Breakers::start(&broker, instance.clone(), |dependency| {
         config.breaker(dependency)
@@ -51,7 +91,7 @@ pub async fn run<H: Handler>(
     })
     .await?;
     let runtime = Arc::new(Runtime {
-        handler,
+        handler: work,
         broker: Arc::new(broker.clone()),
         worker: instance.id.clone(),
         meter,
@@ -94,9 +134,9 @@ struct Speaking {
 }
 
 /// Answers calls, probes what the work depends on, and reports.
-async fn speak<H: Handler>(
+async fn speak(
     broker: &Broker,
-    runtime: &Arc<Runtime<H>>,
+    runtime: &Arc<Runtime>,
     instance: Instance,
     probe_every: Duration,
     now: watch::Receiver<WorkerState>,

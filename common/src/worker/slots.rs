@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::Handler;
 use super::attempt::Runtime;
 use super::dispatch::Freed;
 use crate::broker::Delivery;
@@ -19,8 +18,8 @@ use crate::model::Priority;
 /// What is left of the work when the interruption itself is slow: the leases see to the rest.
 const HAND_BACK_TIME: Duration = Duration::from_secs(2);
 
-pub(super) struct Slots<H> {
-    runtime: Arc<Runtime<H>>,
+pub(super) struct Slots {
+    runtime: Arc<Runtime>,
     running: TaskTracker,
     idle: Arc<Idle>,
     abandon: CancellationToken,
@@ -44,8 +43,8 @@ struct Taken {
     freed: UnboundedSender<Freed>,
 }
 
-impl<H: Handler> Slots<H> {
-    pub(super) fn new(runtime: Arc<Runtime<H>>) -> Self {
+impl Slots {
+    pub(super) fn new(runtime: Arc<Runtime>) -> Self {
         let abandon = CancellationToken::new();
         Self {
             runtime,
@@ -105,7 +104,7 @@ impl<H: Handler> Slots<H> {
 }
 
 /// A slot, until there will be no more work.
-async fn work_off<H: Handler>(runtime: Arc<Runtime<H>>, idle: Arc<Idle>, first: Work) {
+async fn work_off(runtime: Arc<Runtime>, idle: Arc<Idle>, first: Work) {
     let mut next = Some(first);
     while let Some(Work { delivery, taken }) = next {
         runtime.process(&delivery).await;

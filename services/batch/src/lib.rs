@@ -7,7 +7,7 @@ mod report;
 
 use std::process::ExitCode;
 
-use flotilla_common::service::{self, Context, StartError, serve};
+use flotilla_common::service::{self, Context, Running, StartError, serve};
 
 pub use config::Config;
 pub use handler::BatchHandler;
@@ -18,7 +18,9 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs until the context's stop, then drains.
-pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    config.validate().map_err(StartError::Invalid)?;
-    serve(context, BatchHandler::new(config)).await
+pub fn run(context: Context, config: Config) -> Running {
+    Box::pin(async move {
+        config.validate().map_err(StartError::Invalid)?;
+        serve(context, BatchHandler::new(config)).await
+    })
 }

@@ -11,7 +11,7 @@ mod payload;
 use std::process::ExitCode;
 
 use flotilla_common::model::Category;
-use flotilla_common::service::{self, Context, StartError, persist, serve};
+use flotilla_common::service::{self, Context, Running, StartError, persist, serve};
 use futures::future::try_join_all;
 
 pub use config::Config;
@@ -23,22 +23,27 @@ pub fn main() -> ExitCode {
 }
 
 /// Serves all categories that are the bridge's until the context's stop, then drains.
-pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    let categories: Vec<Category> = Category::all().filter(|c| config.serves(*c)).collect();
-    anyhow::ensure!(
-        !categories.is_empty(),
-        "there is no category to serve: define one in [categories], or name some in bridge.categories"
-    );
-    // Each by itself: what ends one of them must not drop what the others run.
-    let services = categories.into_iter().map(|category| {
-        let run = move |context, config| run_one(context, category, config);
-        persist(context.clone(), config.clone(), run)
-    });
-    try_join_all(services).await.map(drop)
+pub fn run(context: Context, config: Config) -> Running {
+    Box::pin(async move {
+        let categories: Vec<Category> = Category::all().filter(|c| config.serves(*c)).collect();
+        anyhow::ensure!(
+            !categories.is_empty(),
+            "there is no category to serve: define one in [categories], or name some in bridge.categories"
+        );
+        // Each by itself: what ends one of them must not drop what the others run.
+        let services = categories.into_iter().map(|category| {
+            let config = config.clone();
+            let begin = move |context| run_one(context, category, config.clone());
+            persist(context.clone(), Box::new(begin))
+        });
+        try_join_all(services).await.map(drop)
+    })
 }
 
 /// Serves one of them.
-pub async fn run_one(context: Context, category: Category, config: Config) -> anyhow::Result<()> {
-    config.validate().map_err(StartError::Invalid)?;
-    serve(context, Bridge::new(category, &config)).await
+pub fn run_one(context: Context, category: Category, config: Config) -> Running {
+    Box::pin(async move {
+        config.validate().map_err(StartError::Invalid)?;
+        serve(context, Bridge::new(category, &config)).await
+    })
 }

@@ -1,18 +1,16 @@
 //! All services in one process, each run exactly as it runs in a process of its own.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 
 use anyhow::Context as _;
 use flotilla_common::model::Category;
-use flotilla_common::service::{Context, Fleet, Ops, OpsConfig, Settings, Telemetry, persist};
+use flotilla_common::service::{
+    Context, Fleet, Ops, OpsConfig, Running, Settings, Telemetry, configured, persist,
+};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
-
-type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 /// Runs the fleet until it is stopped, or a service fails: then all the others drain too.
 pub(crate) async fn run(
@@ -114,7 +112,7 @@ pub(crate) fn services(settings: &Settings) -> anyhow::Result<Vec<&'static str>>
 }
 
 /// `None` for a category whose workers are none of ours.
-fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Service>> {
+fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Running>> {
     let bridge: flotilla_bridge::Config = context.settings.section("bridge")?;
     let name = category.name();
     if bridge.serves(category) {
@@ -133,20 +131,19 @@ fn worker(category: Category, context: &Context) -> anyhow::Result<Option<Servic
 }
 
 /// A service by its name and its section, which outlasts what the broker does.
-fn named<C, F>(
+fn named<C>(
     name: &'static str,
     section: &'static str,
     context: &Context,
-    run: impl Fn(Context, C) -> F + 'static,
-) -> anyhow::Result<Service>
+    run: impl Fn(Context, C) -> Running + Send + Sync + 'static,
+) -> anyhow::Result<Running>
 where
-    C: DeserializeOwned + Clone + 'static,
-    F: Future<Output = anyhow::Result<()>> + 'static,
+    C: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let config: C = context.settings.section(section)?;
-    let context = context.clone();
+    let begin = configured(&context.settings, section, run)?;
+    let running = persist(context.clone(), begin);
     Ok(Box::pin(async move {
-        let ended = persist(context, config, run).await;
+        let ended = running.await;
         ended.with_context(|| format!("the {name} service failed"))
     }))
 }

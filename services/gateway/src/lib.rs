@@ -42,7 +42,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use flotilla_common::broker::Broker;
 use flotilla_common::model::{Category, Instance};
-use flotilla_common::service::{self, Context, StartError};
+use flotilla_common::service::{self, Context, Running, StartError};
 use flotilla_common::telemetry;
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
 use tokio::sync::Semaphore;
@@ -101,39 +101,41 @@ pub fn main() -> ExitCode {
 }
 
 /// Serves the API until the context stops; then answers what is under way, within the grace.
-pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    let presence = context.readiness.announce("gateway");
-    let instance = Instance::new("gateway");
-    let streams = context.streams()?;
-    // Settings that are wrong are told before anything is connected.
-    let made = Gateway::of(&context, config.clone(), instance.clone())?;
-    // Who may use the API has to be settled before anybody can.
-    let listener = server::listen(&config.listen).await?;
-    let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
-    let broker = context.broker("gateway").await?;
-    presence.started(&broker);
-    let gateway = made(broker.clone(), keyring.clone());
-    let reporter = Reporter::start(
-        broker.clone(),
-        instance,
-        Arc::clone(&gateway.meter),
-        ReportedState::default,
-    );
-    let gateway = Arc::new(gateway);
-    let leaving = AbortOnDropHandle::new(tokio::spawn(leave(Arc::clone(&gateway))));
-    let over_nats = over_nats::Server::start(Arc::clone(&gateway)).await;
-    let over_nats = tokio::spawn(over_nats.context("answering over NATS")?.run());
-    let keeping = AbortOnDropHandle::new(tokio::spawn(keeper::keep(broker.clone(), streams)));
-    presence.set_bound(true);
-    let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
-    let served = server::serve(listener, gateway).await;
-    // It ends with the gateway's stop, and within the same grace.
-    over_nats.await.context("answering over NATS")?;
-    drop((leaving, keeping));
-    following.inspect(JoinHandle::abort);
-    reporter.stop().await;
-    broker.close().await;
-    served.context("serving the HTTP API")
+pub fn run(context: Context, config: Config) -> Running {
+    Box::pin(async move {
+        let presence = context.readiness.announce("gateway");
+        let instance = Instance::new("gateway");
+        let streams = context.streams()?;
+        // Settings that are wrong are told before anything is connected.
+        let made = Gateway::of(&context, config.clone(), instance.clone())?;
+        // Who may use the API has to be settled before anybody can.
+        let listener = server::listen(&config.listen).await?;
+        let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
+        let broker = context.broker("gateway").await?;
+        presence.started(&broker);
+        let gateway = made(broker.clone(), keyring.clone());
+        let reporter = Reporter::start(
+            broker.clone(),
+            instance,
+            Arc::clone(&gateway.meter),
+            ReportedState::default,
+        );
+        let gateway = Arc::new(gateway);
+        let leaving = AbortOnDropHandle::new(tokio::spawn(leave(Arc::clone(&gateway))));
+        let over_nats = over_nats::Server::start(Arc::clone(&gateway)).await;
+        let over_nats = tokio::spawn(over_nats.context("answering over NATS")?.run());
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keeper::keep(broker.clone(), streams)));
+        presence.set_bound(true);
+        let following = keyring.map(|keyring| tokio::spawn(keyring.follow()));
+        let served = server::serve(listener, gateway).await;
+        // It ends with the gateway's stop, and within the same grace.
+        over_nats.await.context("answering over NATS")?;
+        drop((leaving, keeping));
+        following.inspect(JoinHandle::abort);
+        reporter.stop().await;
+        broker.close().await;
+        served.context("serving the HTTP API")
+    })
 }
 
 /// A balancer goes on sending requests until it has learnt that we are not ready any more.

@@ -11,7 +11,7 @@ mod schedules;
 
 use std::process::ExitCode;
 
-use flotilla_common::service::{self, Context, StartError, serve};
+use flotilla_common::service::{self, Context, Running, StartError, serve};
 
 pub use config::{Config, Schedules};
 pub use handler::MaintenanceHandler;
@@ -22,15 +22,17 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs until the context's stop, then drains.
-pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    config.validate().map_err(StartError::Invalid)?;
-    let chroma = context.settings.section("chromadb")?;
-    let schedules_max = context.streams()?.schedules_max;
-    let broker = context.broker("maintenance-start").await?;
-    // Without its schedules the service still does what it is told.
-    if let Err(error) = schedules::ensure(&broker, &config.schedules, schedules_max).await {
-        tracing::warn!(%error, "maintenance is not scheduled as it is configured");
-    }
-    broker.close().await;
-    serve(context, MaintenanceHandler::new(config, chroma)).await
+pub fn run(context: Context, config: Config) -> Running {
+    Box::pin(async move {
+        config.validate().map_err(StartError::Invalid)?;
+        let chroma = context.settings.section("chromadb")?;
+        let schedules_max = context.streams()?.schedules_max;
+        let broker = context.broker("maintenance-start").await?;
+        // Without its schedules the service still does what it is told.
+        if let Err(error) = schedules::ensure(&broker, &config.schedules, schedules_max).await {
+            tracing::warn!(%error, "maintenance is not scheduled as it is configured");
+        }
+        broker.close().await;
+        serve(context, MaintenanceHandler::new(config, chroma)).await
+    })
 }

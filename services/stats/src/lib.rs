@@ -21,7 +21,7 @@ use flotilla_common::broker::{
     STATS_REQUEST, Service, TASKS_REQUEST,
 };
 use flotilla_common::model::{Instance, SeriesQuery, Snapshot};
-use flotilla_common::service::{self, Context};
+use flotilla_common::service::{self, Context, Running};
 use flotilla_common::worker::{Meter, ReportedState, Reporter};
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
@@ -46,43 +46,45 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs until the context's stop; the state is saved last.
-pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
-    config.validate().map_err(anyhow::Error::msg)?;
-    let presence = context.readiness.announce("stats");
-    let figures = Figures::show(&context.metrics, &context.fleet()?);
-    let broker = context.broker("stats").await?;
-    presence.started(&broker);
-    let service = broker.service(ABOUT, BTreeMap::new()).await?;
-    let questions = Questions {
-        state: endpoint(&service, "stats", STATS_REQUEST).await?,
-        series: endpoint(&service, "series", SERIES_REQUEST).await?,
-    };
-    let searches = endpoint(&service, "tasks", TASKS_REQUEST).await?;
-    let reporter = Reporter::start(
-        broker.clone(),
-        Instance::new("stats"),
-        Meter::default().into(),
-        ReportedState::default,
-    );
-    let (mut state, mut outcomes) = memory::load(&broker).await?;
-    resume(&broker, &mut state).await?;
-    outcomes.resume(broker.record_log().await?);
-    let tasks = Tasks::new(config.tasks_max, outcomes);
-    let running = tasks.start(&broker, searches, config.index_pace);
-    let serving = Serving {
-        context: &context,
-        config: &config,
-        broker: &broker,
-        tasks: &tasks,
-        figures: &figures,
-    };
-    let ready = || presence.set_bound(true);
-    serving.serve(questions, &mut state, ready).await?;
-    drop(running);
-    reporter.stop().await;
-    save(&broker, &mut state, &tasks).await?;
-    broker.close().await;
-    Ok(())
+pub fn run(context: Context, config: Config) -> Running {
+    Box::pin(async move {
+        config.validate().map_err(anyhow::Error::msg)?;
+        let presence = context.readiness.announce("stats");
+        let figures = Figures::show(&context.metrics, &context.fleet()?);
+        let broker = context.broker("stats").await?;
+        presence.started(&broker);
+        let service = broker.service(ABOUT, BTreeMap::new()).await?;
+        let questions = Questions {
+            state: endpoint(&service, "stats", STATS_REQUEST).await?,
+            series: endpoint(&service, "series", SERIES_REQUEST).await?,
+        };
+        let searches = endpoint(&service, "tasks", TASKS_REQUEST).await?;
+        let reporter = Reporter::start(
+            broker.clone(),
+            Instance::new("stats"),
+            Meter::default().into(),
+            ReportedState::default,
+        );
+        let (mut state, mut outcomes) = memory::load(&broker).await?;
+        resume(&broker, &mut state).await?;
+        outcomes.resume(broker.record_log().await?);
+        let tasks = Tasks::new(config.tasks_max, outcomes);
+        let running = tasks.start(&broker, searches, config.index_pace);
+        let serving = Serving {
+            context: &context,
+            config: &config,
+            broker: &broker,
+            tasks: &tasks,
+            figures: &figures,
+        };
+        let ready = || presence.set_bound(true);
+        serving.serve(questions, &mut state, ready).await?;
+        drop(running);
+        reporter.stop().await;
+        save(&broker, &mut state, &tasks).await?;
+        broker.close().await;
+        Ok(())
+    })
 }
 
 struct Questions {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use flotilla_common::metrics::Registry;
-use flotilla_common::service::{Context, Ops, Readiness, Settings, Telemetry, persist};
+use flotilla_common::service::{
+    Context, Ops, Readiness, Running, Settings, Telemetry, configured, persist,
+};
 use flotilla_common::telemetry::Traces;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
@@ -240,17 +242,16 @@ impl Fleet {
 }
 
 /// As `service::main` does it.
-fn run<C, F>(
+fn run<C>(
     context: Context,
     section: &'static str,
-    run: impl Fn(Context, C) -> F + Send + Sync + 'static,
+    run: impl Fn(Context, C) -> Running + Send + Sync + 'static,
 ) -> JoinHandle<anyhow::Result<()>>
 where
     C: DeserializeOwned + Clone + Send + Sync + 'static,
-    F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let config = context.settings.section(section).unwrap();
-    tokio::spawn(persist(context, config, run))
+    let begin = configured(&context.settings, section, run).unwrap();
+    tokio::spawn(persist(context, begin))
 }
 
 /// Free a moment ago; below the ports that outgoing connections get.
