@@ -33,7 +33,7 @@ pub use breaker::{
     Transition as BreakerTransition,
 };
 pub use call::{Call, Does};
-pub use category::Category;
+pub use category::{CUSTOM_MAX, Category};
 pub use control::Control;
 pub use cron::{AHEAD_MAX, Cron, InvalidCron};
 pub use discover::{Discover, InvalidDiscover};

@@ -59,7 +59,7 @@ impl TraceId {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let id = hex(text, 32).and_then(|text| u128::from_str_radix(text, 16).ok())?;
+        let id = hex(text, 32)?;
         (id != 0).then_some(Self(id))
     }
 }
@@ -79,15 +79,25 @@ impl SpanId {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let id = hex(text, 16).and_then(|text| u64::from_str_radix(text, 16).ok())?;
+        let id = u64::try_from(hex(text, 16)?).ok()?;
         (id != 0).then_some(Self(id))
     }
 }
 
-/// So many lower-case digits, and nothing else: `from_str_radix` takes more.
-fn hex(text: &str, digits: usize) -> Option<&str> {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    (text.len() == digits && text.bytes().all(is_digit)).then_some(text)
+/// So many lower-case digits, 32 at most, and nothing else: `from_str_radix` takes more.
+fn hex(text: &str, digits: usize) -> Option<u128> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != digits {
+        return None;
+    }
+    let mut bytes = text.bytes();
+    bytes.try_fold(0, |number, byte| {
+        Some(number << 4 | u128::from(digit(byte)?))
+    })
 }
 
 impl TraceContext {
@@ -97,9 +107,9 @@ impl TraceContext {
         let version = hex(parts.next()?, 2)?;
         let trace = TraceId::parse(parts.next()?)?;
         let span = SpanId::parse(parts.next()?)?;
-        let flags = u8::from_str_radix(hex(parts.next()?, 2)?, 16).ok()?;
+        let flags = hex(parts.next()?, 2)?;
         let has_more = parts.next().is_some();
-        if version == "ff" || (version == "00" && has_more) {
+        if version == 0xff || (version == 0 && has_more) {
             return None;
         }
         let state = tracestate.map(str::trim).filter(|state| {
@@ -109,7 +119,7 @@ impl TraceContext {
         Some(Self {
             trace,
             span,
-            is_sampled: flags & SAMPLED != 0,
+            is_sampled: flags & u128::from(SAMPLED) != 0,
             state: state.map(Into::into),
         })
     }

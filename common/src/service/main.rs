@@ -11,8 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Begin, Context, LogConfig, Ops, Running, Settings, SettingsError, StartError, Telemetry,
-    configured, persist,
+    Begin, Context, LogConfig, Ops, Running, Settings, StartError, Telemetry, configured, persist,
 };
 use crate::metrics::Registry;
 use crate::telemetry::{self, MetricsConfig, Pushing, Traces};
@@ -60,15 +59,15 @@ pub fn main<C>(
 where
     C: DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let service = Box::new(move |settings: &Settings| configured(settings, section, run));
-    report_failure(serve_one(service))
+    let served = || {
+        let settings = Flags::parse().settings()?;
+        let begin = configured(&settings, section, run)?;
+        serve(settings, begin)
+    };
+    report_failure(served())
 }
 
-fn serve_one(
-    service: Box<dyn FnOnce(&Settings) -> Result<Begin, SettingsError>>,
-) -> anyhow::Result<()> {
-    let settings = Flags::parse().settings()?;
-    let begin = service(&settings)?;
+fn serve(settings: Settings, begin: Begin) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let stop = stop_on_signals()?;

@@ -10,6 +10,7 @@ mod calls;
 mod config;
 mod ids;
 mod links;
+mod messaging;
 mod metrics;
 mod otlp;
 mod queue;

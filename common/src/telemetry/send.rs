@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::ids;
+use super::messaging::Operation;
 use super::queue::Room;
 use super::scope::Scope;
-use super::span::{Kind, Span, number};
+use super::span::Span;
 use super::traces::{Inner, Traces};
-use super::{ids, span_names};
 use crate::model::{Category, Priority, TaskId, TraceContext};
 
 /// What is sent.
@@ -82,7 +83,7 @@ impl Sending {
             };
         }
         let context = scope.parent().at(ids::random_span());
-        let span = send_span(&context, &task).linked(link.as_ref());
+        let span = send_span(&context, task).linked(link.as_ref());
         let span = span.below(scope.parent().span);
         let to = Goes::Scope(scope);
         Self {
@@ -110,7 +111,7 @@ impl Sending {
             state: None,
         };
         let making = room.map(|room| {
-            let span = send_span(&context, &task).linked(link.as_ref());
+            let span = send_span(&context, task).linked(link.as_ref());
             let to = Goes::Queue(Arc::clone(traces), room);
             Box::new(Making { span, to })
         });
@@ -145,15 +146,7 @@ impl Sending {
     }
 }
 
-fn send_span(context: &TraceContext, task: &Sent<'_>) -> Span {
+fn send_span(context: &TraceContext, task: Sent<'_>) -> Span {
     let now = Timestamp::now();
-    let destination = span_names::destination(task.category, task.priority);
-    let name = format!("send {destination}");
-    Span::new(context, None, name, Kind::Producer, (now, now))
-        .with("messaging.system", "nats")
-        .with("messaging.operation.type", "send")
-        .with("messaging.operation.name", "send")
-        .with("messaging.destination.name", destination)
-        .with("messaging.message.id", task.id.as_str())
-        .with("messaging.message.body.size", number(task.body_bytes))
+    Operation::Send.span(task, context, None, (now, now))
 }

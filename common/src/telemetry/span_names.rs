@@ -1,18 +1,13 @@
 //! What spans are called. Names say what kind of thing happened, never which: a task's id and
 //! the like are attributes.
 
-use crate::model::{Category, Failure, FailureCode, Priority};
+use crate::model::{Failure, FailureCode};
 
 pub(super) const QUEUED: &str = "queued";
 pub(super) const SCHEDULED: &str = "scheduled";
 pub(super) const RUNNING: &str = "running";
 pub(super) const RESULT: &str = "result";
 pub(super) const BACKOFF: &str = "backoff";
-
-/// Where a task waits, without its id.
-pub(super) fn destination(category: Category, priority: Priority) -> String {
-    format!("tasks.{category}.{priority}")
-}
 
 /// The gap after an attempt that was put off.
 pub(super) fn put_off(reason: &Failure) -> &'static str {

@@ -40,7 +40,7 @@ impl<'a> Opened<'a> {
         worker: &'a str,
         meter: &'a Meter,
         delivery: &'a Delivery,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let mut ledger = Ledger::open(broker, streams, worker, delivery).await?;
         let (number, started_at) = (ledger.attempt(), Timestamp::now());
         let task = Held {
@@ -52,7 +52,8 @@ impl<'a> Opened<'a> {
             started_at,
         };
         let has_lost_attempt = ledger.has_lost_attempt();
-        let opened = Self {
+        // Boxed: what concludes it is handed it whole.
+        let opened = Box::new(Self {
             broker,
             meter,
             delivery,
@@ -62,7 +63,7 @@ impl<'a> Opened<'a> {
             started_at,
             clock: Instant::now(),
             has_news: false,
-        };
+        });
         if delivery.is_redelivery {
             meter.redelivered(opened.lane(), has_lost_attempt);
         }
@@ -170,7 +171,7 @@ impl<'a> Opened<'a> {
         written
     }
 
-    pub(super) async fn conclude(mut self, outcome: Outcome) -> Option<Settle> {
+    pub(super) async fn conclude(mut self: Box<Self>, outcome: Outcome) -> Option<Settle> {
         if let Some(trace) = &mut self.trace {
             trace.leaves();
         }
@@ -191,7 +192,7 @@ impl<'a> Opened<'a> {
     }
 
     /// The process stops: the task goes back at once, and the attempt does not count.
-    pub(super) async fn hand_back(mut self) -> Option<Settle> {
+    pub(super) async fn hand_back(mut self: Box<Self>) -> Option<Settle> {
         // A next attempt that makes spans has to know of this one.
         if self.is_recorded() || self.has_news || self.trace.is_some() {
             let interrupted_at = Timestamp::now();
@@ -221,7 +222,7 @@ impl<'a> Opened<'a> {
 
     /// Dead letter first, then the outcome, then the settlement: whatever is repeated after a
     /// crash in between writes the same again.
-    pub(super) async fn bury(mut self, failure: Failure) -> Option<Settle> {
+    pub(super) async fn bury(mut self: Box<Self>, failure: Failure) -> Option<Settle> {
         // A late attempt must not leave a dead letter of a task that has been completed.
         if let Err(superseded) = self.ledger.check().await {
             if let Some(trace) = &mut self.trace {
@@ -269,7 +270,7 @@ impl<'a> Opened<'a> {
             && ran < self.ledger.streams.ack_wait / 3
     }
 
-    async fn complete(mut self, result: Value) -> Option<Settle> {
+    async fn complete(mut self: Box<Self>, result: Value) -> Option<Settle> {
         let ran = self.clock.elapsed();
         if self.does_without_record(ran) {
             if let Some(trace) = &mut self.trace {
@@ -303,7 +304,7 @@ impl<'a> Opened<'a> {
         Box::pin(self.conclude(outcome)).await
     }
 
-    async fn retry(mut self, failure: Failure, delay: Duration) -> Option<Settle> {
+    async fn retry(mut self: Box<Self>, failure: Failure, delay: Duration) -> Option<Settle> {
         let task_id = &self.delivery.envelope.id;
         tracing::info!(%task_id, attempt = self.number, %failure, ?delay, "the attempt failed; it will be tried again");
         self.add_failure(&failure);
@@ -314,7 +315,12 @@ impl<'a> Opened<'a> {
     }
 
     /// The last write of the attempt, one that carries no result.
-    async fn finish(mut self, status: Status, ended: Ended, settle: Settle) -> Option<Settle> {
+    async fn finish(
+        mut self: Box<Self>,
+        status: Status,
+        ended: Ended,
+        settle: Settle,
+    ) -> Option<Settle> {
         let ran = self.clock.elapsed();
         match unless_superseded(self.record(status).await) {
             Ok(()) => {

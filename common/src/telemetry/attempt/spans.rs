@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::super::ids;
+use super::super::messaging::Operation;
+use super::super::send::Sent;
 use super::super::span::{Kind, Span, number};
-use super::super::span_names::{self as names, destination};
+use super::super::span_names as names;
 use super::{AttemptTrace, Before};
 use crate::model::{FailureCode, SpanId, Status, TraceContext};
 
@@ -74,7 +76,7 @@ impl AttemptTrace<'_> {
 
     /// The span that sent the task, where whoever sent it has made none that is kept.
     fn send(&self, at: Timestamp) -> Span {
-        self.messaging("send", &self.sent, None, Kind::Producer, (at, at))
+        self.messaging(Operation::Send, &self.sent, None, (at, at))
             .linked(self.task.envelope.lineage.link.as_ref())
     }
 
@@ -101,8 +103,8 @@ impl AttemptTrace<'_> {
             None => ids::random_span(),
         };
         let at = (started_at, self.task.started_at);
-        let (parent, kind) = (Some(self.sent.span), Kind::Consumer);
-        self.messaging("process", &self.sent.at(span), parent, kind, at)
+        let parent = Some(self.sent.span);
+        self.messaging(Operation::Process, &self.sent.at(span), parent, at)
             .with("flotilla.attempt", number(before.attempt))
             .with("flotilla.worker", before.worker.as_str())
             .with("flotilla.outcome", "lost")
@@ -119,8 +121,8 @@ impl AttemptTrace<'_> {
     }
 
     fn attempt_span(&self, context: &TraceContext, at: (Timestamp, Timestamp)) -> Span {
-        let (parent, kind) = (Some(self.sent.span), Kind::Consumer);
-        self.messaging("process", context, parent, kind, at)
+        let parent = Some(self.sent.span);
+        self.messaging(Operation::Process, context, parent, at)
             .linked(self.attempt_before().as_ref())
     }
 
@@ -132,22 +134,19 @@ impl AttemptTrace<'_> {
 
     fn messaging(
         &self,
-        operation: &'static str,
+        operation: Operation,
         context: &TraceContext,
         parent: Option<SpanId>,
-        kind: Kind,
         at: (Timestamp, Timestamp),
     ) -> Span {
         let envelope = self.task.envelope;
-        let destination = destination(envelope.category, envelope.priority);
-        let name = format!("{operation} {destination}");
-        Span::new(context, parent, name, kind, at)
-            .with("messaging.system", "nats")
-            .with("messaging.operation.type", operation)
-            .with("messaging.operation.name", operation)
-            .with("messaging.destination.name", destination)
-            .with("messaging.message.id", envelope.id.as_str())
-            .with("messaging.message.body.size", number(self.task.body_bytes))
+        let task = Sent {
+            id: &envelope.id,
+            category: envelope.category,
+            priority: envelope.priority,
+            body_bytes: self.task.body_bytes,
+        };
+        operation.span(task, context, parent, at)
     }
 
     /// A part of the task's way beside its attempts.

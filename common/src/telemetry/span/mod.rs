@@ -109,6 +109,13 @@ impl Span {
         self
     }
 
+    /// Attributes that are written already.
+    #[must_use]
+    pub(super) fn with_written(mut self, attributes: &[u8]) -> Self {
+        self.rest.extend_from_slice(attributes);
+        self
+    }
+
     #[must_use]
     pub fn maybe<'v>(self, name: &str, value: Option<impl Into<Value<'v>>>) -> Self {
         match value {
@@ -147,7 +154,7 @@ impl Span {
     }
 
     pub fn set<'v>(&mut self, name: &str, value: impl Into<Value<'v>>) {
-        value.into().write(&mut self.rest, field::ATTRIBUTE, name);
+        write_attribute(&mut self.rest, name, value);
     }
 
     pub fn fail(&mut self, class: impl Into<Cow<'static, str>>) {
@@ -219,6 +226,11 @@ impl From<SpanData> for Span {
         }
         span
     }
+}
+
+/// As a span has it.
+pub(super) fn write_attribute<'v>(into: &mut Vec<u8>, name: &str, value: impl Into<Value<'v>>) {
+    value.into().write(into, field::ATTRIBUTE, name);
 }
 
 /// As OpenTelemetry knows it.

@@ -8,7 +8,7 @@ use crate::model::{FailureCode, Lane, Origin, Status, Was};
 
 impl Opened<'_> {
     /// It was to start by then, and did not.
-    pub(in crate::worker) async fn expire(self, deadline: Timestamp) -> Option<Settle> {
+    pub(in crate::worker) async fn expire(self: Box<Self>, deadline: Timestamp) -> Option<Settle> {
         let expired_at = self.started_at;
         let expired = Status::Expired {
             expired_at,
@@ -28,7 +28,7 @@ impl Opened<'_> {
         parent.is_some_and(|parent| matches!(parent.record.status, Status::Cancelled { .. }))
     }
 
-    pub(in crate::worker) async fn cancel_with_parent(self) -> Option<Settle> {
+    pub(in crate::worker) async fn cancel_with_parent(self: Box<Self>) -> Option<Settle> {
         let cancelled = Status::Cancelled {
             cancelled_at: self.started_at,
             was: Was::Waiting,
@@ -38,7 +38,7 @@ impl Opened<'_> {
     }
 
     async fn end_unrun(
-        mut self,
+        mut self: Box<Self>,
         status: Status,
         code: FailureCode,
         count: fn(&Meter, Lane),
