@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::streams::{StreamLimits, schedules, streams};
 use super::subjects::{consumer, lanes, tasks_stream};
 use super::{Broker, BrokerError};
+use crate::model::Category;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
@@ -41,6 +42,15 @@ pub struct StreamFacts {
 }
 
 const DOING: &str = "looking at the broker's own state";
+
+impl Storage {
+    /// Whether this category has no task: neither one that waits, nor one at work.
+    pub fn is_without_tasks(&self, category: Category) -> bool {
+        let name = tasks_stream(category);
+        let mut streams = self.streams.iter();
+        streams.any(|stream| stream.name == name && stream.messages == 0)
+    }
+}
 
 impl StreamFacts {
     /// Percent of its narrower limit; 0 where it has none.

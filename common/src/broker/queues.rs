@@ -27,6 +27,19 @@ pub struct Backlog {
 }
 
 impl Backlog {
+    /// Of a category without tasks.
+    pub fn empty(category: Category) -> Self {
+        let depth = |priority| QueueDepth {
+            priority,
+            waiting: 0,
+            in_flight: 0,
+        };
+        Self {
+            category,
+            priorities: Priority::ALL.map(depth).into(),
+        }
+    }
+
     pub fn waiting(&self) -> u64 {
         self.priorities.iter().map(|depth| depth.waiting).sum()
     }
