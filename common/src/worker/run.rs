@@ -109,7 +109,8 @@ async fn life(worker: Worker<'_>, broker: Broker) -> Result<(), BrokerError> {
     let speaking = speak(&broker, &runtime, instance, config.probe_every, now).await?;
     tracing::info!(%category, slots, worker = runtime.worker, "ready for tasks");
 
-    let _nudging = Nudging::start();
+    let running = Arc::clone(&runtime.running);
+    let _nudging = Nudging::start(move || running.len() > 0);
     let slots = Slots::new(Arc::clone(&runtime));
     let mut start = |delivery, freed| slots.start(delivery, freed);
     let ended = tokio::select! {

@@ -1,4 +1,4 @@
-//! The beat of the event loop: a task that has to get its turn four times a second.
+//! The beat of the event loop: a task that has to get its turn twice a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 
-const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone)]
 pub(super) struct Beat {

@@ -75,7 +75,7 @@ impl Ops {
     pub fn start(context: &Context, services: usize) -> Result<Self, StartError> {
         let config: Config = context.settings.section("ops")?;
         if config.stuck_after < Duration::from_secs(1) {
-            let why = "ops.stuck_after must be 1s or longer: the loop beats four times a second";
+            let why = "ops.stuck_after must be 1s or longer: the loop beats twice a second";
             return Err(StartError::Invalid(why.to_owned()));
         }
         let listener = match config.listen.as_str() {
