@@ -198,11 +198,12 @@ impl User {
     }
 
     fn was_refused(&self, kind: &str, subject: &str) -> bool {
-        let (kind, subject) = (kind.to_owned(), format!("\"{subject}\"").to_lowercase());
+        // As it is written: two inboxes may differ in nothing but the case of a letter.
+        let subject = format!("\"{subject}\"");
         let is_it = |text: &String| {
-            let text = text.to_lowercase();
-            text.contains("permissions violation")
-                && text.contains(&kind)
+            let about = text.to_lowercase();
+            about.contains("permissions violation")
+                && about.contains(kind)
                 && text.contains(&subject)
         };
         self.refusals.lock().unwrap().iter().any(is_it)
