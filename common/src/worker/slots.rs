@@ -28,10 +28,10 @@ pub(super) struct Slots {
 }
 
 /// Slots that wait for work; `None` once there will be no more.
-struct Idle(Mutex<Option<Vec<oneshot::Sender<Work>>>>);
+struct Idle(Mutex<Option<Vec<oneshot::Sender<Job>>>>);
 
 /// A delivery, in a slot that it has taken.
-struct Work {
+struct Job {
     delivery: Box<Delivery>,
     taken: Taken,
 }
@@ -63,7 +63,7 @@ impl Slots {
             since: Instant::now(),
             freed,
         };
-        let mut work = Work { delivery, taken };
+        let mut work = Job { delivery, taken };
         while let Some(slot) = self.idle.pop() {
             match slot.send(work) {
                 Ok(()) => return,
@@ -104,9 +104,9 @@ impl Slots {
 }
 
 /// A slot, until there will be no more work.
-async fn work_off(runtime: Arc<Runtime>, idle: Arc<Idle>, first: Work) {
+async fn work_off(runtime: Arc<Runtime>, idle: Arc<Idle>, first: Job) {
     let mut next = Some(first);
-    while let Some(Work { delivery, taken }) = next {
+    while let Some(Job { delivery, taken }) = next {
         runtime.process(&delivery).await;
         drop(delivery);
         let (slot, work) = oneshot::channel();
@@ -118,11 +118,11 @@ async fn work_off(runtime: Arc<Runtime>, idle: Arc<Idle>, first: Work) {
 }
 
 impl Idle {
-    fn pop(&self) -> Option<oneshot::Sender<Work>> {
+    fn pop(&self) -> Option<oneshot::Sender<Job>> {
         self.with(|idle| idle.as_mut()?.pop())
     }
 
-    fn push(&self, slot: oneshot::Sender<Work>) {
+    fn push(&self, slot: oneshot::Sender<Job>) {
         self.with(|idle| {
             if let Some(idle) = idle {
                 idle.push(slot);
@@ -134,7 +134,7 @@ impl Idle {
         self.with(|idle| *idle = None);
     }
 
-    fn with<R>(&self, what: impl FnOnce(&mut Option<Vec<oneshot::Sender<Work>>>) -> R) -> R {
+    fn with<R>(&self, what: impl FnOnce(&mut Option<Vec<oneshot::Sender<Job>>>) -> R) -> R {
         // A list is whole between two calls, whoever panicked.
         what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
