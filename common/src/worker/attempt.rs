@@ -78,10 +78,10 @@ impl Runtime {
         }
     }
 
-    /// What is logged meanwhile carries the ids of the task and its trace.
+    /// What is logged meanwhile carries the ids of the task and its trace, whatever the log's level is.
     fn log_span(&self, delivery: &Delivery) -> tracing::Span {
         let envelope = &delivery.envelope;
-        let span = tracing::info_span!("task", task_id = %envelope.id, trace_id = Empty);
+        let span = tracing::error_span!("task", task_id = %envelope.id, trace_id = Empty);
         if !span.is_disabled()
             && let Some(trace) = self.broker.traces().trace_of(envelope)
         {

@@ -216,7 +216,7 @@ impl<'a> Opened<'a> {
         if let Some(trace) = &mut self.trace {
             trace.cancelled();
         }
-        tracing::info!(task_id = %self.delivery.envelope.id, "the task was cancelled while it ran");
+        tracing::info!("the task was cancelled while it ran");
         Settle::Ack
     }
 
@@ -235,7 +235,7 @@ impl<'a> Opened<'a> {
             self.ledger.pause(&error).await;
         }
         self.meter.dead_letter(self.lane());
-        tracing::warn!(task_id = %letter.task_id, %failure, "the task failed for good");
+        tracing::warn!(%failure, "the task failed for good");
         let failed = Status::Failed {
             started_at: self.started_at,
             failed_at: letter.died_at,
@@ -245,15 +245,14 @@ impl<'a> Opened<'a> {
     }
 
     pub(super) fn settle_superseded(&self, superseded: Superseded) -> Option<Settle> {
-        let task_id = &self.delivery.envelope.id;
         match superseded {
             Superseded::Finished => {
-                tracing::info!(%task_id, "the task has its outcome already; this one is dropped");
+                tracing::info!("the task has its outcome already; this one is dropped");
                 Some(Settle::Ack)
             }
             // An ack would settle the attempt that took over.
             Superseded::TakenOver => {
-                tracing::warn!(%task_id, "another attempt has taken over; this one's outcome is dropped");
+                tracing::warn!("another attempt has taken over; this one's outcome is dropped");
                 None
             }
         }
@@ -305,8 +304,7 @@ impl<'a> Opened<'a> {
     }
 
     async fn retry(mut self: Box<Self>, failure: Failure, delay: Duration) -> Option<Settle> {
-        let task_id = &self.delivery.envelope.id;
-        tracing::info!(%task_id, attempt = self.number, %failure, ?delay, "the attempt failed; it will be tried again");
+        tracing::info!(attempt = self.number, %failure, ?delay, "the attempt failed; it will be tried again");
         self.add_failure(&failure);
         let retry_at = Timestamp::now() + delay;
         let retrying = Status::Retrying { retry_at };

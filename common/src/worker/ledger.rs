@@ -293,7 +293,10 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) async fn pause(&self, error: &BrokerError) {
-        tracing::warn!(task_id = %self.envelope.id, error = error as &(dyn Error + 'static), "the broker does not take a record; trying again");
+        tracing::warn!(
+            error = error as &(dyn Error + 'static),
+            "the broker does not take a record; trying again"
+        );
         tokio::time::sleep(WRITE_AGAIN_AFTER).await;
         // A stream may have been deleted under us: then it is made anew.
         if matches!(error.refusal(), Some(Refusal::NoStream))

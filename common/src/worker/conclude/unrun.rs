@@ -57,8 +57,7 @@ impl Opened<'_> {
     /// For somebody who wants it run after all. Without that it has ended all the same.
     async fn keep_unrun(&self, code: FailureCode) {
         if let Err(error) = self.broker.keep_unrun(code, self.delivery).await {
-            let task_id = &self.delivery.envelope.id;
-            tracing::warn!(%task_id, %error, "the task cannot be run again: it could not be kept");
+            tracing::warn!(%error, "the task cannot be run again: it could not be kept");
         }
     }
 }
