@@ -26,8 +26,8 @@ const IMMEDIATE_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// What to ask a consumer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullRequest {
-    /// The next task, whenever it comes.
-    Standing,
+    /// The next so many tasks, whenever they come.
+    Standing(usize),
     /// Up to so many tasks that are there now, or the word that there are none.
     Immediate(usize),
 }
@@ -66,9 +66,9 @@ struct UnderWay {
 impl PullLane {
     pub async fn request(&mut self, request: PullRequest) -> Result<(), BrokerError> {
         let (config, is_standing, silence_max) = match request {
-            PullRequest::Standing => (
+            PullRequest::Standing(batch) => (
                 BatchConfig {
-                    batch: 1,
+                    batch,
                     expires: Some(STANDING_EXPIRES),
                     idle_heartbeat: STANDING_HEARTBEAT,
                     ..BatchConfig::default()

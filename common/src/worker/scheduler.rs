@@ -4,8 +4,8 @@
 //! What it guarantees: a free slot goes to the highest priority that waits and may take it (a
 //! lower task does not start while a request for a higher one is still unanswered); nothing is
 //! polled (an empty priority has one standing request); and a priority holds no more tasks than
-//! there are slots, where those are short, and none where they are long, for no longer than the
-//! dispatcher lets it.
+//! there are slots, where those are short, and none where they are long (but what a request brings
+//! that has stood since they were short), for no longer than the dispatcher lets it.
 //!
 //! Two rules bend the order. Reserved slots are for critical and high tasks only. And nobody
 //! starves: when `overtakes_max` tasks of higher priorities have started since a priority had
@@ -127,6 +127,7 @@ impl<T> Scheduler<T> {
         };
         lane.pull = match lane.pull {
             Some(Pull::Immediate(due)) if due > 1 => Some(Pull::Immediate(due - 1)),
+            Some(Pull::Standing(due)) if due > 1 => Some(Pull::Standing(due - 1)),
             _ => None,
         };
         if lane.is_paused {
@@ -319,7 +320,7 @@ impl<T> Scheduler<T> {
             let (free, ahead) = (room.of(lane).min(turn), ahead.min(turn));
             if let Some(request) = lane.wanted(free, ahead, slots) {
                 lane.pull = Some(match request {
-                    PullRequest::Standing => Pull::Standing,
+                    PullRequest::Standing(due) => Pull::Standing(due),
                     PullRequest::Immediate(due) => Pull::Immediate(due),
                 });
                 return Some(Order::Pull(priority, request));

@@ -4,6 +4,10 @@ use std::collections::VecDeque;
 
 use crate::broker::PullRequest;
 
+/// So many tasks a request that stands may bring at most. Each that is made is work for a broker that has little
+/// else to do then; but it cannot be withdrawn, should tasks turn out to be long.
+pub(super) const STANDING_MAX: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Lane<T> {
     pub(super) held: VecDeque<T>,
@@ -28,7 +32,8 @@ pub(super) enum Waiting {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pull {
-    Standing,
+    /// So many tasks it may still bring.
+    Standing(usize),
     /// So many tasks are still due, or the word that there are no more.
     Immediate(usize),
 }
@@ -41,7 +46,7 @@ impl<T> Lane<T> {
     fn due(&self) -> usize {
         match self.pull {
             Some(Pull::Immediate(due)) => due,
-            Some(Pull::Standing) | None => 0,
+            Some(Pull::Standing(_)) | None => 0,
         }
     }
 
@@ -49,7 +54,7 @@ impl<T> Lane<T> {
     /// all of them, while an answer is due and more may wait behind it.
     pub(super) fn promised(&self) -> usize {
         match (self.pull, self.waiting) {
-            (Some(Pull::Standing), _) | (None, Waiting::None) => 0,
+            (Some(Pull::Standing(_)), _) | (None, Waiting::None) => 0,
             (Some(Pull::Immediate(due)), Waiting::None) => due,
             (_, Waiting::Some(waiting)) => usize::try_from(waiting).unwrap_or(usize::MAX),
             (_, Waiting::Unknown) => usize::MAX,
@@ -72,7 +77,11 @@ impl<T> Lane<T> {
         }
         let batch = wanted - held;
         let batch = match self.waiting {
-            Waiting::None => return Some(PullRequest::Standing),
+            // As many as could be held, if the slots were all taken by the time that they come.
+            Waiting::None => {
+                let batch = batch.min(ahead).clamp(1, STANDING_MAX);
+                return Some(PullRequest::Standing(batch));
+            }
             Waiting::Unknown => batch,
             Waiting::Some(waiting) => batch.min(usize::try_from(waiting).unwrap_or(usize::MAX)),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::model::{Model, Step};
+use super::lane::STANDING_MAX;
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(1);
@@ -198,6 +199,25 @@ fn short_tasks_are_fetched_ahead_and_not_one_by_one() {
         model.step(&Step::Finish { ran: SHORT });
     }
     assert_eq!(model.held(), 8, "half of them had started");
+}
+
+/// What stands cannot be withdrawn, so that it brings one at a time where tasks are long.
+#[test]
+fn one_request_stands_for_several_short_tasks_and_for_a_single_long_one() {
+    let mut model = Model::new(16, true);
+    let standing = |model: &Model| model.standing[Priority::Normal.index()];
+    for (ran, expected) in [(SHORT, STANDING_MAX), (LONG, 1)] {
+        for _ in 0..50 {
+            model.step(&Step::Publish(Priority::Normal));
+            model.step(&Step::Finish { ran });
+        }
+        // What was asked for before the run times changed is used up first.
+        while standing(&model) > 1 {
+            model.step(&Step::Publish(Priority::Normal));
+        }
+        model.step(&Step::Publish(Priority::Normal));
+        assert_eq!(standing(&model), expected, "tasks of {ran:?}");
+    }
 }
 
 #[test]

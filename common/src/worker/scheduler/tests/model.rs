@@ -16,7 +16,8 @@ pub(super) struct Model {
     pub(super) scheduler: Scheduler<Task>,
     pub(super) slots: usize,
     pub(super) waiting: [VecDeque<Task>; 5],
-    pub(super) standing: [bool; 5],
+    /// Tasks that standing requests may still bring.
+    pub(super) standing: [usize; 5],
     /// Requests that the broker has not answered yet.
     pub(super) asked: VecDeque<(Priority, usize)>,
     pub(super) answers_at_once: bool,
@@ -47,7 +48,7 @@ impl Model {
             scheduler: Scheduler::new(rules),
             slots: rules.slots,
             waiting: Default::default(),
-            standing: [false; 5],
+            standing: [0; 5],
             asked: VecDeque::new(),
             answers_at_once,
             running: Vec::new(),
@@ -74,7 +75,14 @@ impl Model {
     pub(super) fn publish(&mut self, priority: Priority) {
         self.published += 1;
         self.waiting[priority.index()].push_back((priority, self.published));
-        if std::mem::take(&mut self.standing[priority.index()]) {
+        self.serve_standing(priority);
+    }
+
+    /// What waits goes to a request that stands, and what is refused is there again at once.
+    fn serve_standing(&mut self, priority: Priority) {
+        let rank = priority.index();
+        while self.standing[rank] > 0 && !self.waiting[rank].is_empty() {
+            self.standing[rank] -= 1;
             self.deliver(priority);
         }
     }
@@ -117,16 +125,12 @@ impl Model {
         }
         // What goes back is available at once, to a standing request too.
         for priority in Priority::ALL {
-            if !self.waiting[priority.index()].is_empty()
-                && std::mem::take(&mut self.standing[priority.index()])
-            {
-                self.deliver(priority);
-            }
+            self.serve_standing(priority);
         }
     }
 
     pub(super) fn lose(&mut self, priority: Priority) {
-        self.standing[priority.index()] = false;
+        self.standing[priority.index()] = 0;
         self.asked.retain(|(asked, _)| *asked != priority);
         self.scheduler.lost(priority);
     }
@@ -192,10 +196,11 @@ impl Model {
 
     pub(super) fn ask(&mut self, priority: Priority, request: PullRequest) {
         match request {
-            PullRequest::Standing if self.waiting[priority.index()].is_empty() => {
-                self.standing[priority.index()] = true;
+            PullRequest::Standing(batch) => {
+                assert!(batch > 0, "asked for nothing");
+                self.standing[priority.index()] = batch;
+                self.serve_standing(priority);
             }
-            PullRequest::Standing => self.deliver(priority),
             PullRequest::Immediate(batch) => {
                 assert!(batch > 0, "asked for nothing");
                 self.asked.push_back((priority, batch));
