@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use async_nats::jetstream::{self, ErrorCode};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::try_join_all;
@@ -20,7 +21,21 @@ const PARTS: u64 = 16;
 #[serde(untagged)]
 enum Answer {
     Found { message: Raw },
-    Missing { error: serde_json::Value },
+    Refused { error: jetstream::Error },
+}
+
+impl Answer {
+    /// The message, or that there is none. Any other refusal, such as that there is no leader now, says nothing
+    /// of messages: whoever took it for the end would have missed some.
+    fn found(self) -> Result<Option<Raw>, jetstream::Error> {
+        match self {
+            Self::Found { message } => Ok(Some(message)),
+            Self::Refused { error } if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
+                Ok(None)
+            }
+            Self::Refused { error } => Err(error),
+        }
+    }
 }
 
 /// A stored message.
@@ -65,14 +80,11 @@ impl Broker {
     ) -> Result<Option<Raw>, BrokerError> {
         let api = format!("STREAM.MSG.GET.{stream}");
         let wanted = json!({"seq": sequence, "next_by_subj": subject});
-        let answer = self.jetstream.request(api, &wanted).await;
-        match answer.map_err(|error| BrokerError::other(format!("reading {stream}"), error))? {
-            Answer::Found { message } => Ok(Some(message)),
-            Answer::Missing { error } => {
-                tracing::debug!(%error, "no further message");
-                Ok(None)
-            }
-        }
+        let failed =
+            |error: async_nats::Error| BrokerError::other(format!("reading {stream}"), error);
+        let answer: Result<Answer, _> = self.jetstream.request(api, &wanted).await;
+        let answer = answer.map_err(|error| failed(error.into()))?;
+        answer.found().map_err(|error| failed(error.into()))
     }
 
     /// What `read` makes of every message of a stream that matches a subject, in their order.
@@ -127,6 +139,22 @@ fn decoded(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_word_that_there_is_no_message_means_that() {
+        let read = |err_code: u64| {
+            let error = json!({"code": 503, "err_code": err_code, "description": "any"});
+            let answer =
+                json!({"type": "io.nats.jetstream.api.v1.stream_msg_get_response", "error": error});
+            serde_json::from_value::<Answer>(answer).unwrap().found()
+        };
+        assert!(matches!(read(10_037), Ok(None)), "no message found");
+        assert!(
+            read(10_008).is_err(),
+            "JetStream system temporarily unavailable"
+        );
+        assert!(read(10_059).is_err(), "stream not found");
+    }
 
     #[test]
     fn a_header_is_found_among_unreadable_ones() {
