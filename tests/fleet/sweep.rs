@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_nats::jetstream::object_store::ObjectStore;
-use flotilla_common::broker::{Broker, Orphan, Recurring, Requeue};
+use flotilla_common::broker::{Broker, Orphan, Recurring, Requeue, StreamLimits};
 use flotilla_common::model::{Category, DocumentKey, NewTask, Options, Priority, TaskId};
 use flotilla_tests::{End, Script};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::Fleet;
-use crate::harness::{Client, Setup, body, connect, say, task, test};
+use crate::harness::{Client, Setup, body, broker, connect, say, task, test};
 
 const MIB: usize = 1_024 * 1_024;
 
@@ -188,6 +188,35 @@ fn what_moves_back_meanwhile_is_not_missed() {
         let outcome = client.outcome(again.as_str()).await;
         assert_eq!(outcome["error"]["code"], "scripted", "{outcome}");
         worker.stop().await;
+    });
+}
+
+/// The same of the manifest that a batch names in its body.
+#[test]
+fn a_manifest_that_moves_back_meanwhile_is_not_missed() {
+    test(async |nats| {
+        let (broker, client) = (
+            broker(nats, &StreamLimits::default()).await,
+            Client::connect(nats).await,
+        );
+        let store = client.jetstream.get_object_store("flotilla").await.unwrap();
+        put(&store, "manifest").await;
+        let dead = batch("manifest");
+        let letter = json!({
+            "task_id": dead.id, "category": "batch", "priority": "normal",
+            "reason": {"code": "scripted", "message": "any"}, "failed_attempts": [],
+            "submitted_at": Timestamp::now(), "died_at": Timestamp::now(),
+        });
+        let found = orphans(&broker).await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        let headers = [("Flotilla-Dead-Letter", &*letter.to_string())];
+        let subject = format!("dead.batch.{}", dead.id);
+        client
+            .publish_with(&subject, &headers, dead.payload.clone())
+            .await;
+        let letter = broker.letter(&dead.id).await.unwrap().unwrap();
+        broker.requeue(&letter, &Requeue::default()).await.unwrap();
+        assert!(!broker.remove_orphan(&found[0]).await.unwrap());
     });
 }
 

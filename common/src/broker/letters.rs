@@ -188,11 +188,8 @@ impl Broker {
         let letter = &stored.letter;
         let priority = how.priority.unwrap_or(letter.priority);
         let payload = how.payload.as_ref().unwrap_or(&stored.payload);
-        // A sweep reads where tasks wait before it reads the letters: it could miss an object
-        // that goes the other way meanwhile, and so is told.
-        if let (Some(name), None) = (stored.object(), &how.payload) {
-            self.touch_object(name).await?;
-        }
+        let object = stored.object().filter(|_| how.payload.is_none());
+        self.keep_named(letter.category, object, payload).await?;
         match how.at {
             None => {
                 let doing = || format!("running task {} again", letter.task_id);

@@ -188,6 +188,25 @@ impl Broker {
         Ok(names)
     }
 
+    /// Says that what a task names is in use. A sweep that is under way may have missed the task, as it
+    /// reads where tasks wait before it reads where they end, and this one goes the other way.
+    pub(super) async fn keep_named(
+        &self,
+        category: Category,
+        object: Option<&str>,
+        body: &[u8],
+    ) -> Result<(), BrokerError> {
+        let manifest = match object {
+            _ if category != Category::Batch => None,
+            Some(object) => self.manifest_in(object).await?,
+            None => manifest(body),
+        };
+        for name in object.into_iter().chain(manifest.as_deref()) {
+            self.touch_object(name).await?;
+        }
+        Ok(())
+    }
+
     /// What a batch names whose body is an object itself.
     async fn manifest_in(&self, object: &str) -> Result<Option<String>, BrokerError> {
         match self.object(object, BODY_BYTES_MAX).await {
