@@ -9,6 +9,9 @@ use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, dead_letter};
 use super::{Broker, BrokerError, Delivery, Refusal};
 use crate::model::DeadLetter;
 
+/// So much is kept of headers that cannot be read, where not all of them can: half of what there is room for.
+const UNREADABLE_CHARS_MAX: usize = 32 * 1_024;
+
 impl Broker {
     /// Stores a dead letter: the message as it came, with the reason in a header.
     /// There is one per task, so storing it again replaces it.
@@ -25,10 +28,11 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let mut stored = self.store_letter(letter, headers.clone(), payload).await;
         // Headers have a limit of their own, 64 KiB together. What cannot be kept is left out:
-        // first the history, which the record has as well, then what the publisher sent, but for
-        // the name of the body.
+        // first the history, which the record has as well, and the end of what could not be read, then what
+        // the publisher sent, but for the name of the body.
         let brief = DeadLetter {
             failed_attempts: Vec::new(),
+            unreadable_headers: letter.unreadable_headers.as_deref().map(beginning),
             ..letter.clone()
         };
         let mut bare = HeaderMap::new();
@@ -63,6 +67,11 @@ impl Broker {
         self.publish(doing, subject, message).await?;
         Ok(())
     }
+}
+
+/// What is encoded in base 64 decodes as far as it goes, in whole groups of four characters.
+fn beginning(encoded: &str) -> String {
+    encoded.chars().take(UNREADABLE_CHARS_MAX).collect()
 }
 
 fn is_too_large(stored: &Result<(), BrokerError>) -> bool {

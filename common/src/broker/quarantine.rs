@@ -11,53 +11,72 @@ use jiff::Timestamp;
 
 use super::delivery::envelope;
 use super::scan::Raw;
-use super::subjects::{consumer, tasks_stream};
+use super::subjects::{consumer, queued, tasks_stream};
 use super::{Broker, BrokerError, WriteError};
 use crate::model::{
     Category, DeadLetter, Envelope, Failure, FailureCode, Priority, Record, Status,
 };
 
-/// A look at more than this would take the start of a worker hostage.
+/// A look at more than this, of a priority, would take the start of a worker hostage.
 const MESSAGES_MAX: usize = 20_000;
 
 impl Broker {
-    /// Ends the unreadable tasks among those that a worker was given and has not settled.
+    /// Ends the unreadable tasks among those that workers were given and have not settled.
     pub async fn quarantine(&self, category: Category, worker: &str) -> Result<(), BrokerError> {
-        let stream = tasks_stream(category);
-        let in_flight = self.in_flight(category).await?;
+        let looks = Priority::ALL.map(|priority| self.quarantine_lane(category, priority, worker));
+        try_join_all(looks).await?;
+        Ok(())
+    }
+
+    async fn quarantine_lane(
+        &self,
+        category: Category,
+        priority: Priority,
+        worker: &str,
+    ) -> Result<(), BrokerError> {
+        let (stream, subject) = (tasks_stream(category), queued(category, priority));
+        let in_flight = self.in_flight(category, priority).await?;
         let mut sequence = *in_flight.start();
         for _ in 0..MESSAGES_MAX {
-            let Some(raw) = self.next_raw(&stream, ">", sequence).await? else {
+            let raw = self.next_raw(&stream, &subject, sequence).await?;
+            let Some(raw) = raw.filter(|raw| in_flight.contains(&raw.seq)) else {
                 return Ok(());
             };
-            if !in_flight.contains(&raw.seq) {
-                return Ok(());
-            }
             sequence = raw.seq + 1;
-            if !is_readable(&raw.headers()) {
-                self.end_unreadable(&stream, raw, worker).await?;
+            if is_readable(&raw.headers()) {
+                continue;
+            }
+            match self.end_unreadable(&stream, raw, worker).await {
+                // The others are no less in the way.
+                Err(error @ BrokerError::Refused { .. }) => {
+                    tracing::error!(%error, "a task that cannot be read stays in its queue");
+                }
+                ended => ended?,
             }
         }
         Ok(())
     }
 
-    /// The sequences between which everything lies that was handed out and is not settled.
-    async fn in_flight(&self, category: Category) -> Result<RangeInclusive<u64>, BrokerError> {
-        let stream = tasks_stream(category);
-        let info = async |priority: Priority| {
+    /// The sequences between which a priority has what was handed out and is not settled, and nothing else.
+    async fn in_flight(
+        &self,
+        category: Category,
+        priority: Priority,
+    ) -> Result<RangeInclusive<u64>, BrokerError> {
+        let (stream, name) = (tasks_stream(category), consumer(category, priority));
+        let looking = async {
             let handle = self.jetstream.get_stream_no_info(&stream).await?;
-            Ok(handle.consumer_info(consumer(category, priority)).await?)
+            Ok(handle.consumer_info(name).await?)
         };
-        let infos = try_join_all(Priority::ALL.map(info)).await;
-        let infos = infos.map_err(|error: async_nats::Error| {
+        let info = looking.await.map_err(|error: async_nats::Error| {
             BrokerError::other(format!("looking for unreadable tasks in {stream}"), error)
         })?;
-        let pending = || infos.iter().filter(|info| info.num_ack_pending > 0);
-        let first = pending()
-            .map(|info| info.ack_floor.stream_sequence + 1)
-            .min();
-        let last = pending().map(|info| info.delivered.stream_sequence).max();
-        Ok(first.unwrap_or(1)..=last.unwrap_or(0))
+        let last = if info.num_ack_pending > 0 {
+            info.delivered.stream_sequence
+        } else {
+            0
+        };
+        Ok(info.ack_floor.stream_sequence + 1..=last)
     }
 
     async fn end_unreadable(
