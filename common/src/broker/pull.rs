@@ -107,6 +107,14 @@ impl PullLane {
         Ok(())
     }
 
+    /// Asks for no more, and has the server send nothing more: what has come is still told, and then
+    /// that there will be no further event.
+    pub async fn close(&mut self) {
+        if let Err(error) = self.answers.drain().await {
+            tracing::debug!(%error, "the connection has ended: nothing comes any more");
+        }
+    }
+
     /// When the request under way counts as lost, if nothing is heard.
     pub fn silent_at(&self) -> Option<Instant> {
         self.under_way.as_ref().map(|request| request.silent_at)

@@ -1,6 +1,8 @@
 //! The loop of a worker process: what arrives goes to the scheduler, and its orders are
 //! carried out. The scheduler decides; nothing here does.
 
+mod upkeep;
+
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,8 +12,9 @@ use futures::future::try_join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::hearing::{Finding, Hearing};
+use super::hearing::Hearing;
 use super::scheduler::{HOLD_MAX, Order, Rules, Scheduler};
 use crate::broker::{Broker, BrokerError, Delivery, LaneEvent, PullLane, Settle, StreamLimits};
 use crate::model::{Category, Control, Priority, WorkerState};
@@ -20,9 +23,6 @@ use crate::model::{Category, Control, Priority, WorkerState};
 const LOST_PAUSE: Duration = Duration::from_millis(200);
 /// What was asked for before a stop has arrived after so long, or never does.
 const ARRIVAL_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// A look at the queue that takes longer says nothing.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatch {
     broker: Broker,
@@ -36,6 +36,8 @@ pub(super) struct Dispatch {
     /// Priorities whose request was lost, to be made again at the given time.
     lost: Vec<(Priority, Instant)>,
     hearing: Hearing,
+    /// The latest look for tasks that cannot be read.
+    quarantine: Option<AbortOnDropHandle<()>>,
     connections: watch::Receiver<u64>,
     control: watch::Receiver<Control>,
     state: watch::Sender<WorkerState>,
@@ -107,6 +109,7 @@ impl Dispatch {
             lanes: try_join_all(lanes).await?,
             lost: Vec::new(),
             hearing: Hearing::new(setup.patience),
+            quarantine: None,
             connections,
             control: setup.control,
             state: watch::Sender::new(state),
@@ -140,7 +143,7 @@ impl Dispatch {
                 Event::Timer => self.tick().await,
                 Event::Reconnected => {
                     self.reset_all().await;
-                    self.quarantine().await;
+                    self.quarantine();
                 }
                 Event::Closed => return Err(closed()),
                 Event::Controlled => self.obey().await,
@@ -154,8 +157,11 @@ impl Dispatch {
                 self.take(priority, event).await?;
             }
         }
+        let arriving = self.arriving().await;
         hand_back(self.scheduler.give_back(|_| true)).await;
-        self.give_back_arriving().await;
+        for delivery in arriving {
+            delivery.settle(Settle::Return(Duration::ZERO)).await;
+        }
         Ok(())
     }
 
@@ -259,109 +265,26 @@ impl Dispatch {
         first.map_or(look, |first| first.min(look))
     }
 
-    async fn tick(&mut self) {
-        let now = Instant::now();
-        let is_overdue = |task: &Held| task.since + HOLD_MAX <= now;
-        hand_back(self.scheduler.give_back(is_overdue)).await;
-        let (due, later): (Vec<_>, Vec<_>) = self.lost.drain(..).partition(|(_, at)| *at <= now);
-        self.lost = later;
-        if !due.is_empty() {
-            self.repair().await;
-        }
-        for (priority, _) in due {
-            self.scheduler.lost(priority);
-        }
-        for priority in Priority::ALL {
-            if self.lanes[priority.index()]
-                .silent_at()
-                .is_some_and(|at| at <= now)
-            {
-                tracing::warn!(%priority, "no answer to a request for tasks: asking anew");
-                self.hearing.silence();
-                self.reset(priority).await;
-            }
-        }
-        if self.hearing.next_look() <= now {
-            self.listen().await;
-        }
-    }
-
-    /// No task has come for a while: looks whether there is none, or whether we are deaf.
-    async fn listen(&mut self) {
-        let do_tasks_wait = self.do_tasks_wait_for_us().await;
-        if self.hearing.looked(do_tasks_wait) == Finding::Deaf {
-            tracing::warn!(category = %self.category, "tasks wait, there is room for them, and none comes: making all requests anew");
-            // First the old requests: what a repaired consumer brings must not go to them.
-            self.reset_all().await;
-            self.repair().await;
-        }
-    }
-
-    async fn do_tasks_wait_for_us(&self) -> bool {
-        let has_room = |priority: &Priority| self.scheduler.has_room(*priority);
-        if !self.broker.is_connected() || !Priority::ALL.iter().any(has_room) {
-            return false;
-        }
-        let looking = async {
-            tokio::try_join!(
-                self.broker.stored_tasks(self.category),
-                self.broker.backlog(self.category)
-            )
-        };
-        let Ok(Ok((stored, backlog))) = tokio::time::timeout(LOOK_TIME_MAX, looking).await else {
-            return false;
-        };
-        // What no consumer knows of is nobody's, until the consumers are repaired.
-        let is_orphaned = stored > backlog.waiting() + backlog.in_flight();
-        let mut depths = backlog.priorities.iter();
-        is_orphaned || depths.any(|depth| depth.waiting > 0 && has_room(&depth.priority))
-    }
-
-    /// A consumer may have been deleted under us: then it is made anew.
-    async fn repair(&self) {
-        if !self.broker.is_connected() {
-            return;
-        }
-        if let Err(error) = self.broker.ensure_topology(&self.streams).await {
-            tracing::warn!(%error, "could not check the streams and consumers");
-        }
-    }
-
-    async fn reset_all(&mut self) {
-        self.lost.clear();
-        for priority in Priority::ALL {
-            self.reset(priority).await;
-        }
-    }
-
-    /// The connection may have been lost over a message that cannot be read.
-    async fn quarantine(&self) {
-        if let Err(error) = self.broker.quarantine(self.category, &self.worker).await {
-            tracing::warn!(%error, "could not look for unreadable tasks");
-        }
-    }
-
-    async fn reset(&mut self, priority: Priority) {
-        match self.lanes[priority.index()].reset().await {
-            Ok(()) => self.scheduler.lost(priority),
-            Err(error) => self.note_lost(priority, &error.to_string()),
-        }
-    }
-
-    /// What is on its way would be lost with its inbox, and then wait for its lease to end.
-    async fn give_back_arriving(&mut self) {
+    /// What has been asked for and comes: it would be lost with its inbox, and then wait for its lease
+    /// to end. Nothing is handed back before: the requests that stand would get it again.
+    async fn arriving(&mut self) -> Vec<Box<Delivery>> {
         let deadline = Instant::now() + ARRIVAL_TIME_MAX;
-        loop {
-            let is_due = self.lanes.iter().any(PullLane::is_due);
-            let until = if is_due { deadline } else { Instant::now() };
-            match timeout_at(until, next_lane_event(&mut self.lanes)).await {
-                Ok((_, LaneEvent::Task(delivery, _))) => {
-                    delivery.settle(Settle::Return(Duration::ZERO)).await;
+        let mut arrived = Vec::new();
+        for lane in &mut self.lanes {
+            let mut is_open = true;
+            loop {
+                if is_open && !lane.is_due() {
+                    lane.close().await;
+                    is_open = false;
                 }
-                Ok((_, LaneEvent::Empty | LaneEvent::Lost(_))) if is_due => {}
-                Ok(_) | Err(_) => return,
+                match timeout_at(deadline, poll_fn(|cx| lane.poll_event(cx))).await {
+                    Ok(LaneEvent::Task(delivery, _)) => arrived.push(delivery),
+                    Ok(LaneEvent::Empty | LaneEvent::Lost(_)) => {}
+                    Ok(LaneEvent::Closed) | Err(_) => break,
+                }
             }
         }
+        arrived
     }
 }
 
