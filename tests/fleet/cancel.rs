@@ -48,6 +48,26 @@ fn a_waiting_task_never_starts() {
     });
 }
 
+/// Whoever cancelled it recorded that, and died before it came to the rest.
+#[test]
+fn cancelling_again_removes_what_was_left_behind() {
+    test(async |nats| {
+        let broker = broker(nats, &StreamLimits::default()).await;
+        let client = Client::connect(nats).await;
+        let other = client.submit(&say(1)).await;
+        assert_eq!(cancel(&broker, &other).await, Some(Was::Waiting));
+        let mut record = client.record(&other).await.unwrap();
+
+        let left = client.submit(&say(2)).await;
+        record["task_id"] = left.clone().into();
+        record["sequence"] = client.state("TASKS_QUERY").await.last_sequence.into();
+        let recorded = format!("results.query.{left}");
+        client.publish(&recorded, record.to_string()).await;
+        assert_eq!(cancel(&broker, &left).await, None, "it is cancelled");
+        assert_eq!(client.state("TASKS_QUERY").await.messages, 0);
+    });
+}
+
 /// Both a task that is recorded as running and one that has only just started.
 #[test]
 fn a_running_task_is_told_and_stops() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use flotilla_common::broker::StreamLimits;
+use flotilla_common::broker::{Cancelled, StreamLimits};
 use flotilla_common::model::{NewTask, Options, Priority};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -281,6 +281,40 @@ fn a_full_queue_loses_nothing_that_fires() {
         let started = worker.handler.started().into_iter().map(|s| s.task_id);
         assert_eq!(started.clone().collect::<BTreeSet<_>>(), ids);
         assert_eq!(started.count(), TASKS);
+        worker.stop().await;
+    });
+}
+
+/// One that has fired is in no queue yet, and in no schedule any more.
+#[test]
+fn what_waits_for_room_in_its_queue_is_cancelled() {
+    test(async |nats| {
+        let limits = StreamLimits {
+            tasks_max: 1,
+            ..StreamLimits::default()
+        };
+        let broker = broker(nats, &limits).await;
+        let client = Client::connect(nats).await;
+        let ahead = client.submit(&say("ahead")).await;
+        let fired = task(Priority::Normal, &say("fired"));
+        broker.submit_at(&fired, in_seconds(1), 10).await.unwrap();
+        let is_due = format!("due.query.normal.{}", fired.id);
+        eventually("it has fired", async || {
+            let schedules = client.jetstream.get_stream("SCHED").await.unwrap();
+            let due = schedules.get_last_raw_message_by_subject(&is_due).await;
+            due.is_ok()
+        })
+        .await;
+        let cancelled = broker.cancel(&fired.id).await.unwrap();
+        assert!(matches!(cancelled, Cancelled::Now(_)), "{cancelled:?}");
+        let mut setup = Setup::slots(1);
+        setup.streams = limits;
+        let worker = setup.start(nats).await;
+        assert_eq!(client.outcome(&ahead).await["result"], "ahead");
+        // Room for it, and longer than its queue takes to be filled.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(worker.handler.runs_of(fired.id.as_str()), 0);
+        assert_eq!(client.state("SCHED").await.messages, 0);
         worker.stop().await;
     });
 }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::records::stored_envelope;
-use super::schedules::read_once;
+use super::schedules::read_task;
 use super::subjects::{consumer, tasks_stream};
 use super::{Broker, BrokerError, WaitingTask, WriteError};
 use crate::model::{Envelope, Record, Status, TaskId, Was};
@@ -30,6 +30,10 @@ impl Broker {
             let Some((found, revision)) = self.cancellable(id).await? else {
                 return Ok(Cancelled::Unknown);
             };
+            if matches!(found.status, Status::Cancelled { .. }) {
+                // Whoever recorded that may not have come to the rest.
+                self.withdraw(&found).await?;
+            }
             if found.status.is_final() {
                 return Ok(Cancelled::Finished(found));
             }
@@ -106,7 +110,8 @@ impl Broker {
     }
 
     /// Removes a task that has its outcome from wherever it waits or runs. What is left of it
-    /// by a crash in between is settled when it is delivered: it has an outcome.
+    /// by a crash in between is removed when it is cancelled again, and the worker that gets it and records
+    /// that it runs finds the outcome.
     pub(super) async fn withdraw(&self, record: &Record) -> Result<Option<Envelope>, BrokerError> {
         let (category, id) = (record.category, &record.task_id);
         let stream = tasks_stream(category);
@@ -114,7 +119,7 @@ impl Broker {
         let mut withdrawn = None;
         if sequence == 0 {
             if let Some(message) = self.scheduled_message(id).await? {
-                withdrawn = read_once(&message).map(|task| task.envelope);
+                withdrawn = read_task(&message, id).map(|task| task.envelope);
                 self.keep_withdrawn(record, &message).await;
             }
             if !self.unschedule(id).await? {

@@ -223,29 +223,34 @@ impl Broker {
 
     /// A task that is still to be queued, or just on its way into its queue.
     pub async fn scheduled(&self, id: &TaskId) -> Result<Option<ScheduledTask>, BrokerError> {
+        let stored = self.scheduled_message(id).await?;
+        Ok(stored.and_then(|message| read_task(&message, id)))
+    }
+
+    /// What is to be queued later, or as soon as its queue has room for it, as it is stored.
+    pub(super) async fn scheduled_message(
+        &self,
+        id: &TaskId,
+    ) -> Result<Option<StreamMessage>, BrokerError> {
         for subject in [once_schedule(id), due_task_anywhere(id)] {
             let stored = self.last(SCHED_STREAM, subject).await;
             let stored = stored
                 .map_err(|error| BrokerError::other(format!("looking for task {id}"), error))?;
-            if let Some(task) = stored.as_ref().and_then(|message| read_task(message, id)) {
-                return Ok(Some(task));
+            if stored.is_some() {
+                return Ok(stored);
             }
         }
         Ok(None)
     }
 
-    /// What is to be queued later, as it is stored.
-    pub(super) async fn scheduled_message(
-        &self,
-        id: &TaskId,
-    ) -> Result<Option<StreamMessage>, BrokerError> {
-        let stored = self.last(SCHED_STREAM, once_schedule(id)).await;
-        stored.map_err(|error| BrokerError::other(format!("looking for task {id}"), error))
-    }
-
-    /// Answers whether it was there, and so has not been queued.
+    /// Answers whether it was there, and so has not been queued. One that has fired may be in its queue, and
+    /// shows here for some seconds all the same.
     pub(super) async fn unschedule(&self, id: &TaskId) -> Result<bool, BrokerError> {
-        self.purge_schedule(once_schedule(id)).await
+        let is_to_fire = self.purge_schedule(once_schedule(id)).await?;
+        if !is_to_fire {
+            self.purge_schedule(due_task_anywhere(id)).await?;
+        }
+        Ok(is_to_fire)
     }
 
     async fn purge_schedule(&self, subject: String) -> Result<bool, BrokerError> {
@@ -334,7 +339,7 @@ pub(super) fn read_once(message: &StreamMessage) -> Option<ScheduledTask> {
     read_task(message, &id.parse().ok()?)
 }
 
-fn read_task(message: &StreamMessage, id: &TaskId) -> Option<ScheduledTask> {
+pub(super) fn read_task(message: &StreamMessage, id: &TaskId) -> Option<ScheduledTask> {
     let has_fired = message.subject.starts_with("due.");
     let target = match has_fired {
         true => message.subject.to_string(),
