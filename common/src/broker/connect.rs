@@ -110,6 +110,8 @@ impl Config {
     pub fn shown_url(&self) -> String {
         let show = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+            // A URL may do without its scheme.
+            (None, Some((_, host))) => format!("***@{host}"),
             _ => url.to_owned(),
         };
         self.url.split(',').map(show).collect::<Vec<_>>().join(",")
@@ -265,6 +267,11 @@ mod tests {
         };
         assert_eq!(config.shown_url(), "nats://***@h:4222,tls://k:4222");
         assert!(!format!("{config:?}").contains("secret"));
+        let config = Config {
+            url: "u:secret@h:4222,k:4222".to_owned(),
+            ..Config::default()
+        };
+        assert_eq!(config.shown_url(), "***@h:4222,k:4222");
     }
 
     #[test]
