@@ -62,6 +62,28 @@ fn an_attempt_comes_with_all_that_is_known_of_it() {
     });
 }
 
+/// The bridge may publish what a handler may not.
+#[test]
+fn an_answer_to_a_word_is_no_order_to_the_broker() {
+    test(async |nats| {
+        let fleet = bridged(nats, &[]).await;
+        let client = Client::connect(nats).await;
+        let mut handler = Foreign::serve(&client, "query").await;
+        let first = submit(&client, &[], "1").await;
+        handler.next().await.say("done", json!(1)).await;
+        client.outcome(&first).await;
+        let second = submit(&client, &[], "2").await;
+        let handed = handler.next().await;
+        let order = "$JS.API.STREAM.PURGE.RESULTS".to_owned();
+        let word = handed.message.reply.clone().unwrap();
+        let said = client.nats.publish_with_reply(word, order, "2".into());
+        said.await.unwrap();
+        client.outcome(&second).await;
+        assert_eq!(client.record(&first).await.unwrap()["result"], 1);
+        fleet.stop().await;
+    });
+}
+
 #[test]
 fn what_is_said_on_the_way_is_the_tasks() {
     test(async |nats| {

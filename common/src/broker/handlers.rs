@@ -15,7 +15,7 @@ use super::bodies::{own_prefix, wire_bytes};
 use super::header_names::{DEADLINE, TASK_ID, TIMEOUT};
 use super::headers::{header, millis, remove, write_trace};
 use super::publish::json;
-use super::subjects::{OBJECT_HEADER, handler_stop, handlers};
+use super::subjects::{OBJECT_HEADER, handler_stop, handlers, is_inbox};
 use super::{Broker, BrokerError};
 use crate::model::{Category, Needs, Priority, TaskId};
 use crate::telemetry::Scope;
@@ -230,8 +230,9 @@ impl HandlerAnswers {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             return Heard::Nobody;
         }
-        // Whoever wants to know that it has been heard.
-        if let Some(reply) = message.reply
+        // Whoever wants to know that it has been heard. We may publish what a handler may not: to an inbox, and
+        // never where the server or a stream would take it for an order.
+        if let Some(reply) = message.reply.filter(|reply| is_inbox(reply))
             && let Err(error) = self.broker.client.publish(reply, Bytes::new()).await
         {
             tracing::debug!(%error, "a handler was not told that it has been heard");

@@ -72,6 +72,11 @@ pub(super) fn lanes() -> impl Iterator<Item = (Category, Priority)> {
 /// Where an id would stand in the subject of a stored task that came without one. No id has this sign.
 pub(super) const NO_ID: &str = "~";
 
+/// Whether a subject is a place for answers, and nothing else.
+pub(super) fn is_inbox(subject: &str) -> bool {
+    subject.starts_with("_INBOX") && !subject.contains(['*', '>'])
+}
+
 /// Where a task without an id in its subject is published.
 pub(super) fn lane_subject(category: Category, priority: Priority) -> String {
     format!("tasks.{category}.{priority}")
