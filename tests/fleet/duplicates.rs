@@ -60,6 +60,24 @@ fn an_outcome_outlives_a_repetition() {
     });
 }
 
+/// An id may look like one of ours and be somebody's own, who repeats it days later.
+#[test]
+fn an_id_made_long_ago_may_have_an_outcome() {
+    const MADE_LONG_AGO: &str = "order_01hf3z8w9x0000000000000000";
+    test(async |nats| {
+        let worker = Setup::slots(1).start(nats).await;
+        let client = Client::connect(nats).await;
+        for say in [say("first"), say("second")] {
+            let subject = format!("tasks.query.normal.{MADE_LONG_AGO}");
+            client.publish(&subject, body(&say)).await;
+            assert_eq!(client.outcome(MADE_LONG_AGO).await["result"], "first");
+            client.all_settled().await;
+        }
+        assert_eq!(worker.handler.runs_of(MADE_LONG_AGO), 1);
+        worker.stop().await;
+    });
+}
+
 #[test]
 fn a_repetition_that_fails_leaves_no_dead_letter() {
     test(async |nats| {

@@ -1,6 +1,7 @@
 //! A task as it arrives: its envelope, its payload, and the one way to settle it.
 
 use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::message::{AckKind, Acker};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -97,6 +98,17 @@ impl Delivery {
         // only behind a redelivery may there be more.
         let behind = (pending > 0 || delivered == 1).then_some(pending);
         Some((delivery, behind))
+    }
+
+    /// Whether something may be recorded of the task before this delivery, which otherwise is its first.
+    pub fn may_have_record(&self, duplicate_window: Duration) -> bool {
+        let envelope = &self.envelope;
+        self.is_redelivery
+            // Cancelled on its way from its schedule, perhaps.
+            || envelope.lineage.sent_at.is_some()
+            // Sent again, as it was not known to be stored: the first one may have come late, and run.
+            || header(Some(&self.headers), NATS_EXPECTED_LAST_SUBJECT_SEQUENCE.as_ref()).is_some()
+            || !envelope.id.is_new_at(envelope.submitted_at, duplicate_window)
     }
 
     /// Extends the lease by another `ack_wait`.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -74,17 +76,24 @@ impl TaskId {
         self.sequence().is_some()
     }
 
-    /// Whether nobody else can have thought of this id: it is made of a sequence, or of a
-    /// time and 80 random bits. Any other id may be submitted more than once.
-    pub fn is_unique(&self) -> bool {
-        let is_generated = |unique: &str| {
-            unique.len() == ulid::ULID_LEN && ulid::Ulid::from_string(unique).is_ok()
-        };
+    /// Whether a message of this id that was stored then is the first: nobody else can have thought of
+    /// the id, as it is made of a sequence, or of a time and 80 random bits, and it is not older
+    /// than what the broker itself tells from a repetition. Any other id may have been submitted before.
+    pub fn is_new_at(&self, stored_at: Timestamp, duplicate_window: Duration) -> bool {
         self.is_reserved()
-            || self
-                .0
-                .rsplit_once('_')
-                .is_some_and(|(_, id)| is_generated(id))
+            || self.generated_at().is_some_and(|made_at| {
+                stored_at.duration_since(made_at).unsigned_abs() < duplicate_window
+            })
+    }
+
+    /// The time that a generated id is made of.
+    fn generated_at(&self) -> Option<Timestamp> {
+        let (_, unique) = self.0.rsplit_once('_')?;
+        if unique.len() != ulid::ULID_LEN {
+            return None;
+        }
+        let made_at = ulid::Ulid::from_string(unique).ok()?.timestamp_ms();
+        Timestamp::from_millisecond(made_at.try_into().ok()?).ok()
     }
 
     pub fn as_str(&self) -> &str {
@@ -138,7 +147,7 @@ mod tests {
         for category in Category::all() {
             let id = TaskId::generate(category);
             assert_eq!(id.likely_category(), Some(category));
-            assert!(!id.is_reserved() && id.is_unique());
+            assert!(!id.is_reserved());
             let id = TaskId::from_sequence(category, 1_764_000_000_000_000);
             assert_eq!(id.sequence(), Some((category, 1_764_000_000_000_000)));
             assert!(id.is_reserved());
@@ -150,7 +159,7 @@ mod tests {
         let id = TaskId::from_key(Category::Query, "order 17");
         // printf 'order 17' | sha256sum
         assert_eq!(id.as_str(), "query_key-0bcc920e3938c1b86e3483fc9888c6d6");
-        assert!(!id.is_unique() && !id.is_reserved());
+        assert!(!id.is_reserved());
         assert_eq!(id.likely_category(), Some(Category::Query));
         assert_ne!(id, TaskId::from_key(Category::Query, "order 18"));
     }
@@ -159,7 +168,23 @@ mod tests {
     fn chosen_ids_tell_nothing() {
         let id: TaskId = "order-17".parse().unwrap();
         assert_eq!((id.likely_category(), id.is_reserved()), (None, false));
-        assert!(!id.is_unique());
+    }
+
+    #[test]
+    fn only_a_fresh_generated_id_has_not_been_there_before() {
+        let (window, now) = (Duration::from_secs(120), Timestamp::now());
+        let later = now + Duration::from_secs(121);
+        let is_new = |id: &str, at| id.parse::<TaskId>().unwrap().is_new_at(at, window);
+        for category in Category::all() {
+            let generated = TaskId::generate(category).to_string();
+            assert!(is_new(&generated, now) && !is_new(&generated, later));
+            let reserved = TaskId::from_sequence(category, 1_764_000_000_000_000);
+            assert!(reserved.is_new_at(later, window));
+        }
+        let key = TaskId::from_key(Category::Query, "order 17");
+        for chosen in [key.as_str(), "order-17", "order_17"] {
+            assert!(!is_new(chosen, now), "{chosen}");
+        }
     }
 
     #[test]

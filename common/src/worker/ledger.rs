@@ -18,6 +18,8 @@ use crate::telemetry::Before;
 
 /// While the broker is away a write is tried again this often; the task keeps its slot.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// A replica lags behind for far less than so many of these.
+const LAGGING_READS_MAX: u32 = 40;
 /// Longer messages are cut: a record holds a history of them.
 const FAILURE_CHARS_MAX: usize = 1_000;
 
@@ -83,7 +85,7 @@ impl<'a> Ledger<'a> {
             revision: 0,
             has_lost_attempt: false,
         };
-        if !delivery.is_redelivery && envelope.id.is_unique() {
+        if !delivery.may_have_record(streams.duplicate_window) {
             return Some(ledger);
         }
         let (revision, record) = ledger.read().await;
@@ -125,6 +127,11 @@ impl<'a> Ledger<'a> {
                 Err(error) => self.pause(&error).await,
             }
         }
+    }
+
+    /// Whether a handler has had the task before.
+    pub(super) fn has_started(&self) -> bool {
+        self.first_started_at.is_some()
     }
 
     /// Notes that a handler gets the task; answers whether it is the first time.
@@ -246,7 +253,7 @@ impl<'a> Ledger<'a> {
     /// Somebody has written since: we ourselves, where the broker stored a write and its
     /// answer was lost, or another attempt. Answers whether our write is stored.
     async fn resolve(&mut self, ours: &Record) -> Result<bool, Refused> {
-        let (revision, record) = self.read().await;
+        let (revision, record) = self.read_later_one().await;
         self.revision = revision;
         let Some(record) = record else {
             return Ok(false);
@@ -265,9 +272,23 @@ impl<'a> Ledger<'a> {
     /// Whether the record still is as we left it. Asked before something is stored beside it.
     pub(super) async fn check(&self) -> Result<(), Superseded> {
         match self.read().await {
-            (revision, Some(record)) if revision != self.revision => Err(superseded_by(&record)),
+            // An earlier one is a replica's that lags behind.
+            (revision, Some(record)) if revision > self.revision => Err(superseded_by(&record)),
             _ => Ok(()),
         }
+    }
+
+    /// The record that ours was refused for. A replica that lags behind tells of one before it for a
+    /// while; what stays so was brought back from a backup.
+    async fn read_later_one(&self) -> (u64, Option<Record>) {
+        for _ in 0..LAGGING_READS_MAX {
+            let (revision, record) = self.read().await;
+            if record.is_none() || revision > self.revision {
+                return (revision, record);
+            }
+            tokio::time::sleep(WRITE_AGAIN_AFTER).await;
+        }
+        self.read().await
     }
 
     /// The record with its revision. What is none of ours, and so cannot be read, counts as
