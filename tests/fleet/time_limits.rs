@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flotilla_tests::Script;
 use jiff::Timestamp;
 
 use crate::harness::fleet::Fleet;
@@ -86,6 +87,29 @@ fn a_task_that_comes_too_late_expires() {
         client.all_settled().await;
         assert_eq!(worker.handler.runs_of(&late), 0);
         assert!(client.dead_letter(&late).await.is_none());
+        worker.stop().await;
+    });
+}
+
+/// It has started in time: it may fail, be put off and come back, and ends when it ends.
+#[test]
+fn a_task_that_has_started_in_time_does_not_expire() {
+    test(async |nats| {
+        let worker = Setup::slots(1).start(nats).await;
+        let client = Client::connect(nats).await;
+        let fails_once = Script {
+            failures: 1,
+            retry_after_ms: Some(1_500),
+            ..say("in time")
+        };
+        let headers = [("Flotilla-Deadline", &*in_millis(1_000))];
+        let ack = client
+            .publish_with("tasks.query.normal", &headers, body(&fails_once))
+            .await;
+        let id = format!("query_{}", ack.sequence);
+        let outcome = client.outcome(&id).await;
+        assert_eq!(outcome["status"], "completed", "{outcome}");
+        assert_eq!(worker.handler.runs_of(&id), 2);
         worker.stop().await;
     });
 }

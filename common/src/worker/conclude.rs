@@ -114,8 +114,12 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// When the task should have started, where that has passed.
+    /// When the task should have started, where that has passed. One that has started in time may come
+    /// back, after a failure or to look after its parts, however late.
     pub(super) fn missed_deadline(&self) -> Option<Timestamp> {
+        if self.ledger.has_started() {
+            return None;
+        }
         let deadline = self.delivery.envelope.options.deadline?;
         (deadline < self.started_at).then_some(deadline)
     }
@@ -193,8 +197,9 @@ impl<'a> Opened<'a> {
 
     /// The process stops: the task goes back at once, and the attempt does not count.
     pub(super) async fn hand_back(mut self: Box<Self>) -> Option<Settle> {
-        // A next attempt that makes spans has to know of this one.
-        if self.is_recorded() || self.has_news || self.trace.is_some() {
+        // A next attempt that makes spans has to know of this one, and one with a deadline that it was in time.
+        let has_deadline = self.delivery.envelope.options.deadline.is_some();
+        if self.is_recorded() || self.has_news || self.trace.is_some() || has_deadline {
             let interrupted_at = Timestamp::now();
             let recorded = self.record(Status::Interrupted { interrupted_at }).await;
             unless_superseded(recorded).ok()?;
