@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Makes an authority of your own (ca.pem) and a certificate for a nats-server (server.pem and
 # server.key), to start with: certificates.sh nats.example.com 10.0.0.5
+# It is good for this machine's own address as well, which is where a port-forward or a tunnel ends.
 # Whoever has the authority's key can make more: keep ca.key away from the server.
 set -euo pipefail
 if (($# == 0)); then
     echo "usage: $0 NAME-OR-ADDRESS...: what clients call the server, the first of them its name" >&2
     exit 2
 fi
-names=
+names=DNS:localhost,IP:127.0.0.1
 for name in "$@"; do
     if [[ $name =~ ^[0-9.]+$ || $name == *:* ]]; then kind=IP; else kind=DNS; fi
-    names+="${names:+,}$kind:$name"
+    names+=",$kind:$name"
 done
 umask 077
 if [[ ! -e ca.key ]]; then

@@ -49,8 +49,16 @@ class Site:
             ["nats", "--server", URL, "account", "info"], capture_output=True).returncode == 0)
 
     def fleet(self):
+        """Starts it; what comes back stops it."""
         self.run([str(PROGRAM), "up", "--nats-url", URL, "--listen", f"127.0.0.1:{GATEWAY}"])
         eventually("the fleet is healthy", lambda: (call("/health") or {}).get("healthy"))
+        fleet = self.processes[-1]
+
+        def stop():
+            fleet.terminate()
+            fleet.wait(timeout=60)
+
+        return stop
 
     def run(self, command):
         with open(self.directory / f"{len(self.processes)}.log", "wb") as log:
@@ -105,6 +113,7 @@ class Backup(unittest.TestCase):
         code, told, why = script("restore.sh", backup)
         self.assertEqual((code, why), (0, ""), told)
         self.assertIn("exists already", script("restore.sh", backup)[2])
+        self.comes_back_in_place(after, backup)
         after.fleet()
         # What was, what waited, what was scheduled, and who was told to rest.
         self.assertEqual(call(f"/tasks/{done['task_id']}")["result"], done["result"])
@@ -126,6 +135,20 @@ class Backup(unittest.TestCase):
         self.assertEqual(asked["result"]["sources"], ["new"])
         asked = self.completed(call("/query?wait=30s", {"query": "How long does the warranty last?"}))
         self.assertEqual(asked["result"]["sources"], ["large"])
+
+    def comes_back_in_place(self, site, backup):
+        """Over streams that a fleet has made or changed since, once none runs."""
+        stop = site.fleet()
+        stray = self.completed(call("/embed?wait=30s", {"document": {"id": "stray", "text": "This came after the backup."}}))
+        self.assertIn("still runs", script("restore.sh", "--replace", backup)[2])
+        self.completed(call(f"/tasks/{stray['task_id']}"))
+        stop()
+        code, told, why = script("restore.sh", "--replace", backup)
+        self.assertEqual((code, why), (0, ""), told)
+        stop = site.fleet()
+        self.assertNotIn("stray", [document["id"] for document in call("/documents")["documents"]])
+        self.assertEqual(call(f"/tasks/{stray['task_id']}"), None)
+        stop()
 
     def completed(self, answer):
         self.assertEqual((answer or {}).get("status"), "completed", answer)
