@@ -98,7 +98,7 @@ only where helm talks to the cluster, on an upgrade. */}}
 {{- $before := dig "spec" "replicas" 0 $there | int }}
 {{- $after := int .Values.nats.replicas }}
 {{- if and $before (ne $before $after) (or (eq $before 1) (lt $after $before)) }}
-{{- fail (printf "nats.replicas is %d, and %d run: a server alone and a cluster do not read each other's streams, and servers that leave take their copies along, so that tasks would be lost. Leave it, or back the streams up (nats account backup), install anew with %d, and restore them" $after $before $after) }}
+{{- fail (printf "nats.replicas is %d, and %d run: a server alone and a cluster do not read each other's streams, and servers that leave take their copies along, so that tasks would be lost. Leave it, or back the streams up (deploy/nats/backup.sh DIRECTORY), install anew with %d and new volumes, and restore them (deploy/nats/restore.sh --replace DIRECTORY %s), as deploy/KUBERNETES.md#backup-and-restore has it" $after $before $after (ternary "3" "1" (ge $after 3))) }}
 {{- end }}
 {{- end }}
 
