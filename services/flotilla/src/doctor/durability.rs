@@ -49,7 +49,7 @@ fn judge(sync: Sync, replicas: usize) -> Finding {
             "fsync",
             "it could not be read how often the server writes through; by default it is every two minutes, which a power cut can cost",
         )
-        .remedy("give the monitoring port with --monitor (http: 8222 in the server's configuration), or use credentials of the system account"),
+        .remedy("give the monitoring port with --monitor (http: 8222 in the server's configuration; kubectl port-forward to its pod)"),
     }
 }
 
