@@ -58,7 +58,7 @@ done
 
 cp -R deploy/prometheus "$directory/prometheus"
 rm "$directory"/prometheus/targets/*
-printf -- '- targets: [%s]\n' "$(printf '"127.0.0.1:%s",' "${ops[@]}")" >"$directory/prometheus/targets/test.yml"
+printf -- '- targets: [%s]\n  labels: {namespace: tests}\n' "$(printf '"127.0.0.1:%s",' "${ops[@]}")" >"$directory/prometheus/targets/test.yml"
 # start_prometheus PORT CONFIGURATION [ARGUMENTS]
 start_prometheus() {
     prometheus --config.file "$2" --storage.tsdb.path "$directory/tsdb-$1" \

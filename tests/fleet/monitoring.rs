@@ -8,7 +8,8 @@ use flotilla_common::metrics::{FAMILIES, Kind};
 use serde_json::Value;
 
 /// Labels that Prometheus adds, or that only alerts have.
-const ADDED: [&str; 7] = [
+const ADDED: [&str; 8] = [
+    "namespace",
     "job",
     "instance",
     "le",

@@ -17,6 +17,11 @@ class Monitoring(unittest.TestCase):
         for url in urls:
             self.assertTrue(url.startswith("https://wiki.example.com/flotilla/RUNBOOK.md#"), url)
 
+    def test_one_fleets_stats_do_not_hide_that_anothers_are_away(self):
+        groups = one(example("observability"), "PrometheusRule", "fleet-flotilla-alerts")["spec"]["groups"]
+        rule = next(rule for group in groups for rule in group["rules"] if rule["alert"] == "FlotillaStatsAbsent")
+        self.assertEqual(rule["expr"], 'absent(flotilla_stats_look_age_seconds{namespace="tasks"})')
+
     def test_dashboards_are_those_of_the_project(self):
         for path in (ROOT / "deploy" / "grafana" / "dashboards").iterdir():
             config = one(example("observability"), "ConfigMap", f"fleet-flotilla-dashboard-{path.stem}")

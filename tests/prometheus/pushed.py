@@ -14,7 +14,7 @@ SCRAPED, PUSHED = sys.argv[1], sys.argv[2]
 PATIENCE_SECONDS = 60
 OURS = '{__name__=~"(flotilla|process)_.*"}'
 # Who tells it, which each way says in its own words.
-WHO = ("job", "instance", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url")
+WHO = ("namespace", "job", "instance", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url")
 # What each process tells has names of its own in OpenTelemetry's conventions.
 RENAMED = {
     "process_cpu_time_seconds_total": "process_cpu_seconds_total",

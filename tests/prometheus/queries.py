@@ -15,7 +15,7 @@ import urllib.request
 
 PROMETHEUS, GATEWAY, PROCESSES = sys.argv[1], sys.argv[2], int(sys.argv[3])
 DASHBOARDS = pathlib.Path(__file__).parents[2] / "deploy/grafana/dashboards"
-VARIABLES = {"$__rate_interval": "1m", "$category": "query|scraping", "$route": ".*"}
+VARIABLES = {"$__rate_interval": "1m", "$namespace": "tests", "$category": "query|scraping", "$route": ".*"}
 # What a fleet that has nothing to complain about has no series of.
 QUIET = ("flotilla_trace_spans_total",)
 PATIENCE_SECONDS = 120
@@ -78,14 +78,19 @@ def check_rules():
     return len(rules)
 
 
+def settled(expression, where):
+    for name, value in VARIABLES.items():
+        expression = expression.replace(name, value)
+    if "$" in expression:
+        sys.exit(f"{where}: a variable that nobody sets: {expression}")
+    return expression
+
+
 def expressions(panel):
     for target in panel.get("targets", []):
-        expression = target["expr"]
-        for name, value in VARIABLES.items():
-            expression = expression.replace(name, value)
-        if "$" in expression:
-            sys.exit(f"{panel['title']}: a variable that nobody sets: {expression}")
-        yield expression
+        if 'namespace=~"$namespace"' not in target["expr"]:
+            sys.exit(f"{panel['title']} does not tell fleets apart: {target['expr']}")
+        yield settled(target["expr"], panel["title"])
 
 
 def check_dashboard(file):
@@ -100,7 +105,8 @@ def check_dashboard(file):
             asked += 1
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
-            name, label = variable["definition"].removeprefix("label_values(")[:-1].split(", ")
+            definition = settled(variable["definition"], file.name)
+            name, label = definition.removeprefix("label_values(")[:-1].split(", ")
             if label not in ask("labels", **{"match[]": name}):
                 sys.exit(f"{file.name}: {name} has no label {label}")
     return asked
