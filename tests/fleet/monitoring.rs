@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use flotilla_common::metrics::{FAMILIES, Kind};
 use serde_json::Value;
 
-/// Labels that Prometheus adds, or that only alerts have.
-const ADDED: [&str; 8] = [
+/// Labels that Prometheus adds, that only alerts have, or that are of figures that are not ours.
+const ADDED: [&str; 9] = [
     "namespace",
+    "persistentvolumeclaim",
     "job",
     "instance",
     "le",

@@ -17,10 +17,12 @@ class Monitoring(unittest.TestCase):
         for url in urls:
             self.assertTrue(url.startswith("https://wiki.example.com/flotilla/RUNBOOK.md#"), url)
 
-    def test_one_fleets_stats_do_not_hide_that_anothers_are_away(self):
+    def test_rules_about_what_is_there_mean_this_release(self):
         groups = one(example("observability"), "PrometheusRule", "fleet-flotilla-alerts")["spec"]["groups"]
-        rule = next(rule for group in groups for rule in group["rules"] if rule["alert"] == "FlotillaStatsAbsent")
-        self.assertEqual(rule["expr"], 'absent(flotilla_stats_look_age_seconds{namespace="tasks"})')
+        rules = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+        self.assertEqual(rules["FlotillaStatsAbsent"], 'absent(flotilla_stats_look_age_seconds{namespace="tasks"})')
+        ours = '{namespace="tasks",persistentvolumeclaim=~"data-fleet-flotilla-nats-[0-9]+"}'
+        self.assertEqual(rules["FlotillaVolumeNearlyFull"].count(ours), 2)
 
     def test_dashboards_are_those_of_the_project(self):
         for path in (ROOT / "deploy" / "grafana" / "dashboards").iterdir():
