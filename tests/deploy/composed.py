@@ -117,7 +117,7 @@ class Root:
         for source, target, _ in targets:
             if os.path.isdir(source):
                 target.mkdir(exist_ok=True)
-            else:
+            elif not target.exists():
                 target.touch()
         run("mount", "--rbind", self.directory, self.directory)
         run("mount", "-o", "remount,bind,ro", self.directory)

@@ -59,6 +59,13 @@ class Files(unittest.TestCase):
             for port in service.get("ports", []):
                 self.assertEqual(port["host_ip"], "127.0.0.1", name)
 
+    def test_settings_are_those_of_this_directory_and_not_of_the_image(self):
+        for name, service in self.services.items():
+            if is_ours(service):
+                mounted = {mount["target"]: mount["source"] for mount in service["volumes"]}
+                file = service["environment"]["FLOTILLA_CONFIG"]
+                self.assertEqual(mounted.get(file), str(ROOT / "deploy" / "flotilla.toml"), name)
+
     def test_images_are_pinned_to_what_the_tests_run(self):
         images = {name: service["image"] for name, service in self.services.items()}
         self.assertEqual(images["nats"], f"nats:{pinned('nats_server')}-alpine")
@@ -91,7 +98,10 @@ class Files(unittest.TestCase):
         targets = (ROOT / "deploy/prometheus/targets/compose.yml").read_text()
         ours = {name for name, service in self.usual.items() if is_ours(service)}
         port = self.services["gateway"]["environment"]["FLOTILLA_OPS__LISTEN"].split(":")[1]
-        self.assertEqual(set(re.findall(r"- ([a-z]+:\d+)", targets)), {f"{name}:{port}" for name in ours})
+        self.assertEqual(set(re.findall(r"(?m)^ +- ([a-z]+:\d+)", targets)), {f"{name}:{port}" for name in ours})
+        # Those that run only where somebody wants them, and would be missed elsewhere.
+        others = {name for name, service in self.services.items() if is_ours(service)} - ours
+        self.assertEqual(set(re.findall(r"(?m)^ +# - ([a-z]+:\d+)", targets)), {f"{name}:{port}" for name in others})
 
     def listens(self, name):
         """The ports of a service: in its own configuration, or in its environment."""
