@@ -53,6 +53,14 @@ fn model(knowledge: &Knowledge, remote: Option<&str>) -> Finding {
         )
         .remedy("'./just model' fetches one and prints its directory, for knowledge.model_dir");
     };
+    // In a container only those processes that compute vectors may have it.
+    if !dir.is_dir() {
+        return Finding::note(
+            "model",
+            format!("the one in {} makes the vectors, which is not there where this looks", dir.display()),
+        )
+        .remedy("see that query and embedding have it: without it they do not start; './just model' fetches one");
+    }
     let missing = MODEL_FILES.iter().find(|name| !dir.join(name).is_file());
     match missing {
         None => Finding::ok(
@@ -136,9 +144,11 @@ mod tests {
             model_dir: Some(model_dir.into()),
             ..Knowledge::default()
         };
-        let here = knowledge(Choice::Auto, "/nowhere");
-        assert_eq!(model(&here, None).severity, Severity::Error);
-        assert_eq!(model(&here, Some("m")).severity, Severity::Ok);
+        let elsewhere = knowledge(Choice::Auto, "/nowhere");
+        assert_eq!(model(&elsewhere, None).severity, Severity::Note);
+        assert_eq!(model(&elsewhere, Some("m")).severity, Severity::Ok);
+        let empty = knowledge(Choice::Auto, env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(model(&empty, None).severity, Severity::Error);
         assert_eq!(
             model(&knowledge(Choice::None, "/nowhere"), None).severity,
             Severity::Note
