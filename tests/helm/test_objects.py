@@ -61,6 +61,7 @@ class Objects(unittest.TestCase):
         categories = BUILT_IN + ["translate", "invoice-mail"]
         scaled = {"invoice-mail": "ScaledObject"}
         self.assert_objects(example("sixth-category"), COMMON, BROKER, fleet(categories, scaled=scaled), TEST)
+        self.assert_objects(example("secured-handlers"), COMMON, BROKER, fleet(BUILT_IN + ["translate"]), TEST)
 
     def test_observability(self):
         scaled = {"scraping": "ScaledObject"}
@@ -75,7 +76,7 @@ class Objects(unittest.TestCase):
 
     def test_every_example_is_looked_at(self):
         self.assertEqual(set(EXAMPLES), {"kind", "production", "external-nats", "credentials-nats", "keda", "hpa",
-                                         "browser-chromadb", "sixth-category", "observability", "intranet"})
+                                         "browser-chromadb", "sixth-category", "secured-handlers", "observability", "intranet"})
 
     def test_what_is_switched_off_is_not_there(self):
         things = rendered({"networkPolicy": {"enabled": False}, "defaults": {"podDisruptionBudget": False},

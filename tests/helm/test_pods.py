@@ -106,6 +106,24 @@ class Secrets(unittest.TestCase):
         keys = [item["key"] for volume in users if volume["name"] == "users" for item in volume["secret"]["items"]]
         self.assertEqual(keys, ["authorization.conf", "keys.conf"])
 
+    def test_a_handler_sees_its_own_seed_alone(self):
+        pod = one(example("secured-handlers"), "Deployment", "fleet-flotilla-translate")["spec"]["template"]["spec"]
+        keys = {volume["name"]: [item["key"] for item in volume["secret"]["items"]]
+                for volume in pod["volumes"] if "secret" in volume}
+        self.assertEqual(keys, {"nats-user": ["worker-translate.nk"], "nats-tls": ["ca.crt"], "translator": ["translator.nk"]})
+        seen = {container["name"]: {mount["name"] for mount in container["volumeMounts"]} & set(keys) for container in containers(pod)}
+        self.assertEqual(seen, {"translate": {"nats-user", "nats-tls"}, "handler": {"translator", "nats-tls"}})
+
+    def test_a_process_sees_volumes_of_ones_own(self):
+        things = rendered({"defaults": {"extraVolumes": [{"name": "authority", "configMap": {"name": "ours"}}]},
+                           "categories": {"query": {"extraVolumeMounts": [{"name": "authority", "mountPath": "/authority"}]}}})
+        for where, pod in pods(things):
+            if where.startswith("Deployment/"):
+                with self.subTest(where):
+                    self.assertEqual(pod["volumes"][-1], {"name": "authority", "configMap": {"name": "ours"}})
+                    mounts = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+                    self.assertEqual("authority" in mounts, where.endswith("-query"))
+
     def test_roles_of_categories_with_an_underscore(self):
         things = rendered({"nats": {"auth": {"existingSecret": "users"}}, "categories": {"invoice_mail": {}}})
         pod = one(things, "Deployment", "fleet-flotilla-invoice-mail")["spec"]["template"]["spec"]

@@ -15,7 +15,7 @@ from chart import CHART, EXAMPLES, Refused, render_text
 BAD = sorted((pathlib.Path(__file__).parent / "bad").glob("*.yaml"))
 # What Kubernetes itself describes is passed on as it is: Kubernetes checks it, and in the examples kubeconform.
 PASSED_ON = {"affinity.nodeAffinity", "affinity.podAffinity", "affinity.podAntiAffinity", "env[].valueFrom",
-             "containers[]", "category.autoscaling.hpa.metrics[]", "global"}
+             "containers[]", "named[]", "category.autoscaling.hpa.metrics[]", "global"}
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 

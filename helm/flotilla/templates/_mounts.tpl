@@ -59,6 +59,9 @@ Each takes the dict of flotilla.deployment. */}}
 {{- if has "index" .uses }}
 - {name: index, mountPath: /var/lib/flotilla/index}
 {{- end }}
+{{- with .v.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "flotilla.volumes" -}}
@@ -102,6 +105,9 @@ Each takes the dict of flotilla.deployment. */}}
   emptyDir: {medium: Memory, sizeLimit: {{ $values.browser.sharedMemory }}}
 - name: browser-tmp
   emptyDir: {sizeLimit: 1Gi}
+{{- end }}
+{{- with .v.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
