@@ -1,7 +1,10 @@
 """The chart on a real control plane: what is installed, changed and removed, and what the API server, the
 scheduler and the controllers make of it. Nodes only say that their pods run, see kwok.py."""
 
+import re
+import subprocess
 import tempfile
+import textwrap
 import unittest
 
 import kwok
@@ -24,6 +27,14 @@ def setUpModule():
     provisioner = Provisioner(plane.api, lambda node, name: f"/volumes/{name}")
     unittest.addModuleCleanup(provisioner.stop)
     plane.custom_resources()
+
+
+def commands(word):
+    """The one block of deploy/KUBERNETES.md in which the word is."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "deploy/KUBERNETES.md").read_text(), re.S)
+    found = [text for text in blocks if word in text]
+    assert len(found) == 1, f"{word} is in {len(found)} blocks"
+    return textwrap.dedent(found[0])
 
 
 def claims(release, items):
@@ -222,6 +233,38 @@ class Changes(unittest.TestCase):
             return [condition for scaler in scalers for condition in scaler["status"].get("conditions") or []
                     if condition["type"] == "AbleToScale" and condition["status"] == "True"]
         plane.processes.eventually("the autoscaler finds what it scales", found)
+
+    def test_it_is_stopped_and_started_as_the_restore_has_it(self):
+        self.release.install("--set", "categories.query.autoscaling.type=keda", "--set", "categories.batch.autoscaling.type=hpa",
+                             "--set", "gateway.replicas=3")
+        self.release.until_settled()
+        path = f"/apis/apps/v1/namespaces/{self.release.namespace}/deployments/flotilla-"
+        for category in ("query", "batch"):
+            plane.api.patch(f"{path}{category}/scale", {"spec": {"replicas": 2}})
+        self.release.until_settled()
+
+        def counts():
+            return {item["metadata"]["name"]: item["spec"]["replicas"] for item in self.release.list("deployments")}
+
+        def pausing():
+            return [item["metadata"].get("annotations", {}).get("autoscaling.keda.sh/paused-replicas")
+                    for item in self.release.list("scaledobjects", "keda.sh/v1alpha1")]
+        before = counts()
+        stop, start = commands("--replicas=0"), commands("<counts").partition("kubectl --namespace flotilla exec")[0]
+        with tempfile.TemporaryDirectory() as directory:
+            self.typed(stop, directory)
+            self.assertEqual((set(counts().values()), pausing()), ({0}, ["0"]))
+            self.assertEqual({pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in self.release.pods()}, {"nats"})
+            # In the same terminal, as far as that matters.
+            self.typed(stop.splitlines()[0] + "\n" + start, directory)
+        self.release.until_settled()
+        self.assertEqual((counts(), pausing()), (before, [None]))
+
+    def typed(self, text, directory):
+        text = text.replace("--namespace flotilla ", f"--namespace {self.release.namespace} ")
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=directory, env=plane.api.environment,
+                              capture_output=True, text=True, timeout=400)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_a_node_is_drained(self):
         many = ["gateway", "categories.scraping", "categories.query"]
