@@ -51,7 +51,8 @@ impl<T> Lane<T> {
     }
 
     /// Tasks that will want a slot before any of a lower priority does, as far as is known:
-    /// all of them, while an answer is due and more may wait behind it.
+    /// all of them, while an answer is due and more may wait behind it. A request that stands promises
+    /// nothing: what it has not brought yet may go to another process, and it would not say so.
     pub(super) fn promised(&self) -> usize {
         match (self.pull, self.waiting) {
             (Some(Pull::Standing(_)), _) | (None, Waiting::None) => 0,
