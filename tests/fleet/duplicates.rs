@@ -5,12 +5,13 @@ use std::time::Duration;
 use flotilla_common::broker::StreamLimits;
 use flotilla_common::model::Priority;
 use flotilla_tests::{End, Script};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::fleet::Fleet;
 use crate::harness::{
-    Client, Nats, Setup, Worker, body, broker, eventually, gate, say, task, test,
+    Client, Nats, Setup, Worker, body, broker, connect, eventually, gate, say, task, test,
 };
+use crate::payloads::{MIB, large, store, submission};
 
 #[test]
 fn one_id_submitted_twice_runs_once() {
@@ -269,6 +270,38 @@ fn a_key_outlives_the_window_of_the_broker() {
         fleet.post(&format!("/tasks/{id}/cancel"), "").await;
         let again = fleet.post("/scrape?wait=5", body).await;
         assert_eq!(again.body["status"], "cancelled", "its outcome, at once");
+        fleet.stop().await;
+    });
+}
+
+/// An answer without its id would have the caller submit it a second time.
+#[test]
+fn a_repetition_is_answered_with_the_task_that_there_is() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &["gateway"]).await;
+        let worker = Setup::slots(1).start(nats).await;
+        let client = Client::connect(nats).await;
+        let task = submission(&large(2 * MIB));
+        connect(nats).await.submit(&task).await.unwrap();
+        let id = task.id.as_str();
+        let record = client.outcome(id).await;
+        // Its result cannot be read any more, and there it is all the same.
+        let name = record["result_object"]["name"].as_str().unwrap();
+        store(&client).await.delete(name).await.unwrap();
+        let again = json!({"query": "q", "priority": "BULK", "task_id": id}).to_string();
+        let told = fleet.post("/query?wait=5s", &again).await;
+        assert_eq!(told.status, 200, "{}", told.body);
+        assert_eq!(
+            (&told.body["task_id"], &told.body["status"]),
+            (&json!(id), &json!("completed"))
+        );
+        assert_eq!(told.body["priority"], "NORMAL");
+
+        let other = json!({"texts": ["a"], "task_id": id}).to_string();
+        let told = fleet.post("/embed?wait=5s", &other).await;
+        assert_eq!(told.status, 409, "{}", told.body);
+        assert_eq!(told.body["category"], "query");
+        worker.stop().await;
         fleet.stop().await;
     });
 }

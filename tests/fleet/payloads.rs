@@ -26,7 +26,7 @@ pub(crate) fn submission(script: &Script) -> NewTask {
     task(Priority::Normal, script)
 }
 
-async fn store(client: &Client) -> ObjectStore {
+pub(crate) async fn store(client: &Client) -> ObjectStore {
     client.jetstream.get_object_store("flotilla").await.unwrap()
 }
 

@@ -7,7 +7,10 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use flotilla_common::broker::{BrokerError, ScheduledTask, WaitingTask};
-use flotilla_common::model::{InvalidTaskId, Lane, Record, Status, TaskId, TaskState};
+use flotilla_common::model::{
+    Category, InvalidTaskId, Lane, Priority, Record, Status, TaskId, TaskState,
+};
+use jiff::Timestamp;
 
 use crate::Gateway;
 use crate::openapi::parameters::Waits;
@@ -41,6 +44,30 @@ impl Found {
             Self::Scheduled(task) => check_kept(&task.envelope.options),
             // What has a record is recorded to its end.
             Self::Recorded(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn category(&self) -> Category {
+        match self {
+            Self::Waiting(task) => task.category,
+            Self::Scheduled(task) => task.envelope.category,
+            Self::Recorded(record) => record.category,
+        }
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        match self {
+            Self::Waiting(task) => task.priority,
+            Self::Scheduled(task) => task.envelope.priority,
+            Self::Recorded(record) => record.priority,
+        }
+    }
+
+    /// When it will be queued, if it is not yet.
+    pub(crate) fn run_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Scheduled(task) => Some(task.at),
+            Self::Waiting(_) | Self::Recorded(_) => None,
         }
     }
 

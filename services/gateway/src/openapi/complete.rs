@@ -2,6 +2,7 @@
 //! answered with, and the key that it needs.
 
 use axum::http::{Method, StatusCode};
+use flotilla_common::model::Scope;
 use utoipa::PartialSchema as _;
 use utoipa::ToSchema as _;
 use utoipa::openapi::header::HeaderBuilder;
@@ -29,6 +30,8 @@ const ALWAYS: [StatusCode; 5] = [
 ];
 /// Of one that needs a key, where keys are asked for.
 const KEYED: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+/// Of one that submits: its task's id may be that of a task of another category.
+const ID_IS_TAKEN: StatusCode = StatusCode::CONFLICT;
 /// Of one that has a body.
 const WITH_BODY: [StatusCode; 4] = [
     StatusCode::REQUEST_TIMEOUT,
@@ -76,6 +79,9 @@ fn complete_call(operation: &mut Operation, method: &Method, path: &str) {
     let mut statuses = ALWAYS.to_vec();
     if let Some(scope) = scope(method, path) {
         statuses.extend(KEYED);
+        if scope == Scope::Submit {
+            statuses.push(ID_IS_TAKEN);
+        }
         let needs = |scheme| SecurityRequirement::new(scheme, [scope.name()]);
         operation.security = Some(vec![
             SecurityRequirement::default(),

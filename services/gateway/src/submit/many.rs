@@ -17,7 +17,8 @@ mod report;
 
 use self::report::Report;
 use super::fields::Name;
-use super::submission::{Accepted, Beside, Placed, Submission};
+use super::placed::Placed;
+use super::submission::{Accepted, Beside, Submission};
 use crate::Gateway;
 use crate::access::Payer;
 use crate::body::{AnyJson, Fields, Many};

@@ -6,6 +6,7 @@ mod batch_answer;
 mod fields;
 mod later;
 pub(crate) mod many;
+mod placed;
 mod scraping;
 pub(crate) mod single;
 mod submission;

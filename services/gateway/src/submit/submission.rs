@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::fields::{Key, Name, Terms, check_kept, take_id};
 use super::later::take_run_at;
+use super::placed::Placed;
 use super::single::check_payload;
 use crate::Gateway;
 use crate::body::Fields;
@@ -40,14 +41,6 @@ pub(crate) struct Beside {
     brand: Option<String>,
     /// The payload, where it is no object and so has no fields.
     payload: Option<Bytes>,
-}
-
-/// What the broker has of it.
-#[derive(Debug, Default)]
-pub(super) struct Placed {
-    /// What was known of it already, where it was submitted before.
-    found: Option<Found>,
-    is_duplicate: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -228,11 +221,25 @@ impl Gateway {
                     None => self.glance(&submission.task.id).await,
                 };
             }
-            if let Some(found) = placed.found.take_if(|found| found.is_final()) {
-                return Ok(Answer::Outcome(Box::new(self.view(found).await?)));
-            }
         }
-        Ok(Answer::Accepted(Accepted::of(&submission, &placed)))
+        let accepted = Accepted::of(&submission, &placed);
+        let outcome = placed
+            .found
+            .filter(|found| wait.is_some() && found.is_final());
+        Ok(self.told(accepted, outcome).await)
+    }
+
+    /// The outcome, where it is there and can be read. Its task is accepted either way, and a
+    /// problem in the place of its id would have the caller submit it a second time.
+    async fn told(&self, accepted: Accepted, outcome: Option<Found>) -> Answer {
+        let Some(outcome) = outcome else {
+            return Answer::Accepted(accepted);
+        };
+        match self.view(outcome).await {
+            Ok(view) => Answer::Outcome(Box::new(view)),
+            // It was logged where it became a problem, and who looks at check_url is told.
+            Err(_) => Answer::Accepted(accepted),
+        }
     }
 
     /// Hands the task to the broker, unless it has it already.
@@ -242,10 +249,7 @@ impl Gateway {
         if submission.id_is_chosen
             && let Some(found) = self.find(&task.id).await?
         {
-            return Ok(Placed {
-                found: Some(found),
-                is_duplicate: true,
-            });
+            return Placed::before(Some(found), task);
         }
         let stored = match submission.run_at {
             Some(at) => self.broker.submit_at(task, at, self.schedules_max).await,
@@ -254,37 +258,35 @@ impl Gateway {
         };
         let stored = stored.map_err(|error| submission.problem(&error))?;
         // For an id of our own making it only means that a publish had to be repeated.
-        let is_duplicate = stored.duplicate && submission.id_is_chosen;
-        let found = match is_duplicate {
-            true => self.glance(&task.id).await,
-            false => None,
-        };
-        Ok(Placed {
-            found,
-            is_duplicate,
-        })
-    }
-}
-
-impl Placed {
-    /// Whether the task that was there before, under the same id, is one to be waited for.
-    fn check_kept(&self) -> Result<(), Problem> {
-        self.found.as_ref().map_or(Ok(()), Found::check_kept)
+        match stored.duplicate && submission.id_is_chosen {
+            true => Placed::before(self.glance(&task.id).await, task),
+            false => Ok(Placed::default()),
+        }
     }
 }
 
 impl Accepted {
     pub(super) fn of(submission: &Submission, placed: &Placed) -> Self {
         let Submission { task, run_at, .. } = submission;
-        let submitted = run_at.map_or("queued", |_| "scheduled");
-        Self {
+        let accepted = Self {
             check_url: check_url(&task.id),
             task_id: task.id.clone(),
-            status: placed.found.as_ref().map_or(submitted, Found::status),
+            status: run_at.map_or("queued", |_| "scheduled"),
             category: task.category,
             priority: task.priority.api_name(),
             run_at: run_at.filter(|_| !placed.is_duplicate),
             duplicate: placed.is_duplicate,
+        };
+        match &placed.found {
+            None => accepted,
+            // The one that there is, whatever was asked for this time.
+            Some(found) => Self {
+                status: found.status(),
+                category: found.category(),
+                priority: found.priority().api_name(),
+                run_at: found.run_at(),
+                ..accepted
+            },
         }
     }
 }
