@@ -20,7 +20,7 @@ use crate::task_view::TaskView;
 use crate::wait::Wait;
 
 /// A look that only improves an answer gets this long.
-const GLANCE_TIME: Duration = Duration::from_secs(1);
+pub(crate) const GLANCE_TIME: Duration = Duration::from_secs(1);
 
 /// A task that the broker knows.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ use axum::extract::State;
 use flotilla_common::broker::Outcomes;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use futures::future::{join_all, try_join_all};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -20,10 +21,13 @@ use crate::body::Fields;
 use crate::openapi::bodies;
 use crate::openapi::parameters::Waits;
 use crate::problem::Problem;
+use crate::tasks::{GLANCE_TIME, status_name};
 use crate::wait::Wait;
 
 /// What all tasks of a batch share is stored once per task: a bound on it bounds the memory.
 const SHARED_BYTES_MAX: usize = 16 * 1_024;
+/// Records read at once: enough to hide the round trips.
+const LOOKS_AT_ONCE: usize = 64;
 
 /// Scrapes many pages, a task for each
 #[utoipa::path(
@@ -53,13 +57,16 @@ pub(crate) async fn scrape_batch(
         Some(wait) => Some((gateway.watch_all(&batch.tasks).await?, wait)),
         None => None,
     };
+    let run_at = batch.run_at;
     let stored = match batch.run_at {
         None => gateway.broker.submit_all(&batch.tasks).await,
         Some(at) => gateway.schedule_all(&batch.tasks, at).await,
     };
     let mut answer = answer(batch, stored)?;
     if let Some((outcomes, wait)) = watched {
-        answer.set_statuses(&gateway.outcomes(outcomes, wait).await);
+        let mut statuses = gateway.outcomes(outcomes, wait).await;
+        gateway.look_at(answer.task_ids(), &mut statuses).await;
+        answer.set_statuses(&statuses, submitted(run_at));
     }
     Ok(Json(answer))
 }
@@ -78,6 +85,28 @@ impl Gateway {
             record.map(|record| record.status.name())
         });
         join_all(ended).await
+    }
+
+    /// How those stand that have not ended, as far as that is told soon. One without a record has not started.
+    async fn look_at(&self, ids: &[TaskId], statuses: &mut [Option<&'static str>]) {
+        let open = ids.iter().zip(statuses);
+        let open = open.filter(|(_, status)| status.is_none());
+        let looking =
+            stream::iter(open).for_each_concurrent(LOOKS_AT_ONCE, async |(id, status)| {
+                let found = self.broker.record_in(Category::Scraping, id).await;
+                let record = found.ok().flatten().map(|stored| stored.record);
+                *status = record.map(|record| status_name(&record.status));
+            });
+        // What was not looked at by then is told as it was submitted.
+        let _ = tokio::time::timeout(GLANCE_TIME, looking).await;
+    }
+}
+
+/// What a task is until somebody has it.
+pub(super) fn submitted(run_at: Option<Timestamp>) -> &'static str {
+    match run_at.is_some_and(|at| at > Timestamp::now()) {
+        true => "scheduled",
+        false => "queued",
     }
 }
 

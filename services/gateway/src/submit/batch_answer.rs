@@ -5,7 +5,7 @@ use flotilla_common::model::{Category, TaskId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::batch::Batch;
+use super::batch::{Batch, submitted};
 use super::fields::Terms;
 use super::submission::check_url;
 use crate::problem::{Kind, Problem};
@@ -42,14 +42,16 @@ pub(super) fn answer(
     batch: Batch,
     stored: Vec<Result<broker::Accepted, BrokerError>>,
 ) -> Result<BatchAccepted, Problem> {
-    let status = batch.run_at.map_or("queued", |_| "scheduled");
+    let status = submitted(batch.run_at);
     let (mut accepted, mut failed, mut first) = (Vec::new(), Vec::new(), None);
-    let submitted = batch.urls.into_iter().zip(batch.tasks).zip(stored);
-    for (index, ((url, task), stored)) in submitted.enumerate() {
+    let mut is_certain = true;
+    let answered = batch.urls.into_iter().zip(batch.tasks).zip(stored);
+    for (index, ((url, task), stored)) in answered.enumerate() {
         match stored {
             Ok(_) => accepted.push(AcceptedUrl::new(task.id, url, status)),
             Err(error) => {
                 let problem = of_submission(&error, &task.id);
+                is_certain &= error.refusal().is_some();
                 failed.push(FailedUrl::new(index, url, task.id, &problem));
                 // Of a thousand failures with one cause, one is enough in the log.
                 if first.is_none() {
@@ -61,24 +63,33 @@ pub(super) fn answer(
     }
     match first {
         None => Ok(BatchAccepted::new(batch.terms, accepted, status)),
-        Some(first) => Err(incomplete(first, &accepted, &failed)),
+        // Where nothing was accepted, the broker's refusal says it all.
+        Some(first) if accepted.is_empty() && is_certain => Err(listed(first, &accepted, &failed)),
+        Some(_) => Err(incomplete(&accepted, &failed)),
     }
 }
 
-/// Where nothing was accepted, the broker's refusal says it all. Otherwise the caller must
-/// not simply send everything again, so there is no Retry-After.
-fn incomplete(first: Problem, accepted: &[AcceptedUrl], failed: &[FailedUrl]) -> Problem {
-    let problem = if accepted.is_empty() {
-        first
-    } else {
-        let detail = format!(
-            "{} of {} tasks were accepted; the others are listed in `failed`",
-            accepted.len(),
-            accepted.len() + failed.len()
-        );
-        Problem::new(Kind::PartlyAccepted, detail)
-            .remedy("submit the failed ones again, by POST /scrape with their task_id")
+/// Some are stored, or may be. The caller must not simply send everything again, which would
+/// make new tasks of them: so there is no Retry-After.
+fn incomplete(accepted: &[AcceptedUrl], failed: &[FailedUrl]) -> Problem {
+    let problem = match accepted.len() {
+        0 => Problem::new(
+            Kind::Unavailable,
+            "the broker did not confirm the tasks: of those in `failed` whose detail says so, whether they were accepted is unknown",
+        ),
+        count => {
+            let all = count + failed.len();
+            let detail =
+                format!("{count} of {all} tasks were accepted; the others are listed in `failed`");
+            Problem::new(Kind::PartlyAccepted, detail)
+        }
     };
+    let problem =
+        problem.remedy("submit the failed ones again, by POST /scrape with their task_id");
+    listed(problem, accepted, failed)
+}
+
+fn listed(problem: Problem, accepted: &[AcceptedUrl], failed: &[FailedUrl]) -> Problem {
     problem.with("accepted", accepted).with("failed", failed)
 }
 
@@ -96,17 +107,22 @@ impl BatchAccepted {
 }
 
 impl BatchAccepted {
-    /// What became of the tasks, in their order, where that is known.
-    pub(super) fn set_statuses(&mut self, ended: &[Option<&'static str>]) {
-        for (task, ended) in self.tasks.iter_mut().zip(ended) {
-            task.status = ended.unwrap_or(task.status);
+    pub(super) fn task_ids(&self) -> &[TaskId] {
+        &self.task_ids
+    }
+
+    /// How the tasks stand, in their order; those of which nothing is known as they would `otherwise`.
+    pub(super) fn set_statuses(&mut self, known: &[Option<&'static str>], otherwise: &'static str) {
+        for (task, known) in self.tasks.iter_mut().zip(known) {
+            task.status = known.unwrap_or(otherwise);
         }
         let mut statuses = self.tasks.iter().map(|task| task.status);
-        let first = statuses.next().unwrap_or(self.status);
+        let first = statuses.next().unwrap_or(otherwise);
         // One word for all only where it holds for all.
-        if statuses.all(|status| status == first) {
-            self.status = first;
-        }
+        self.status = match statuses.all(|status| status == first) {
+            true => first,
+            false => otherwise,
+        };
     }
 }
 
@@ -165,11 +181,11 @@ mod tests {
     #[test]
     fn what_became_of_the_tasks_is_told_of_each() {
         let mut answer = answer(two(), vec![STORED, STORED]).unwrap();
-        answer.set_statuses(&[Some("completed"), None]);
+        answer.set_statuses(&[Some("completed"), None], "queued");
         let json = serde_json::to_value(&answer).unwrap();
         assert_eq!(json["status"], "queued");
         assert_eq!(json["tasks"][0]["status"], "completed");
-        answer.set_statuses(&[Some("completed"), Some("completed")]);
+        answer.set_statuses(&[Some("completed"), Some("completed")], "queued");
         assert_eq!(
             serde_json::to_value(&answer).unwrap()["status"],
             "completed"
@@ -188,5 +204,29 @@ mod tests {
     fn what_was_not_accepted_at_all_says_why() {
         let problem = answer(two(), vec![full(), full()]).unwrap_err();
         assert_eq!(problem.kind(), Kind::QueueFull);
+    }
+
+    /// A repetition of the whole would scrape once more what is stored.
+    #[test]
+    fn what_may_have_been_accepted_is_not_sent_again_as_a_batch() {
+        let unanswered = || {
+            Err(BrokerError::Unavailable {
+                doing: String::new(),
+            })
+        };
+        for answers in [
+            vec![unanswered(), unanswered()],
+            vec![full(), unanswered()],
+            vec![STORED, unanswered()],
+        ] {
+            let problem = answer(two(), answers).unwrap_err();
+            assert_eq!(problem.retry_after_seconds(), None);
+            let told = serde_json::to_value(problem.document()).unwrap();
+            assert_eq!(told["status"], 503);
+            assert!(told["failed"][0]["task_id"].is_string(), "{told}");
+            assert!(told["remedy"].as_str().unwrap().contains("task_id"));
+        }
+        let refused = answer(two(), vec![full(), full()]).unwrap_err();
+        assert_eq!(refused.retry_after_seconds(), Some(5));
     }
 }
