@@ -137,17 +137,23 @@ impl History {
         self.unsaved = 0;
     }
 
-    /// Outcomes since a time, by lane.
+    /// Outcomes since a time, by lane. A stretch that began before it counts for the part that lies
+    /// after: what is divided by the whole time would otherwise fall short by up to a stretch.
     pub(crate) fn ended_since(&self, since: Timestamp) -> BTreeMap<Lane, u64> {
-        let mut ended = BTreeMap::new();
-        let recent = self
-            .all()
-            .filter(|stretch| stretch.begins >= since.as_second());
-        for (lane, counts) in recent.flat_map(|stretch| stretch.tally.lanes()) {
-            *ended.entry(lane).or_default() +=
-                counts.completed + counts.failed + counts.cancelled + counts.expired;
+        let mut ended: BTreeMap<Lane, f64> = BTreeMap::new();
+        let (since, step) = (since.as_millisecond() as f64 / 1e3, self.step() as f64);
+        for stretch in self.all() {
+            let part = ((stretch.begins as f64 + step - since) / step).min(1.0);
+            if part <= 0.0 {
+                continue;
+            }
+            for (lane, counts) in stretch.tally.lanes() {
+                let count = counts.completed + counts.failed + counts.cancelled + counts.expired;
+                *ended.entry(lane).or_default() += count as f64 * part;
+            }
         }
-        ended
+        let rounded = |(lane, count): (Lane, f64)| (lane, count.round() as u64);
+        ended.into_iter().map(rounded).collect()
     }
 
     pub(crate) fn lines(&self, query: &SeriesQuery, now: Timestamp) -> Vec<Line> {

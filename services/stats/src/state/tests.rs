@@ -198,3 +198,27 @@ fn breakers_are_closed_until_told_otherwise() {
         (Dependency::OpenAi, BreakerState::Open, 5)
     );
 }
+
+#[test]
+fn a_minute_has_as_many_outcomes_wherever_in_its_stretch_it_ends() {
+    let mut state = State::default();
+    for n in 1..=4_000 {
+        state.apply(report(n, "a", n, false));
+        let ended = |ago| {
+            let [hour, _] = &state.histories;
+            hour.ended_since(state.now - ago)[&LANE]
+        };
+        if n > 100 {
+            // One a second, the first and the last of them included.
+            assert!((60..=61).contains(&ended(MINUTE)), "{n}: {}", ended(MINUTE));
+        }
+        if n > 3_700 {
+            // Of the hour no more is kept than that.
+            assert!(
+                (3_590..=3_601).contains(&ended(HOUR)),
+                "{n}: {}",
+                ended(HOUR)
+            );
+        }
+    }
+}
