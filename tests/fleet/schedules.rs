@@ -336,12 +336,23 @@ fn what_lies_ahead_is_bounded() {
         let refused = fleet.post("/scrape", later).await;
         assert_eq!(refused.status, 429);
         assert!(refused.head.contains("retry-after"));
+        let remedy = refused.body["remedy"].as_str().unwrap();
+        assert!(remedy.contains("schedules_max"), "{remedy}");
+        for call in ["POST /schedules", "PUT /schedules/y"] {
+            let (method, path) = call.split_once(' ').unwrap();
+            let made = fleet.request(method, path, &schedule("y", "@daily")).await;
+            assert_eq!(made.status, 429, "{call}");
+        }
+        // One that takes the place of another needs no room.
+        let mut changed: Value = serde_json::from_str(&schedule("x", "@hourly")).unwrap();
+        changed["needs"] = json!(["openai"]);
+        let changed = changed.to_string();
+        let changed = fleet.request("PUT", "/schedules/x", &changed).await;
+        assert_eq!(changed.status, 200, "{}", changed.body);
+        let shown = fleet.get("/schedules/x").await.body;
         assert_eq!(
-            fleet
-                .post("/schedules", &schedule("y", "@daily"))
-                .await
-                .status,
-            429
+            (&shown["cron"], &shown["needs"]),
+            (&json!("@hourly"), &json!(["openai"]))
         );
         fleet.stop().await;
     });

@@ -48,6 +48,11 @@ pub enum Refusal {
         "the broker's disk or storage quota is exhausted ({0}); free disk space, or raise max_file_store of the nats-server (embedded.storage_max of one of ours)"
     )]
     StorageFull(String),
+    /// By our own count: the broker bounds schedules in no way.
+    #[error(
+        "{scheduled} tasks and schedules lie ahead already; remove what is not needed, or raise streams.schedules_max ({max})"
+    )]
+    SchedulesFull { scheduled: u64, max: u64 },
     #[error(
         "the bucket for what is too large for a message is full ({0}); raise streams.objects_bytes_max"
     )]
@@ -141,6 +146,7 @@ impl BrokerError {
             Self::Refused { refusal, .. } => match refusal {
                 Refusal::StreamFull(_) => "stream_full",
                 Refusal::StorageFull(_) => "storage_full",
+                Refusal::SchedulesFull { .. } => "schedules_full",
                 Refusal::ObjectsFull(_) => "objects_full",
                 Refusal::TooLarge(_) => "too_large",
                 Refusal::JetStreamDisabled => "jetstream_disabled",

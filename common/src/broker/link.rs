@@ -55,8 +55,9 @@ impl Link {
             Some(Refusal::JetStreamDisabled) => 4,
             Some(Refusal::NoStream) => 5,
             Some(Refusal::NotNow(_) | Refusal::Other(_)) => 6,
-            // Whoever comes second is told so on purpose; and what has no answer is no refusal.
-            Some(Refusal::Conflict) | None => return,
+            // Whoever comes second is told so on purpose, schedules are counted by ourselves; and what has no
+            // answer is no refusal.
+            Some(Refusal::Conflict | Refusal::SchedulesFull { .. }) | None => return,
         };
         self.refused.0[reason].fetch_add(1, Ordering::Relaxed);
     }

@@ -140,13 +140,15 @@ impl Broker {
             .map_err(WriteError::of)
     }
 
-    /// Stores a recurring task, in the place of one of the same id.
+    /// Stores a recurring task, in the place of one of the same id, for which there is room.
     pub async fn replace_schedule(
         &self,
         recurring: &Recurring,
         schedules_max: u64,
     ) -> Result<(), BrokerError> {
-        self.check_room(schedules_max).await?;
+        if self.schedule(&recurring.id).await?.is_none() {
+            self.check_room(schedules_max).await?;
+        }
         self.store_schedule(recurring, recurring_headers(recurring))
             .await
     }
@@ -268,15 +270,13 @@ impl Broker {
         let doing = "looking how much is scheduled";
         let stream = self.jetstream.get_stream(SCHED_STREAM).await;
         let stream = stream.map_err(|error| BrokerError::other(doing, error))?;
-        let messages = stream.cached_info().state.messages;
-        if messages < schedules_max {
+        let (scheduled, max) = (stream.cached_info().state.messages, schedules_max);
+        if scheduled < max {
             return Ok(());
         }
         Err(BrokerError::Refused {
             doing: "scheduling a task".to_owned(),
-            refusal: Refusal::StreamFull(format!(
-                "{messages} tasks are scheduled, and streams.schedules_max is {schedules_max}"
-            )),
+            refusal: Refusal::SchedulesFull { scheduled, max },
         })
     }
 }

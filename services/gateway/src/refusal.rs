@@ -11,6 +11,8 @@ use crate::problem::{Kind, Problem};
 
 /// A full queue needs some tasks to finish first.
 pub(crate) const QUEUE_FULL_RETRY: Duration = Duration::from_secs(5);
+/// What lies ahead is queued at its time, and no worker can hasten that.
+const SCHEDULES_FULL_RETRY: Duration = Duration::from_secs(60);
 /// A broker that restarts is back within seconds.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
 
@@ -78,6 +80,12 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         )
         .remedy("submit it again after the time in Retry-After; operators can add workers, or raise the limits in [streams]")
         .retry_after(QUEUE_FULL_RETRY),
+        Refusal::SchedulesFull { scheduled, max } => Problem::new(
+            Kind::QueueFull,
+            format!("{scheduled} tasks and schedules lie ahead, and {max} may; this one was not accepted"),
+        )
+        .remedy("leave out run_at or delay to have the task queued at once, or submit it again after the time in Retry-After, once others have been queued; cancel what is not needed (tasks with state=scheduled, schedules); operators can raise streams.schedules_max")
+        .retry_after(SCHEDULES_FULL_RETRY),
         Refusal::StorageFull(_) => Problem::new(
             Kind::StorageFull,
             "the broker's disk or storage quota is exhausted; the task was not accepted",
@@ -137,6 +145,13 @@ mod tests {
         let id: TaskId = "mine".parse().unwrap();
         for (refusal, kind) in [
             (Refusal::StreamFull(String::new()), Kind::QueueFull),
+            (
+                Refusal::SchedulesFull {
+                    scheduled: 2,
+                    max: 2,
+                },
+                Kind::QueueFull,
+            ),
             (Refusal::StorageFull(String::new()), Kind::StorageFull),
             (Refusal::ObjectsFull(String::new()), Kind::StorageFull),
             (Refusal::TooLarge(String::new()), Kind::TooLarge),

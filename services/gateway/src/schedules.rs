@@ -7,7 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use flotilla_common::broker::{BrokerError, Recurring, StoredSchedule, WriteError};
-use flotilla_common::model::{Category, Cron, KeepOutcome, ScheduleId, TaskId};
+use flotilla_common::model::{Category, Cron, Dependency, KeepOutcome, ScheduleId, TaskId};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,10 @@ pub(crate) struct ScheduleView {
     max_retries: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<f64>,
+    /// What has to work for a run to start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    needs: Vec<Dependency>,
     /// Where the successes of its runs are not recorded.
     #[serde(skip_serializing_if = "KeepOutcome::is_always")]
     #[schema(required = false)]
@@ -258,6 +262,7 @@ fn view(stored: StoredSchedule) -> ScheduleView {
             .options
             .timeout
             .map(|timeout| timeout.as_secs_f64()),
+        needs: recurring.options.needs.iter().collect(),
         keep_outcome: recurring.options.keep_outcome,
         changed_at,
     }
