@@ -104,6 +104,9 @@ fn a_batch_is_a_task_per_url() {
         let waited = fleet.post("/scrape/batch?wait=20s", &body).await.body;
         assert_eq!(waited["status"], "completed", "{waited}");
         assert_eq!(waited["tasks"][2]["status"], "completed", "{waited}");
+        let body = json!({"urls": [format!("{}/slow/8000", site.url)]}).to_string();
+        let waited = fleet.post("/scrape/batch?wait=2s", &body).await.body;
+        assert_eq!(waited["tasks"][0]["status"], "running", "{waited}");
 
         let answer = fleet
             .post(
