@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::Gateway;
 use crate::body::{Fields, MaybeFields};
-use crate::openapi::orders;
+use crate::openapi::{bodies, orders};
 use crate::problem::Problem;
 
 /// Whoever writes at the same time is done after so many attempts.
@@ -25,7 +25,7 @@ pub(crate) type CategoryPath = Result<Path<String>, PathRejection>;
 #[utoipa::path(
     post, path = "/queues/{category}/pause", operation_id = "pause_queue", tag = "queues",
     params(
-        ("category" = Category, Path, description = "The category, or the name of its queue."),
+        ("category" = bodies::CategoryOrQueue, Path, description = "The category, or the name of its queue."),
     ),
     request_body = Option<orders::Pause>,
     responses((status = 200, description = "Done.", body = Control)),
@@ -44,7 +44,7 @@ pub(crate) async fn pause(
 #[utoipa::path(
     post, path = "/queues/{category}/resume", operation_id = "resume_queue", tag = "queues",
     params(
-        ("category" = Category, Path, description = "The category, or the name of its queue."),
+        ("category" = bodies::CategoryOrQueue, Path, description = "The category, or the name of its queue."),
     ),
     request_body = Option<orders::Pause>,
     responses((status = 200, description = "Done.", body = Control)),
@@ -63,7 +63,7 @@ pub(crate) async fn resume(
 #[utoipa::path(
     put, path = "/queues/{category}/slots", operation_id = "set_slots", tag = "queues",
     params(
-        ("category" = Category, Path, description = "The category, or the name of its queue."),
+        ("category" = bodies::CategoryOrQueue, Path, description = "The category, or the name of its queue."),
     ),
     request_body = orders::Slots,
     responses((status = 200, description = "Done.", body = Control)),

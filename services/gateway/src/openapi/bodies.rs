@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AnyOfBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, SchemaType, Type,
+};
 use utoipa::{PartialSchema, ToSchema};
 
 /// How urgent a task is.
@@ -33,6 +35,43 @@ impl PartialSchema for PriorityName {
 }
 
 impl ToSchema for PriorityName {}
+
+/// A category, where the name of its queue will do as well.
+pub(crate) struct CategoryOrQueue;
+
+impl PartialSchema for CategoryOrQueue {
+    fn schema() -> RefOr<Schema> {
+        let names = Category::all().map(Category::name);
+        let names: Vec<_> = names
+            .chain(Category::all().map(Category::queue_name))
+            .collect();
+        let name = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .enum_values(Some(names));
+        let about = "What kind of work it is, or the name of its queue.";
+        name.description(Some(about)).into()
+    }
+}
+
+impl ToSchema for CategoryOrQueue {}
+
+/// A time, or how long ago it was.
+#[derive(Deserialize)]
+pub(crate) struct Moment;
+
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let ago = text().pattern(Some("^[0-9]+(ms|s|m|h|d)$"));
+        let either = AnyOfBuilder::new().item(time).item(ago);
+        let about = "A time, or how long ago it was: a whole number and a unit.";
+        let either = either.description(Some(about));
+        either.examples(["15m", "2026-01-31T12:00:00Z"]).into()
+    }
+}
+
+impl ToSchema for Moment {}
 
 /// Seconds, or a whole number and a unit.
 #[derive(Deserialize, ToSchema)]

@@ -3,31 +3,33 @@
 #![expect(dead_code, reason = "described, and never made")]
 
 use flotilla_common::model::{Category, Range, SplitBy, TaskId, TaskKey, TaskState};
-use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::bodies::PriorityName;
+use super::bodies::{Moment, PriorityName};
 
-/// Which tasks, and which page. Where one name is described, several may be given, with commas
-/// between.
+/// Which tasks, and which page. Of names several may be given, with commas between.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Listing {
-    category: Option<Category>,
-    priority: Option<PriorityName>,
-    state: Option<TaskState>,
-    /// The code of what went wrong last, like http_404.
-    error_class: Option<String>,
+    #[param(style = Form, explode = false, min_items = 1)]
+    category: Option<Vec<Category>>,
+    #[param(style = Form, explode = false, min_items = 1)]
+    priority: Option<Vec<PriorityName>>,
+    #[param(style = Form, explode = false, min_items = 1)]
+    state: Option<Vec<TaskState>>,
+    /// Codes of what went wrong last, like http_404.
+    #[param(style = Form, explode = false, min_items = 1)]
+    error_class: Option<Vec<String>>,
     /// In the message of what went wrong, in any case.
     #[param(min_length = 1, max_length = 200)]
     text: Option<String>,
     #[param(min_length = 1, max_length = 200)]
     brand: Option<String>,
-    /// Changed then or later: a finished one ended then. How long ago will do: 15m.
-    since: Option<Timestamp>,
+    /// Changed then or later: a finished one ended then.
+    since: Option<Moment>,
     /// Changed before that.
-    until: Option<Timestamp>,
+    until: Option<Moment>,
     /// The most that a page has.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
@@ -48,8 +50,8 @@ struct Many {
     text: Option<String>,
     #[schema(min_length = 1, max_length = 200)]
     brand: Option<String>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+    since: Option<Moment>,
+    until: Option<Moment>,
     /// These, and no filter.
     #[schema(min_items = 1, max_items = 10_000)]
     task_ids: Option<Vec<TaskId>>,
@@ -95,8 +97,10 @@ pub(crate) struct Retry {
 pub(crate) struct SeriesOf {
     #[param(inline)]
     range: Option<Range>,
-    category: Option<Category>,
-    priority: Option<PriorityName>,
+    #[param(style = Form, explode = false, min_items = 1)]
+    category: Option<Vec<Category>>,
+    #[param(style = Form, explode = false, min_items = 1)]
+    priority: Option<Vec<PriorityName>>,
     /// A line for each, or one for all.
     #[param(inline)]
     by: Option<SplitBy>,

@@ -17,6 +17,8 @@ pub(crate) use page::routes;
 
 #[derive(OpenApi)]
 #[openapi(
+    // Parameters alone refer to it.
+    components(schemas(bodies::CategoryOrQueue)),
     info(
         title = "Flotilla",
         description = "A fleet of task consumers: submit tasks, follow them, and run the fleet.",

@@ -5,9 +5,6 @@ use serde_json::{Value, json};
 
 use super::schema::{Schemas, object, reference};
 
-/// Names of which a listing takes several.
-const LISTS: [&str; 4] = ["category", "priority", "state", "error_class"];
-
 pub(super) struct Calls<'a> {
     pub(super) description: &'a Value,
     pub(super) schemas: &'a Schemas,
@@ -54,19 +51,17 @@ impl Calls<'_> {
     /// The parameters and the body of a call, as the fields of one object.
     fn fields(&self, id: &str) -> Value {
         let operation = self.operation(id);
-        let is_listing = matches!(id, "list_tasks" | "show_series");
         let parameters = operation["parameters"].as_array().into_iter().flatten();
         let parameters: Vec<_> = parameters
             .filter(|parameter| parameter["in"] != "header")
             .filter_map(|parameter| {
                 let name = parameter["name"].as_str()?.to_owned();
-                let mut schema = match name.as_str() {
-                    "wait" => wait(),
-                    _ => parameter["schema"].clone(),
+                let schema = match (name.as_str(), &parameter["schema"]) {
+                    ("wait", _) => wait(),
+                    // As in a URL, one may stand alone.
+                    (_, list) if list["type"] == "array" => json!({"anyOf": [list["items"], list]}),
+                    (_, schema) => schema.clone(),
                 };
-                if is_listing && LISTS.contains(&name.as_str()) {
-                    schema = json!({"anyOf": [schema, {"type": "array", "items": schema}]});
-                }
                 let is_required = parameter["in"] == "path";
                 Some((name, schema, is_required))
             })

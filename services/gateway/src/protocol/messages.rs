@@ -169,6 +169,16 @@ pub(super) fn any_category() -> Value {
     })
 }
 
+/// The same where the name of its queue will do, which is longer.
+pub(super) fn any_category_or_queue() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^[a-z][a-z0-9_]{0,37}$",
+        "description": "What kind of work it is, or the name of its queue.",
+        "examples": [Category::Scraping.name(), Category::Scraping.queue_name()],
+    })
+}
+
 fn submission(category: Category) -> Value {
     reference(match category {
         Category::Scraping => "Scrape",

@@ -48,6 +48,10 @@ impl Contract {
         description["components"] = Value::Null;
         // Which ones there are is a matter of the settings.
         schemas.insert("Category".to_owned(), messages::any_category());
+        schemas.insert(
+            "CategoryOrQueue".to_owned(),
+            messages::any_category_or_queue(),
+        );
         Self {
             description,
             schemas: Schemas(schemas),
@@ -206,5 +210,36 @@ mod tests {
             let messages = document["channels"][call.name]["messages"].as_object();
             assert!(!messages.unwrap().is_empty(), "{}", call.name);
         }
+    }
+
+    #[test]
+    fn what_a_listing_takes_is_described() {
+        let api = serde_json::to_value(routes::description()).unwrap();
+        let parameter = |id: &str, name: &str| {
+            let parameters = operation(&api, id).unwrap()["parameters"].as_array();
+            let mut parameters = parameters.unwrap().iter();
+            let found = parameters.find(|parameter| parameter["name"] == name);
+            found.unwrap().clone()
+        };
+        for name in ["category", "priority", "state", "error_class"] {
+            let names = parameter("list_tasks", name);
+            assert_eq!(names["schema"]["type"], "array", "{names}");
+            assert_eq!(
+                (&names["style"], &names["explode"]),
+                (&"form".into(), &false.into())
+            );
+        }
+        let since = parameter("list_tasks", "since")["schema"].clone();
+        assert_eq!(since["$ref"], "#/components/schemas/Moment");
+        let named = [("pause_queue", "category"), ("submit_tasks", "category")];
+        for (id, name) in named {
+            let category = parameter(id, name)["schema"].clone();
+            assert_eq!(
+                category["$ref"], "#/components/schemas/CategoryOrQueue",
+                "{id}"
+            );
+        }
+        let names = &api["components"]["schemas"]["CategoryOrQueue"]["enum"];
+        assert!(names.as_array().unwrap().contains(&"query_queue".into()));
     }
 }

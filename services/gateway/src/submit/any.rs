@@ -70,7 +70,7 @@ pub(crate) async fn categories(State(gateway): State<Arc<Gateway>>) -> Json<Cate
 #[utoipa::path(
     post, path = "/categories/{category}/tasks", operation_id = "submit_task", tag = "tasks",
     params(
-        ("category" = Category, Path, description = "The category, or the name of its queue."),
+        ("category" = bodies::CategoryOrQueue, Path, description = "The category, or the name of its queue."),
         Waits, Names,
     ),
     request_body = bodies::Anything,

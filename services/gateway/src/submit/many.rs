@@ -36,7 +36,7 @@ const AT_ONCE: usize = 512;
 pub(crate) struct Common {
     /// The category of them all, or the name of its queue. Then a task is what POST
     /// /categories/{category}/tasks takes, and has no field for it.
-    #[param(value_type = Option<Category>)]
+    #[param(value_type = Option<bodies::CategoryOrQueue>)]
     category: Option<String>,
 }
 
