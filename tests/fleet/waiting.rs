@@ -5,8 +5,10 @@ use std::time::Duration;
 use flotilla_common::broker::StreamLimits;
 use flotilla_common::model::{Category, Priority, Record, Status, TaskId};
 use futures::future::join_all;
+use serde_json::json;
 use tokio::time::timeout;
 
+use crate::harness::fleet::Fleet;
 use crate::harness::{Client, Setup, broker, eventually, gate, say, task, test, timed};
 
 fn result(record: Record) -> serde_json::Value {
@@ -167,5 +169,24 @@ fn many_wait_for_the_same() {
             assert_eq!(record.unwrap().unwrap().task_id, task.id);
         }
         worker.stop().await;
+    });
+}
+
+#[test]
+fn a_gateway_waits_for_so_many_tasks_at_once() {
+    test(async |nats| {
+        let fleet = Fleet::start_with(nats, &["gateway"], &["gateway.waits_max=2"]).await;
+        let client = Client::connect(nats).await;
+        let batch = |count: usize| json!({"urls": vec!["http://a.example/"; count]}).to_string();
+        let refused = fleet.post("/scrape/batch?wait=1s", &batch(3)).await;
+        assert_eq!(refused.status, 429, "{}", refused.body);
+        assert!(refused.head.contains("retry-after"));
+        let remedy = refused.body["remedy"].as_str().unwrap();
+        assert!(remedy.contains("waits_max"), "{remedy}");
+        assert_eq!(client.state("TASKS_SCRAPING").await.messages, 0);
+        let waited = fleet.post("/scrape/batch?wait=100ms", &batch(2)).await;
+        assert_eq!(waited.status, 200, "{}", waited.body);
+        assert_eq!(fleet.post("/scrape/batch", &batch(3)).await.status, 200);
+        fleet.stop().await;
     });
 }

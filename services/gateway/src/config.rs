@@ -24,6 +24,8 @@ pub struct Config {
     /// The longest that `?wait=` may ask for.
     #[serde(with = "flotilla_common::service::duration")]
     pub wait_max: Duration,
+    /// The most tasks whose outcomes are waited for at once, by requests of any kind.
+    pub waits_max: usize,
     /// How long a question waits for its answer where no `?wait=` says otherwise.
     #[serde(with = "flotilla_common::service::duration")]
     pub query_wait: Duration,
@@ -59,6 +61,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             body_bytes_max: 32 * 1_024 * 1_024,
             wait_max: Duration::from_secs(60),
+            waits_max: 10_000,
             bulk_tasks_max: 10_000,
             batch_urls_max: 1_000,
             query_wait: Duration::from_secs(5),
@@ -76,6 +79,8 @@ impl Config {
     const WAIT_MAX: Duration = Duration::from_secs(3_600);
     /// What a process may have as open files, or so.
     const STREAMS_MAX: usize = 100_000;
+    /// Each has a subscription at the broker.
+    const WAITS_MAX: usize = 1_000_000;
     const BODY_BYTES_MIN: usize = 4 * 1_024;
 
     /// Says which setting is wrong and what would be right.
@@ -109,6 +114,10 @@ impl Config {
             (
                 self.wait_max <= Self::WAIT_MAX,
                 "gateway.wait_max must be 1h or shorter",
+            ),
+            (
+                (1..=Self::WAITS_MAX).contains(&self.waits_max),
+                "gateway.waits_max must be 1 to 1000000",
             ),
             (
                 self.query_wait <= self.wait_max,

@@ -83,6 +83,8 @@ struct Gateway {
     keyring: Option<Arc<access::Keyring>>,
     /// What waits, for keys with a quota.
     backlogs: access::Backlogs,
+    /// Tasks whose outcomes may be waited for.
+    waits: Arc<Semaphore>,
     /// Room for bodies that are large, while they are held.
     large_bodies: Arc<Semaphore>,
 }
@@ -170,6 +172,7 @@ impl Gateway {
             broker,
             keyring,
             backlogs: access::Backlogs::default(),
+            waits: Arc::new(Semaphore::new(config.waits_max)),
             large_bodies: Arc::new(Semaphore::new(body::LARGE_AT_ONCE)),
             config,
             meter,

@@ -159,6 +159,7 @@ impl Gateway {
     }
 
     async fn find_outcome(&self, id: &TaskId, wait: Duration) -> Result<Option<Found>, Problem> {
+        let _seat = self.to_wait(1)?;
         // Before the look-up, which is the barrier behind which nothing can be missed.
         let mut outcomes = self.broker.watch_outcome(id).await?;
         let Some(found) = self.find(id).await? else {

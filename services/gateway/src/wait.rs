@@ -10,10 +10,14 @@ use flotilla_common::broker::Outcomes;
 use flotilla_common::call;
 use flotilla_common::model::{Record, duration};
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::field::Empty;
 
 use crate::problem::{Kind, Problem};
 use crate::{Config, Gateway};
+
+/// Outcomes come all the time.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How long the caller wants to wait, where it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,12 @@ fn parse(text: &str, max: Duration) -> Result<Duration, Problem> {
 }
 
 impl Gateway {
+    /// The right to wait for the outcomes of so many tasks, which is asked for before anything is
+    /// submitted: each costs a subscription for as long as it waits.
+    pub(crate) fn to_wait(&self, tasks: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        seats(&self.waits, tasks)
+    }
+
     /// The outcome, if it comes in time and before the gateway drains.
     pub(crate) async fn outcome(&self, outcomes: &mut Outcomes, wait: Duration) -> Option<Record> {
         let waiting = call!("internal", "wait for the outcome", flotilla.in_time = Empty);
@@ -88,6 +98,16 @@ impl Gateway {
         waiting.record("flotilla.in_time", outcome.is_some());
         outcome
     }
+}
+
+fn seats(waits: &Arc<Semaphore>, tasks: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let count = u32::try_from(tasks).unwrap_or(u32::MAX);
+    Arc::clone(waits).try_acquire_many_owned(count).map_err(|_| {
+        let why = "more outcomes would be waited for at once than this gateway lets wait";
+        Problem::new(Kind::RateLimited, why)
+            .remedy("submit without waiting (wait=0) and look at check_url, or try again after the time in Retry-After; operators can raise gateway.waits_max")
+            .retry_after(RETRY)
+    })
 }
 
 pub(crate) async fn settled(outcomes: &mut Outcomes) -> Record {
@@ -125,6 +145,18 @@ mod tests {
         assert_eq!(wait("0").time(), None);
         assert_eq!(wait("0").or(MAX).time(), None);
         assert_eq!(Wait(None).or(MAX).time(), Some(MAX));
+    }
+
+    #[test]
+    fn no_more_is_waited_for_than_is_allowed() {
+        let waits = Arc::new(Semaphore::new(3));
+        let held = seats(&waits, 2).unwrap();
+        let problem = seats(&waits, 2).unwrap_err();
+        assert_eq!(problem.kind(), Kind::RateLimited);
+        assert_eq!(problem.retry_after_seconds(), Some(1));
+        assert!(seats(&waits, 1).is_ok());
+        drop(held);
+        assert!(seats(&waits, 3).is_ok());
     }
 
     #[test]

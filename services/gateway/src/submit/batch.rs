@@ -52,6 +52,8 @@ pub(crate) async fn scrape_batch(
     if wait.time().is_some() {
         check_kept(&batch.terms.options)?;
     }
+    let seats = wait.time().map(|_| gateway.to_wait(batch.tasks.len()));
+    let _seats = seats.transpose()?;
     // Subscribed before the tasks are submitted: an outcome can come before the PubAck.
     let watched = match wait.time() {
         Some(wait) => Some((gateway.watch_all(&batch.tasks).await?, wait)),

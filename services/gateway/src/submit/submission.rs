@@ -206,6 +206,7 @@ impl Gateway {
         if wait.is_some() {
             check_kept(&submission.task.options)?;
         }
+        let _seat = wait.map(|_| self.to_wait(1)).transpose()?;
         // Subscribed before the task is submitted: its outcome can come before the PubAck.
         let mut waiting = match wait {
             Some(wait) => Some((self.broker.watch_outcome(&submission.task.id).await?, wait)),
