@@ -7,11 +7,16 @@ use dom_query::{Document, NodeRef, Selection};
 /// What is wider or longer is left as it is: written-out spans must not blow up a page.
 const COLUMNS_MAX: usize = 100;
 const CELLS_MAX: usize = 20_000;
+/// What all repetitions of a page's cells may have in them, as HTML. Those beyond it stay empty.
+const REPEATED_BYTES_MAX: usize = 1024 * 1024;
 
 const NOT_FOR_CELLS: &str = "pre, table, h1, h2, h3, h4, h5, h6";
 
 pub(super) fn prepare(document: &Document) {
-    let mut cells_left = CELLS_MAX;
+    let mut room = Room {
+        cells: CELLS_MAX,
+        repeated_bytes: REPEATED_BYTES_MAX,
+    };
     for table in document.select("table").nodes() {
         let selection = Selection::from(*table);
         let rows = rows(&selection);
@@ -21,8 +26,14 @@ pub(super) fn prepare(document: &Document) {
         }
         caption_before(table, &selection);
         selection.select("thead td").rename("th");
-        even_out(&rows, &mut cells_left);
+        even_out(&rows, &mut room);
     }
+}
+
+/// How far the tables of a page may still grow.
+struct Room {
+    cells: usize,
+    repeated_bytes: usize,
 }
 
 type Row<'a> = (NodeRef<'a>, Vec<NodeRef<'a>>);
@@ -76,16 +87,16 @@ fn caption_before(table: &NodeRef, selection: &Selection) {
 
 /// Gives every row the same number of cells. A cell that spans rows is repeated in each,
 /// because a row has to make sense alone; one that spans columns is followed by empty ones.
-fn even_out(rows: &[Row], cells_left: &mut usize) {
-    let Some(grid) = grid(rows) else {
+fn even_out(rows: &[Row], room: &mut Room) {
+    let Some(grid) = grid(rows, room.cells) else {
         return;
     };
     let columns = grid.iter().map(Vec::len).max().unwrap_or_default();
     let total = columns * grid.len();
-    if total > *cells_left {
+    if total > room.cells {
         return;
     }
-    *cells_left -= total;
+    room.cells -= total;
     for ((row, cells), places) in rows.iter().zip(&grid) {
         let name = if cells.iter().all(|cell| cell.has_name("th")) {
             "th"
@@ -96,15 +107,29 @@ fn even_out(rows: &[Row], cells_left: &mut usize) {
             cell.remove_from_parent();
         }
         for column in 0..columns {
-            match places.get(column) {
-                Some(Place::Cell(cell)) => row.append_child(cell),
-                Some(Place::Repeated(cell)) => {
-                    let copy = row.tree.new_element(name);
-                    copy.set_html(cell.inner_html());
-                    row.append_child(&copy);
-                }
-                Some(Place::Empty) | None => row.append_child(&row.tree.new_element(name)),
+            if let Some(Place::Cell(cell)) = places.get(column) {
+                row.append_child(cell);
+                continue;
             }
+            let new = row.tree.new_element(name);
+            if let Some(Place::Repeated { cell, bytes }) = places.get(column)
+                && let Some(left) = room.repeated_bytes.checked_sub(*bytes)
+            {
+                room.repeated_bytes = left;
+                copy_children(cell, &new);
+            }
+            row.append_child(&new);
+        }
+    }
+}
+
+/// Node by node: the same elements written down and parsed again may become many more.
+fn copy_children(from: &NodeRef, to: &NodeRef) {
+    for child in from.children() {
+        if let Some(data) = child.query(|node| node.data.clone()) {
+            let copy = to.tree.get_unchecked(&to.tree.create_node(data));
+            to.append_child(&copy);
+            copy_children(&child, &copy);
         }
     }
 }
@@ -112,13 +137,18 @@ fn even_out(rows: &[Row], cells_left: &mut usize) {
 #[derive(Clone)]
 enum Place<'a> {
     Cell(NodeRef<'a>),
-    Repeated(NodeRef<'a>),
+    /// With how much it has in it.
+    Repeated {
+        cell: NodeRef<'a>,
+        bytes: usize,
+    },
     Empty,
 }
 
-/// What stands where; `None` when the table is too wide.
-fn grid<'a>(rows: &[Row<'a>]) -> Option<Vec<Vec<Place<'a>>>> {
+/// What stands where; `None` when the table is too wide, or has too many places.
+fn grid<'a>(rows: &[Row<'a>], places_max: usize) -> Option<Vec<Vec<Place<'a>>>> {
     let mut grid = Vec::with_capacity(rows.len());
+    let mut places_left = places_max;
     // By column: the cell that reaches down from above, and for how many rows more.
     let mut above: Vec<Option<(Place<'a>, usize)>> = Vec::new();
     for (_, cells) in rows {
@@ -140,10 +170,12 @@ fn grid<'a>(rows: &[Row<'a>]) -> Option<Vec<Vec<Place<'a>>>> {
             above.resize(above.len().max(column + right), None);
             for offset in 0..right {
                 let first = offset == 0;
-                let below = if first {
-                    Place::Repeated(*cell)
-                } else {
-                    Place::Empty
+                let below = match first && down > 1 {
+                    true => Place::Repeated {
+                        cell: *cell,
+                        bytes: cell.inner_html().len(),
+                    },
+                    false => Place::Empty,
                 };
                 places.push(if first {
                     Place::Cell(*cell)
@@ -153,6 +185,7 @@ fn grid<'a>(rows: &[Row<'a>]) -> Option<Vec<Vec<Place<'a>>>> {
                 above[column + offset] = Some((below, down - 1));
             }
         }
+        places_left = places_left.checked_sub(places.len())?;
         grid.push(places);
     }
     Some(grid)
@@ -167,4 +200,50 @@ fn reach_down<'a>(above: &mut [Option<(Place<'a>, usize)>], column: usize) -> Op
 fn span(cell: &NodeRef, name: &str) -> usize {
     let value = cell.attr(name).and_then(|value| value.trim().parse().ok());
     value.unwrap_or(1).clamp(1, COLUMNS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cell that spans many rows, and those rows.
+    fn spanning(cell: &str) -> Document {
+        let rows = "<tr><td>b</td></tr>".repeat(99);
+        let page = format!("<table><tr><td rowspan=100>{cell}</td><td>a</td></tr>{rows}</table>");
+        Document::from(page)
+    }
+
+    #[test]
+    fn what_is_repeated_is_repeated_whole_or_not_at_all() {
+        let small = spanning("<b>x</b> &amp; <a href='/y'>y</a>");
+        prepare(&small);
+        let rows = small.select("tr");
+        assert!(rows.iter().all(|row| row.text().starts_with("x & y")));
+        assert_eq!(small.select("td b").length(), 100);
+        let cell = "<i>x</i>".repeat(30_000);
+        let large = spanning(&cell);
+        prepare(&large);
+        let copies = large.select("td i").length() / 30_000;
+        assert_eq!(copies, 1 + REPEATED_BYTES_MAX / cell.len());
+    }
+
+    #[test]
+    fn what_is_repeated_is_not_parsed_anew() {
+        let formats: String = (0..100).map(|n| format!("<b id=b{n}>")).collect();
+        let blocks = "<div>x</div>".repeat(500);
+        let document = spanning(&format!("<section>{formats}{blocks}</section>"));
+        // A block in a paragraph: the parser would end it, and begin each format anew.
+        document.select("section").rename("p");
+        let before = document.tree.len();
+        prepare(&document);
+        assert!(document.tree.len() < before * 100);
+    }
+
+    #[test]
+    fn wide_cells_are_not_laid_out_beyond_what_a_table_may_have() {
+        let rows = "<tr><td colspan=100>x</td><td>y</td></tr>".repeat(1_000);
+        let document = Document::from(format!("<table>{rows}</table>"));
+        let table = document.select("table");
+        assert!(grid(&super::rows(&table), CELLS_MAX).is_none());
+    }
 }
