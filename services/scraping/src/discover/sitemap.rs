@@ -12,6 +12,10 @@ use crate::markup::without_comments;
 pub(super) const BYTES_MAX: usize = 50 * 1024 * 1024;
 const ADDRESSES_MAX: usize = 50_000;
 const ADDRESS_BYTES_MAX: usize = 2_048;
+/// As it is written, with each of its characters as an entity.
+const WRITTEN_BYTES_MAX: usize = 6 * ADDRESS_BYTES_MAX;
+/// From the `&`, which is not counted, to the `;`: what is longer is none.
+const ENTITY_BYTES_MAX: usize = 12;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sitemap {
@@ -83,13 +87,19 @@ fn addresses(text: &str) -> impl Iterator<Item = String> {
             return None;
         }
         let address = match rest.trim_start().strip_prefix("<![CDATA[") {
-            Some(raw) => raw.split_once("]]>")?.0.trim().to_owned(),
-            None => unescape(rest.split('<').next()?.trim()),
+            Some(raw) => fitting(raw.split_once("]]>")?.0)?.to_owned(),
+            None => unescape(fitting(rest.split('<').next()?)?),
         };
         (1..=ADDRESS_BYTES_MAX)
             .contains(&address.len())
             .then_some(address)
     })
+}
+
+/// Not even looked at, where it is too long to become an address.
+fn fitting(written: &str) -> Option<&str> {
+    let written = written.trim();
+    (written.len() <= WRITTEN_BYTES_MAX).then_some(written)
 }
 
 /// The five entities that XML has of itself, and characters by their number.
@@ -98,24 +108,9 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, entity)) = rest.split_once('&') {
         plain.push_str(before);
-        let named = entity.split_once(';').and_then(|(name, after)| {
-            let letter = match name {
-                "amp" => '&',
-                "lt" => '<',
-                "gt" => '>',
-                "quot" => '"',
-                "apos" => '\'',
-                number => {
-                    let number = number.strip_prefix('#')?;
-                    let code = match number.strip_prefix(['x', 'X']) {
-                        Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                        None => number.parse().ok()?,
-                    };
-                    char::from_u32(code)?
-                }
-            };
-            Some((letter, after))
-        });
+        let mut name = entity.bytes().take(ENTITY_BYTES_MAX);
+        let end = name.position(|byte| byte == b';');
+        let named = end.and_then(|end| Some((letter(&entity[..end])?, &entity[end + 1..])));
         match named {
             Some((letter, after)) => {
                 plain.push(letter);
@@ -129,6 +124,24 @@ fn unescape(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+fn letter(name: &str) -> Option<char> {
+    Some(match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        number => {
+            let number = number.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)?
+        }
+    })
 }
 
 #[cfg(test)]
@@ -171,6 +184,21 @@ mod tests {
             assert_eq!(parse(text.as_bytes()), Err(Error::NotOne), "{text}");
         }
         assert_eq!(parse(b"\x1f\x8b\x08rubbish"), Err(Error::Broken));
+    }
+
+    #[test]
+    fn what_looks_like_entities_takes_no_longer_than_other_text() {
+        let one = format!("http://a/{}", "&".repeat(1_000));
+        let many = "&".repeat(5_000_000);
+        let text =
+            format!("<urlset><loc>{one}</loc><loc>{many}</loc><loc><![CDATA[{many}]]></loc>");
+        let started = std::time::Instant::now();
+        assert_eq!(pages(&text), [one]);
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+        let written = "&#x0000061;&#x10FFFF;&amp;&unknown;&#xD800;&";
+        assert_eq!(unescape(written), "a\u{10ffff}&&unknown;&#xD800;&");
+        let late = format!("&amp{};", " ".repeat(ENTITY_BYTES_MAX));
+        assert_eq!(unescape(&late), late);
     }
 
     #[test]
