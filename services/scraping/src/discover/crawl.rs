@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::site::{self, Site};
+use super::sitemap::Sitemap;
 use crate::robots;
 
 /// A checkpoint has 64 KiB: the rest is for the family's window and what `left_out` may become.
@@ -249,6 +250,20 @@ impl Crawl {
             return self.push(&url, depth);
         };
         self.leave_out(why, url.as_str());
+    }
+
+    /// The pages and sitemaps that a sitemap names, and how many those are.
+    pub(super) fn take_in(&mut self, found: Sitemap, start: &Url, options: &Discover) -> usize {
+        let addresses = found.pages.len() + found.sitemaps.len();
+        let pages = found.pages.iter().filter_map(|page| start.join(page).ok());
+        let mut pages: Vec<_> = pages.collect();
+        // Those beside the start first, where not all of them are wanted.
+        pages.sort_by_key(|page| !site::is_below(page, start));
+        for page in pages {
+            self.offer(&page, 0, options);
+        }
+        self.sitemaps.add(found.sitemaps);
+        addresses
     }
 
     pub(super) fn leave_out(&mut self, why: Why, url: &str) {

@@ -156,3 +156,22 @@ fn it_survives_its_checkpoint_and_fits_into_it() {
     let dropped = hostile.left_out[&Why::BeyondMemory].links;
     assert_eq!(hostile.pages.len() + dropped, 1000);
 }
+
+#[test]
+fn of_a_sitemap_what_is_beside_the_start_comes_first() {
+    let options = options(r#"{"pages_max":3}"#);
+    let start = url("/docs/");
+    let mut crawl = Crawl::new(&start);
+    crawl.site = Some(Site::of(&start));
+    let found = Sitemap {
+        pages: ["/blog", "/docs/a", "https://other.example/", "/docs/b"]
+            .map(str::to_owned)
+            .into(),
+        sitemaps: vec!["/more.xml".to_owned()],
+    };
+    assert_eq!(crawl.take_in(found, &start, &options), 5);
+    assert_eq!(paths(&crawl), ["0/docs/", "0/docs/a", "0/docs/b"]);
+    assert_eq!(crawl.left_out[&Why::BeyondPagesMax].links, 1);
+    assert_eq!(crawl.left_out[&Why::OtherSite].links, 1);
+    assert_eq!(crawl.sitemaps.next().as_deref(), Some("/more.xml"));
+}

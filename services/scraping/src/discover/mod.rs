@@ -24,7 +24,6 @@ use url::Url;
 use self::crawl::{Crawl, End, Seen, SitemapRead};
 use self::report::Report;
 pub(crate) use self::site::{Site, is_same_page};
-use self::sitemap::Sitemap;
 use crate::failure;
 use crate::fetch::{self, Fetcher};
 use crate::payload::Payload;
@@ -57,7 +56,7 @@ struct Kept {
 
 /// What came of asking for a sitemap.
 enum Fetched {
-    Found(Sitemap),
+    Found(Vec<u8>),
     /// It is not the host's turn yet.
     Later(Duration),
     Failed(String),
@@ -254,22 +253,15 @@ impl Discovery<'_> {
         start: &Url,
         address: &str,
     ) -> Result<(), Duration> {
-        let (mut addresses, mut error) = (0, None);
-        match self.fetch_sitemap(start, address).await {
+        let taken_in = match self.fetch_sitemap(start, address).await {
             Fetched::Later(wait) => return Err(wait),
-            Fetched::Failed(why) => error = Some(why),
-            Fetched::Found(found) => {
-                addresses = found.pages.len() + found.sitemaps.len();
-                let pages = found.pages.iter().filter_map(|page| start.join(page).ok());
-                let mut pages: Vec<_> = pages.collect();
-                // Those beside the start first, where not all of them are wanted.
-                pages.sort_by_key(|page| !site::is_below(page, start));
-                for page in pages {
-                    crawl.offer(&page, 0, self.options);
-                }
-                crawl.sitemaps.add(found.sitemaps);
-            }
-        }
+            Fetched::Failed(why) => Err(why),
+            Fetched::Found(file) => self.take_in(crawl, start, file).await,
+        };
+        let (addresses, error) = match taken_in {
+            Ok(addresses) => (addresses, None),
+            Err(why) => (0, Some(why)),
+        };
         crawl.sitemaps.read.push(SitemapRead {
             url: address.to_owned(),
             addresses,
@@ -286,16 +278,36 @@ impl Discovery<'_> {
             Err(error) => return Fetched::Failed(error.to_string()),
         };
         let bytes_max = sitemap::BYTES_MAX;
-        let file = match self.fetcher.fetch_file(&url, bytes_max, &site).await {
-            Ok(file) => file,
-            Err(fetch::Error::NotItsTurn { wait, .. }) => return Fetched::Later(wait),
-            Err(error) => return Fetched::Failed(failure::chain(&error)),
-        };
-        // Up to 50 MB of text: not on a thread that others wait for.
-        match tokio::task::spawn_blocking(move || sitemap::parse(&file)).await {
-            Ok(Ok(found)) => Fetched::Found(found),
-            Ok(Err(error)) => Fetched::Failed(error.to_string()),
-            Err(error) => Fetched::Failed(error.to_string()),
+        match self.fetcher.fetch_file(&url, bytes_max, &site).await {
+            Ok(file) => Fetched::Found(file),
+            Err(fetch::Error::NotItsTurn { wait, .. }) => Fetched::Later(wait),
+            Err(error) => Fetched::Failed(failure::chain(&error)),
+        }
+    }
+
+    /// Up to 50 MB of text and as many as 50,000 addresses: not on a thread that others wait for.
+    async fn take_in(
+        &self,
+        crawl: &mut Crawl,
+        start: &Url,
+        file: Vec<u8>,
+    ) -> Result<usize, String> {
+        // A copy, so that nothing is lost where this one ends badly.
+        let mut grown = crawl.clone();
+        let (start, options) = (start.clone(), self.options.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let found = sitemap::parse(&file)?;
+            drop(file);
+            let addresses = grown.take_in(found, &start, &options);
+            Ok::<_, sitemap::Error>((grown, addresses))
+        });
+        match work.await {
+            Ok(Ok((grown, addresses))) => {
+                *crawl = grown;
+                Ok(addresses)
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
