@@ -5,8 +5,9 @@ use dom_query::{Document, NodeRef, Selection};
 use dom_smoothie::Readability;
 use url::Url;
 
-use super::Method;
+use super::deadline::Deadline;
 use super::metadata::one_line;
+use super::{Error, Method, parse};
 
 /// A declared main part of this length is believed, however much stands around it.
 const MAIN_CHARS_MIN: usize = 500;
@@ -16,50 +17,74 @@ const MAIN_CHARS_MIN: usize = 500;
 const GUESSED_NODES_MAX: usize = 50_000;
 const GUESSED_CHARS_MAX: usize = 300_000;
 
-pub(super) fn content(document: &Document, url: &Url) -> (String, Method) {
+pub(super) fn content(
+    document: &Document,
+    url: &Url,
+    deadline: Deadline,
+) -> Result<(String, Method), Error> {
+    deadline.check()?;
     let Some(body) = document.body() else {
-        return (String::new(), Method::WholePage);
+        return Ok((String::new(), Method::WholePage));
     };
     let page_chars = body.normalized_char_count();
-    if let Some(main) = declared(document, page_chars) {
-        return (markdown(&main), Method::MainElement);
+    if let Some(main) = declared(document, page_chars, deadline)? {
+        return Ok((markdown(&main), Method::MainElement));
     }
-    match guessed(document, &body, page_chars, url) {
-        Some(content) => (content, Method::Readability),
-        None => (markdown(&body), Method::WholePage),
+    if let Some(content) = guessed(document, &body, page_chars, url, deadline) {
+        return Ok((content, Method::Readability));
     }
+    deadline.check()?;
+    Ok((markdown(&body), Method::WholePage))
 }
 
-fn declared<'a>(document: &'a Document, page_chars: usize) -> Option<NodeRef<'a>> {
-    let most = |selection: Selection<'a>| {
-        let nodes = selection.nodes().iter().copied();
-        nodes
-            .map(|node| (node.normalized_char_count(), node))
-            .max_by_key(|(chars, _)| *chars)
-    };
-    let main = most(document.select("main, [role='main']"))
+fn declared<'a>(
+    document: &'a Document,
+    page_chars: usize,
+    deadline: Deadline,
+) -> Result<Option<NodeRef<'a>>, Error> {
+    let main = longest(&document.select("main, [role='main']"), deadline)?
         .filter(|(chars, _)| *chars >= MAIN_CHARS_MIN || chars * 2 >= page_chars);
     let articles = document.select("article");
     // Several articles are a list, or an article and its comments.
-    let article = || {
-        let only = (articles.length() == 1).then_some(articles);
-        most(only?).filter(|(chars, _)| chars * 2 >= page_chars)
+    let article = match articles.length() {
+        1 => longest(&articles, deadline)?.filter(|(chars, _)| chars * 2 >= page_chars),
+        _ => None,
     };
-    main.or_else(article)
-        .filter(|(chars, _)| *chars > 0)
-        .map(|(_, node)| node)
+    let found = main.or(article).filter(|(chars, _)| *chars > 0);
+    Ok(found.map(|(_, node)| node))
+}
+
+fn longest<'a>(
+    selection: &Selection<'a>,
+    deadline: Deadline,
+) -> Result<Option<(usize, NodeRef<'a>)>, Error> {
+    let mut longest = None;
+    for node in selection.nodes() {
+        deadline.check()?;
+        let chars = node.normalized_char_count();
+        if longest.is_none_or(|(most, _)| chars >= most) {
+            longest = Some((chars, *node));
+        }
+    }
+    Ok(longest)
 }
 
 /// `None` where the guess lost more than half of the text, or any code or table: we would
 /// rather keep too much of a manual than lose what it is read for.
-fn guessed(document: &Document, body: &NodeRef, page_chars: usize, url: &Url) -> Option<String> {
+fn guessed(
+    document: &Document,
+    body: &NodeRef,
+    page_chars: usize,
+    url: &Url,
+    deadline: Deadline,
+) -> Option<String> {
     if document.tree.len() > GUESSED_NODES_MAX || page_chars > GUESSED_CHARS_MAX {
         return None;
     }
     let mut readability =
         Readability::with_document(document.clone(), Some(url.as_str()), None).ok()?;
     let article = readability.parse().ok()?;
-    let found = Document::from(article.content);
+    let found = parse::parse(&article.content, deadline).ok()?;
     let kept = found.body()?;
     let count = |node: &NodeRef, name: &str| Selection::from(*node).select(name).length();
     let keeps_all = |name| count(&kept, name) >= count(body, name);

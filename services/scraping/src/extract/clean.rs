@@ -3,6 +3,9 @@
 
 use dom_query::{Document, NodeRef};
 
+use super::Error;
+use super::deadline::Deadline;
+
 const UNSEEN: &str = "script, style, noscript, template, iframe, object, embed, svg, canvas, \
     video, audio, button, input, select, textarea, dialog, \
     [hidden]:not([role='tabpanel']), [aria-hidden='true']";
@@ -23,30 +26,35 @@ const LEVELS: &str = "blockquote, ul, ol";
 const LEVELS_NAMES: [&str; 3] = ["blockquote", "ul", "ol"];
 const LEVELS_MAX: usize = 10;
 
-pub(super) fn remove_unseen(document: &Document) {
+pub(super) fn remove_unseen(document: &Document, deadline: Deadline) -> Result<(), Error> {
     for node in document.select(UNSEEN).nodes() {
+        deadline.check()?;
         // A dialog that is open may hide the page behind it from readers.
         if !holds_content(node) {
             node.remove_from_parent();
         }
     }
+    Ok(())
 }
 
-pub(super) fn remove_frame(document: &Document) {
+pub(super) fn remove_frame(document: &Document, deadline: Deadline) -> Result<(), Error> {
     document.select(OF_EVERY_TYPE).remove();
     // The footer of a quotation names its source.
     document.select("blockquote footer").rename("p");
     for node in document.select(FRAME).nodes() {
+        deadline.check()?;
         if !holds_content(node) && !is_part_of_content(node) {
             node.remove_from_parent();
         }
     }
+    Ok(())
 }
 
 /// Each level of a quotation or list is a prefix on every line below it: a page of 5 MB
 /// could grow to gigabytes of Markdown. Deeper levels become ordinary blocks.
-pub(super) fn limit_levels(document: &Document) {
+pub(super) fn limit_levels(document: &Document, deadline: Deadline) -> Result<(), Error> {
     for node in document.select(LEVELS).nodes() {
+        deadline.check()?;
         let above = node.ancestors_it(None).filter(is_level).count();
         if above >= LEVELS_MAX {
             node.rename("div");
@@ -57,6 +65,7 @@ pub(super) fn limit_levels(document: &Document) {
             items.for_each(|item| item.rename("div"));
         }
     }
+    Ok(())
 }
 
 fn is_level(node: &NodeRef) -> bool {

@@ -4,6 +4,9 @@
 
 use dom_query::{Document, NodeRef, Selection};
 
+use super::Error;
+use super::deadline::Deadline;
+
 const LINE_NUMBERS: &str = ".linenos, .linenodiv, .lineno, .line-number, .line-numbers-rows, \
     .hljs-ln-numbers, .gutter, .rouge-gutter";
 
@@ -45,12 +48,13 @@ const NO_LANGUAGE: [&str; 6] = [
     "plain",
 ];
 
-pub(super) fn prepare(document: &Document) {
+pub(super) fn prepare(document: &Document, deadline: Deadline) -> Result<(), Error> {
     for node in document.select("pre").nodes() {
+        deadline.check()?;
         let block = Selection::from(*node);
         let language = language(node, &block);
         block.select(LINE_NUMBERS).remove();
-        break_lines(&block);
+        break_lines(&block, deadline)?;
         if let Some(language) = language {
             node.set_attr("data-lang", &language);
         }
@@ -59,19 +63,22 @@ pub(super) fn prepare(document: &Document) {
     document
         .select("td.linenos, td.gutter, td.rouge-gutter")
         .remove();
+    Ok(())
 }
 
-fn break_lines(block: &Selection) {
+fn break_lines(block: &Selection, deadline: Deadline) -> Result<(), Error> {
     for line in block.select("br").nodes() {
         line.insert_before(&line.tree.new_text("\n"));
         line.remove_from_parent();
     }
     // Some highlighters make each line an element of its own, without a line break.
     for line in block.select("div, p, li, tr").nodes() {
+        deadline.check()?;
         if !line.text().ends_with('\n') {
             line.append_child(&line.tree.new_text("\n"));
         }
     }
+    Ok(())
 }
 
 fn language(node: &NodeRef, block: &Selection) -> Option<String> {

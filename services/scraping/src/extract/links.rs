@@ -6,6 +6,8 @@ use dom_query::{Document, NodeRef};
 use serde::Serialize;
 use url::Url;
 
+use super::Error;
+use super::deadline::Deadline;
 use super::metadata::one_line;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,10 +34,16 @@ const URL_BYTES_MAX: usize = 1_024;
 const TEXT_CHARS_MAX: usize = 160;
 
 /// Each address once, in the order of the page, without fragments.
-pub(super) fn collect(document: &Document, base: &Url, links_max: usize) -> Vec<Link> {
+pub(super) fn collect(
+    document: &Document,
+    base: &Url,
+    links_max: usize,
+    deadline: Deadline,
+) -> Result<Vec<Link>, Error> {
     let mut links: Vec<Link> = Vec::new();
     let mut places = HashMap::new();
     for node in document.select("a[href], area[href]").nodes() {
+        deadline.check()?;
         let Some(url) = page_address(node, base) else {
             continue;
         };
@@ -62,12 +70,17 @@ pub(super) fn collect(document: &Document, base: &Url, links_max: usize) -> Vec<
             None => break,
         }
     }
-    links
+    Ok(links)
 }
 
 /// Writes out every address, so that the Markdown can be read away from the page.
-pub(super) fn make_absolute(document: &Document, base: &Url) {
+pub(super) fn make_absolute(
+    document: &Document,
+    base: &Url,
+    deadline: Deadline,
+) -> Result<(), Error> {
     for node in document.select("a[href]").nodes() {
+        deadline.check()?;
         match node
             .attr("href")
             .and_then(|href| base.join(href.trim()).ok())
@@ -79,6 +92,7 @@ pub(super) fn make_absolute(document: &Document, base: &Url) {
         }
     }
     for node in document.select("img").nodes() {
+        deadline.check()?;
         let described = node.attr("alt").is_some_and(|alt| !alt.trim().is_empty());
         match node.attr("src").and_then(|src| base.join(src.trim()).ok()) {
             Some(url) if described && matches!(url.scheme(), "http" | "https") => {
@@ -88,6 +102,7 @@ pub(super) fn make_absolute(document: &Document, base: &Url) {
             _ => node.remove_from_parent(),
         }
     }
+    Ok(())
 }
 
 fn is_nofollow(node: &NodeRef) -> bool {

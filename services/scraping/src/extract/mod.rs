@@ -13,6 +13,7 @@
 mod choose;
 mod clean;
 mod code;
+mod deadline;
 mod links;
 mod marks;
 mod metadata;
@@ -21,16 +22,12 @@ mod parse;
 mod tables;
 mod terms;
 
-use std::time::{Duration, Instant};
-
 use serde::Serialize;
 use url::Url;
 
+use self::deadline::{Deadline, TIME_MAX};
 pub(crate) use self::links::Link;
 use crate::pdf;
-
-/// A page of 5 MB takes well under a second. What takes longer was made to.
-const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How the content was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -74,35 +71,27 @@ pub(crate) enum Error {
 }
 
 pub(crate) fn html(text: &str, url: &Url, links_max: usize) -> Result<Extracted, Error> {
-    let deadline = Instant::now() + TIME_MAX;
-    let in_time = || {
-        (Instant::now() <= deadline)
-            .then_some(())
-            .ok_or(Error::Time)
-    };
-
+    let deadline = Deadline::start();
     let document = parse::parse(text, deadline)?;
     let base = metadata::base(&document, url);
     let title = metadata::title(&document, url);
     let language = metadata::language(&document);
     let canonical_url = metadata::canonical(&document, &base);
     let nofollow = metadata::nofollow(&document);
-    panels::open(&document);
-    marks::write_boxes(&document);
-    clean::remove_unseen(&document);
+    panels::open(&document, deadline)?;
+    marks::write_boxes(&document, deadline)?;
+    clean::remove_unseen(&document, deadline)?;
     // Before the frame goes: its navigation is how a manual's other pages are found.
-    let links = links::collect(&document, &base, links_max);
-    in_time()?;
-    clean::remove_frame(&document);
-    marks::remove_links(&document);
-    terms::write_signatures(&document);
-    terms::prepare(&document);
-    clean::limit_levels(&document);
-    links::make_absolute(&document, &base);
-    code::prepare(&document);
-    tables::prepare(&document);
-    in_time()?;
-    let (content, method) = choose::content(&document, url);
+    let links = links::collect(&document, &base, links_max, deadline)?;
+    clean::remove_frame(&document, deadline)?;
+    marks::remove_links(&document, deadline)?;
+    terms::write_signatures(&document, deadline)?;
+    terms::prepare(&document, deadline)?;
+    clean::limit_levels(&document, deadline)?;
+    links::make_absolute(&document, &base, deadline)?;
+    code::prepare(&document, deadline)?;
+    tables::prepare(&document, deadline)?;
+    let (content, method) = choose::content(&document, url, deadline)?;
     Ok(Extracted {
         title,
         language,
@@ -154,6 +143,9 @@ pub(crate) fn pdf(text: pdf::Text, url: &Url) -> Extracted {
     }
 }
 
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
 #[cfg(test)]
 #[path = "page_tests.rs"]
 mod page_tests;

@@ -6,11 +6,15 @@ use std::collections::HashMap;
 
 use dom_query::{Document, NodeRef, Selection};
 
+use super::Error;
+use super::deadline::Deadline;
 use super::terms::make_label;
 
 /// Class names of questions that scripts open, where nothing else says what they are.
-const OPENERS: &str = "button.accordion, button.accordion-button, button.collapsible, \
-    button.faq-question, .accordion button, .faq button, .faq-item button, .faq-question button";
+const OPENERS: &str =
+    "button.accordion, button.accordion-button, button.collapsible, button.faq-question";
+/// Of what all buttons inside are such questions.
+const HOLDERS: &str = ".accordion, .faq, .faq-item, .faq-question";
 
 /// Tabs that are opened by style sheets: labels of fields, and as many blocks.
 const TABBED: &str = ".tabbed-set";
@@ -21,38 +25,73 @@ const NOTE_TITLES: &str = ".admonition-title, .admonition > .title, .callout-tit
 const HEADINGS: [&str; 6] = ["h1", "h2", "h3", "h4", "h5", "h6"];
 const ANCESTORS: usize = 3;
 
-pub(super) fn open(document: &Document) {
-    let by_id = by_id(document);
-    for button in document
-        .select("button[aria-controls], [role='tab'][aria-controls]")
-        .nodes()
-    {
-        let panel = button.attr("aria-controls");
-        let panel = panel.and_then(|id| by_id.get(&*id)).copied();
-        if let Some(panel) = panel.filter(|panel| is_content(panel, button)) {
-            panel.remove_attrs(&["hidden", "aria-hidden"]);
-            label(document, button, &panel);
-        }
-    }
-    for button in document.select(OPENERS).nodes() {
-        if button.has_name("button") && has_words(button) {
-            if let Some(panel) = following(button) {
-                panel.remove_attrs(&["hidden", "aria-hidden"]);
-            }
-            show(button);
-        }
-    }
+pub(super) fn open(document: &Document, deadline: Deadline) -> Result<(), Error> {
+    open_controlled(document, deadline)?;
+    open_beside(document, deadline)?;
     for set in document.select(TABBED).nodes() {
+        deadline.check()?;
         label_tabs(document, set);
     }
     document.select("details").rename("div");
     for summary in document.select("summary").nodes() {
+        deadline.check()?;
         make_label(summary);
     }
     for title in document.select(NOTE_TITLES).nodes() {
+        deadline.check()?;
         if !is_heading(title) && has_words(title) {
             make_label(title);
         }
+    }
+    Ok(())
+}
+
+/// Buttons that name what they open.
+fn open_controlled(document: &Document, deadline: Deadline) -> Result<(), Error> {
+    let by_id = by_id(document);
+    // Many buttons may name one panel, which may be most of the page: it is looked through once.
+    let mut judged = HashMap::new();
+    for button in document
+        .select("button[aria-controls], [role='tab'][aria-controls]")
+        .nodes()
+    {
+        deadline.check()?;
+        let panel = button.attr("aria-controls");
+        let Some(panel) = panel.and_then(|id| by_id.get(&*id)).copied() else {
+            continue;
+        };
+        let is_content = *judged.entry(panel.id).or_insert_with(|| is_content(&panel));
+        if is_content && is_opener(button) {
+            panel.remove_attrs(&["hidden", "aria-hidden"]);
+            label(document, button, &panel);
+        }
+    }
+    Ok(())
+}
+
+/// Buttons that are known by their class, or by that of something around them.
+fn open_beside(document: &Document, deadline: Deadline) -> Result<(), Error> {
+    for button in document.select(OPENERS).nodes() {
+        deadline.check()?;
+        show_with_following(button);
+    }
+    // As one selector this would compare the classes of all that is above each button.
+    for holder in document.select(HOLDERS).iter() {
+        deadline.check()?;
+        for button in holder.select("button").nodes() {
+            deadline.check()?;
+            show_with_following(button);
+        }
+    }
+    Ok(())
+}
+
+fn show_with_following(button: &NodeRef) {
+    if button.has_name("button") && has_words(button) {
+        if let Some(panel) = following(button) {
+            panel.remove_attrs(&["hidden", "aria-hidden"]);
+        }
+        show(button);
     }
 }
 
@@ -67,16 +106,21 @@ fn by_id(document: &Document) -> HashMap<String, NodeRef<'_>> {
 }
 
 /// Menus are opened the same way, and are none.
-fn is_content(panel: &NodeRef, button: &NodeRef) -> bool {
-    let is_menu = |node: &NodeRef| {
-        let role = node.attr("role").unwrap_or_default();
-        node.has_name("nav") || matches!(&*role, "navigation" | "menu" | "listbox" | "dialog")
-    };
+fn is_content(panel: &NodeRef) -> bool {
     let has_menu = Selection::from(*panel)
         .select_single("nav, [role='navigation'], [role='menu']")
         .exists();
+    !is_menu(panel) && !has_menu && has_words(panel)
+}
+
+fn is_opener(button: &NodeRef) -> bool {
     let in_menu = button.ancestors_it(None).any(|above| is_menu(&above));
-    has_words(panel) && has_words(button) && !is_menu(panel) && !has_menu && !in_menu
+    has_words(button) && !in_menu
+}
+
+fn is_menu(node: &NodeRef) -> bool {
+    let role = node.attr("role").unwrap_or_default();
+    node.has_name("nav") || matches!(&*role, "navigation" | "menu" | "listbox" | "dialog")
 }
 
 fn has_words(node: &NodeRef) -> bool {

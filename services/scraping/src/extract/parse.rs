@@ -6,14 +6,14 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::time::Instant;
 
 use dom_query::{Document, NodeId};
 use html5ever::tendril::{StrTendril, TendrilSink};
 use html5ever::tree_builder::{ElementFlags, NodeOrText, QuirksMode, TreeBuilderOpts, TreeSink};
-use html5ever::{Attribute, ParseOpts, QualName, parse_document};
+use html5ever::{Attribute, ParseOpts, QualName, local_name, parse_document};
 
 use super::Error;
+use super::deadline::Deadline;
 use crate::text;
 
 const DEPTH_MAX: usize = 256;
@@ -22,10 +22,14 @@ const DEPTH_MAX: usize = 256;
 /// markup has about a third of this.
 const NODES_MAX: usize = 500_000;
 
+/// Longer ones are no names that we know. Rules ask for the class of an element once for each
+/// that is below it.
+const CLASS_BYTES_MAX: usize = 2 * 1024;
+
 /// Small, because the limits can be exceeded within one slice.
 const SLICE_BYTES: usize = 4 * 1024;
 
-pub(super) fn parse(html: &str, deadline: Instant) -> Result<Document, Error> {
+pub(super) fn parse(html: &str, deadline: Deadline) -> Result<Document, Error> {
     let options = ParseOpts {
         tree_builder: TreeBuilderOpts {
             // Without scripting the content of <noscript> is part of the page.
@@ -39,9 +43,7 @@ pub(super) fn parse(html: &str, deadline: Instant) -> Result<Document, Error> {
         parser.process(StrTendril::from_slice(slice));
         parser.tokenizer.sink.sink.check()?;
         // One tag with a million attributes grows no tree, but takes its time.
-        if Instant::now() > deadline {
-            return Err(Error::Time);
-        }
+        deadline.check()?;
     }
     let measured = parser.finish();
     measured.check()?;
@@ -84,6 +86,10 @@ impl Measured {
     }
 }
 
+fn is_bounded(attribute: &Attribute) -> bool {
+    attribute.name.local != local_name!("class") || attribute.value.len() <= CLASS_BYTES_MAX
+}
+
 /// Everything is the document's own work; only creation is noted.
 impl TreeSink for Measured {
     type Handle = NodeId;
@@ -108,9 +114,10 @@ impl TreeSink for Measured {
     fn create_element(
         &self,
         name: QualName,
-        attributes: Vec<Attribute>,
+        mut attributes: Vec<Attribute>,
         flags: ElementFlags,
     ) -> NodeId {
+        attributes.retain(is_bounded);
         let id = self.document.create_element(name, attributes, flags);
         self.created.borrow_mut().push(id);
         id
@@ -164,7 +171,8 @@ impl TreeSink for Measured {
         self.document.append_before_sibling(sibling, child);
     }
 
-    fn add_attrs_if_missing(&self, target: &NodeId, attributes: Vec<Attribute>) {
+    fn add_attrs_if_missing(&self, target: &NodeId, mut attributes: Vec<Attribute>) {
+        attributes.retain(is_bounded);
         self.document.add_attrs_if_missing(target, attributes);
     }
 

@@ -4,6 +4,9 @@
 
 use dom_query::{Document, NodeRef, Selection};
 
+use super::Error;
+use super::deadline::Deadline;
+
 /// What is wider or longer is left as it is: written-out spans must not blow up a page.
 const COLUMNS_MAX: usize = 100;
 const CELLS_MAX: usize = 20_000;
@@ -12,22 +15,24 @@ const REPEATED_BYTES_MAX: usize = 1024 * 1024;
 
 const NOT_FOR_CELLS: &str = "pre, table, h1, h2, h3, h4, h5, h6";
 
-pub(super) fn prepare(document: &Document) {
+pub(super) fn prepare(document: &Document, deadline: Deadline) -> Result<(), Error> {
     let mut room = Room {
         cells: CELLS_MAX,
         repeated_bytes: REPEATED_BYTES_MAX,
     };
     for table in document.select("table").nodes() {
+        deadline.check()?;
         let selection = Selection::from(*table);
         let rows = rows(&selection);
         if is_layout(table, &selection, &rows) {
-            flatten(&selection);
+            flatten(&selection, deadline)?;
             continue;
         }
         caption_before(table, &selection);
         selection.select("thead td").rename("th");
         even_out(&rows, &mut room);
     }
+    Ok(())
 }
 
 /// How far the tables of a page may still grow.
@@ -64,9 +69,10 @@ fn is_layout(table: &NodeRef, selection: &Selection, rows: &[Row]) -> bool {
     declared || one_column || selection.select_single(NOT_FOR_CELLS).exists()
 }
 
-fn flatten(table: &Selection) {
+fn flatten(table: &Selection, deadline: Deadline) -> Result<(), Error> {
     let parts = table.select("thead, tbody, tfoot, tr, td, th, caption");
     for node in parts.nodes().iter().chain(table.nodes()) {
+        deadline.check()?;
         // An inner table is judged by itself, with its own rows.
         let inner = node
             .ancestors_it(None)
@@ -76,6 +82,7 @@ fn flatten(table: &Selection) {
             node.rename("div");
         }
     }
+    Ok(())
 }
 
 fn caption_before(table: &NodeRef, selection: &Selection) {
@@ -216,13 +223,13 @@ mod tests {
     #[test]
     fn what_is_repeated_is_repeated_whole_or_not_at_all() {
         let small = spanning("<b>x</b> &amp; <a href='/y'>y</a>");
-        prepare(&small);
+        prepare(&small, Deadline::start()).unwrap();
         let rows = small.select("tr");
         assert!(rows.iter().all(|row| row.text().starts_with("x & y")));
         assert_eq!(small.select("td b").length(), 100);
         let cell = "<i>x</i>".repeat(30_000);
         let large = spanning(&cell);
-        prepare(&large);
+        prepare(&large, Deadline::start()).unwrap();
         let copies = large.select("td i").length() / 30_000;
         assert_eq!(copies, 1 + REPEATED_BYTES_MAX / cell.len());
     }
@@ -235,7 +242,7 @@ mod tests {
         // A block in a paragraph: the parser would end it, and begin each format anew.
         document.select("section").rename("p");
         let before = document.tree.len();
-        prepare(&document);
+        prepare(&document, Deadline::start()).unwrap();
         assert!(document.tree.len() < before * 100);
     }
 

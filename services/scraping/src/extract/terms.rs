@@ -4,6 +4,8 @@
 
 use dom_query::{Document, NodeRef, Selection};
 
+use super::Error;
+use super::deadline::Deadline;
 use super::metadata::one_line;
 
 /// What stands in a paragraph of its own.
@@ -14,8 +16,9 @@ const BLOCKS: &str = "p, div, ul, ol, dl, pre, table, blockquote, section, artic
 const SIGNATURES: &str = "dt.sig, .code-header, .member-signature";
 
 /// A signature is code: no emphasis, no links, and no sign that Markdown would read as its own.
-pub(super) fn write_signatures(document: &Document) {
+pub(super) fn write_signatures(document: &Document, deadline: Deadline) -> Result<(), Error> {
     for signature in document.select(SIGNATURES).nodes() {
+        deadline.check()?;
         let text = one_line(&signature.text());
         let code = document.tree.new_element("code");
         code.append_child(&document.tree.new_text(text));
@@ -24,9 +27,10 @@ pub(super) fn write_signatures(document: &Document) {
         }
         signature.append_child(&code);
     }
+    Ok(())
 }
 
-pub(super) fn prepare(document: &Document) {
+pub(super) fn prepare(document: &Document, deadline: Deadline) -> Result<(), Error> {
     for list in document.select("dl").nodes() {
         // Groups of terms and definitions may have a wrapper each.
         for wrapper in list.element_children() {
@@ -38,15 +42,17 @@ pub(super) fn prepare(document: &Document) {
                 wrapper.remove_from_parent();
             }
         }
-        make_items(list);
+        make_items(list, deadline)?;
         list.rename("ul");
     }
+    Ok(())
 }
 
-fn make_items(list: &NodeRef) {
+fn make_items(list: &NodeRef, deadline: Deadline) -> Result<(), Error> {
     let mut item: Option<NodeRef> = None;
     let mut is_defined = false;
     for part in list.element_children() {
+        deadline.check()?;
         let is_term = part.has_name("dt");
         if !is_term && !part.has_name("dd") {
             continue;
@@ -68,6 +74,7 @@ fn make_items(list: &NodeRef) {
         }
         item = Some(into);
     }
+    Ok(())
 }
 
 /// The whole of an element that has no blocks in it.
