@@ -43,11 +43,9 @@ pub(crate) fn reason(
     if content_chars >= CONTENT_CHARS_MIN {
         return None;
     }
-    let asks = document.select("noscript, body").iter().any(|part| {
-        let text = part.text().to_lowercase();
-        ASKING.iter().any(|words| text.contains(words))
-    });
-    if asks {
+    // Read as one text: elements for browsers without scripts may be within each other.
+    let text = document.select_single("body").text().to_lowercase();
+    if ASKING.iter().any(|words| text.contains(words)) {
         return Some("the page asks for JavaScript");
     }
     document
@@ -84,6 +82,10 @@ mod tests {
             ),
             (
                 "<body><script>go()</script><noscript>You need to enable JavaScript to run this app.</noscript>",
+                "asks",
+            ),
+            (
+                "<head><script>go()</script><noscript>Please enable JavaScript.</noscript></head><body>",
                 "asks",
             ),
             (

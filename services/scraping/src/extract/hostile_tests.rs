@@ -143,3 +143,30 @@ fn classes_are_as_long_as_names_are() {
     let document = parse::parse(&page, Deadline::start()).unwrap();
     assert_eq!(document.select("[class]").length(), 1);
 }
+
+#[test]
+fn addresses_written_out_stay_within_bounds() {
+    let base = format!("https://example.com/{}/", "x".repeat(200_000));
+    let links = "<a href=a>a</a>".repeat(2_000);
+    let page = format!("<base href={base}><main>{links}</main>");
+    let content = html(&page, &url(), 10).unwrap().content;
+    assert!(content.len() < 10 * 1024 * 1024, "{}", content.len());
+    assert!(content.starts_with("[a](https://example.com/x"));
+    assert!(content.ends_with('a'));
+}
+
+#[test]
+fn texts_within_each_other_are_written_down_once() {
+    let text = "word ".repeat(10_000);
+    let within = |open: &str| format!("{}{text}", open.repeat(80));
+    let signatures = within("<div class=code-header>");
+    let tabs = within("<div role=tab aria-controls=p>");
+    for page in [signatures, format!("<p id=p>panel</p>{tabs}")] {
+        let content = html(&page, &url(), 10).unwrap().content;
+        assert!(content.len() < 2 * text.len(), "{}", content.len());
+    }
+    let document = Document::from(within("<div class=code-header>"));
+    terms::write_signatures(&document, Deadline::start()).unwrap();
+    let texts = document.select("code").length();
+    assert!(texts == 1 && document.tree.len() < 100);
+}

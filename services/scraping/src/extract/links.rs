@@ -32,6 +32,8 @@ impl Link {
 /// Longer ones are tracking or data, and a result has to fit into one message.
 const URL_BYTES_MAX: usize = 1_024;
 const TEXT_CHARS_MAX: usize = 160;
+/// What writing out its addresses may add to a page: they may be many, and the base long.
+const GROWTH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Each address once, in the order of the page, without fragments.
 pub(super) fn collect(
@@ -73,36 +75,53 @@ pub(super) fn collect(
     Ok(links)
 }
 
-/// Writes out every address, so that the Markdown can be read away from the page.
+/// Writes out every address, so that the Markdown can be read away from the page. An address that
+/// there is no room for goes, as one does that leads nowhere.
 pub(super) fn make_absolute(
     document: &Document,
     base: &Url,
     deadline: Deadline,
 ) -> Result<(), Error> {
+    let mut room = GROWTH_BYTES_MAX;
     for node in document.select("a[href]").nodes() {
         deadline.check()?;
-        match node
-            .attr("href")
-            .and_then(|href| base.join(href.trim()).ok())
-        {
-            Some(url) if matches!(url.scheme(), "http" | "https" | "mailto") => {
-                node.set_attr("href", url.as_str());
-            }
-            _ => node.remove_attr("href"),
+        let schemes = ["http", "https", "mailto"];
+        if !write_out(node, "href", base, &schemes, &mut room) {
+            node.remove_attr("href");
         }
     }
     for node in document.select("img").nodes() {
         deadline.check()?;
         let described = node.attr("alt").is_some_and(|alt| !alt.trim().is_empty());
-        match node.attr("src").and_then(|src| base.join(src.trim()).ok()) {
-            Some(url) if described && matches!(url.scheme(), "http" | "https") => {
-                node.set_attr("src", url.as_str());
-            }
+        if !(described && write_out(node, "src", base, &["http", "https"], &mut room)) {
             // Says nothing in text, or carries its data with it.
-            _ => node.remove_from_parent(),
+            node.remove_from_parent();
         }
     }
     Ok(())
+}
+
+fn write_out(
+    node: &NodeRef,
+    attribute: &str,
+    base: &Url,
+    schemes: &[&str],
+    room: &mut usize,
+) -> bool {
+    let Some(written) = node.attr(attribute) else {
+        return false;
+    };
+    let url = base.join(written.trim()).ok();
+    let Some(url) = url.filter(|url| schemes.contains(&url.scheme())) else {
+        return false;
+    };
+    let growth = url.as_str().len().saturating_sub(written.len());
+    let Some(left) = room.checked_sub(growth) else {
+        return false;
+    };
+    *room = left;
+    node.set_attr(attribute, url.as_str());
+    true
 }
 
 fn is_nofollow(node: &NodeRef) -> bool {

@@ -24,6 +24,8 @@ const NOTE_TITLES: &str = ".admonition-title, .admonition > .title, .callout-tit
 
 const HEADINGS: [&str; 6] = ["h1", "h2", "h3", "h4", "h5", "h6"];
 const ANCESTORS: usize = 3;
+/// One label may be within another, and each is written down whole.
+const LABEL_CHARS_MAX: usize = 500;
 
 pub(super) fn open(document: &Document, deadline: Deadline) -> Result<(), Error> {
     open_controlled(document, deadline)?;
@@ -151,7 +153,9 @@ fn label_tabs(document: &Document, set: &NodeRef) {
 }
 
 fn prepend_label(document: &Document, name: &NodeRef, panel: &NodeRef) {
-    let text = document.tree.new_text(name.text().trim());
+    let text = name.text();
+    let text = text.trim().chars().take(LABEL_CHARS_MAX);
+    let text = document.tree.new_text(text.collect::<String>());
     let copy = document.tree.new_element("p");
     copy.append_child(&text);
     panel.prepend_child(&copy);

@@ -19,6 +19,11 @@ const SIGNATURES: &str = "dt.sig, .code-header, .member-signature";
 pub(super) fn write_signatures(document: &Document, deadline: Deadline) -> Result<(), Error> {
     for signature in document.select(SIGNATURES).nodes() {
         deadline.check()?;
+        // One within another went with what was in that: its text is there already.
+        let top = signature.ancestors_it(None).last();
+        if !top.is_some_and(|top| top.is_document()) {
+            continue;
+        }
         let text = one_line(&signature.text());
         let code = document.tree.new_element("code");
         code.append_child(&document.tree.new_text(text));
