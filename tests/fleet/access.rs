@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::fleet::{Fleet, free_port};
 use crate::harness::sse::Events;
-use crate::harness::{Nats, eventually, test};
+use crate::harness::{Nats, eventually, http, test};
 
 const SERVICES: [&str; 2] = ["gateway", "stats"];
 const TASK: &str = r#"{"query":"q"}"#;
@@ -208,6 +208,39 @@ fn a_page_of_another_origin_changes_nothing_unless_it_is_allowed() {
             "{}",
             question.head
         );
+        fleet.stop().await;
+    });
+}
+
+/// A browser takes a page and this machine for one where the page's name was led here.
+#[test]
+fn without_keys_this_machine_goes_by_its_own_names_alone() {
+    test(async |nats| {
+        let settings = ["gateway.cors_origins=[\"https://app.example.com\"]"];
+        let mut fleet = Fleet::start_with(nats, &["gateway"], &settings).await;
+        let port = fleet.address.rsplit(':').next().unwrap().to_owned();
+        let send = async |fleet: &Fleet, method: &str, host: &str| {
+            let head = format!(
+                "{method} /api/hp/query?wait=0 HTTP/1.1\r\norigin: http://{host}\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+            );
+            http::send_as(&fleet.address, &head, TASK).await
+        };
+        let evil = format!("evil.example:{port}");
+        for method in ["POST", "GET"] {
+            let refused = send(&fleet, method, &evil).await;
+            assert_eq!(refused.status, 403, "{}", refused.body);
+            let detail = refused.body["detail"].as_str().unwrap();
+            assert!(detail.contains(&evil), "{detail}");
+        }
+        for host in [&format!("localhost:{port}"), "[::1]:1", "app.example.com"] {
+            let taken = send(&fleet, "POST", host).await;
+            assert_eq!(taken.status, 200, "{}", taken.body);
+        }
+        fleet.stop_service("gateway").await;
+        let settings = ["gateway.open_to_all=true"];
+        fleet = Fleet::start_with(nats, &["gateway"], &settings).await;
+        let guarded = send(&fleet, "POST", "fleet.example").await;
+        assert_eq!(guarded.status, 200, "{}", guarded.body);
         fleet.stop().await;
     });
 }

@@ -16,7 +16,9 @@ use crate::payloads::{MIB, large, objects, submission};
 /// Announces a body of this size, and sends none of it.
 async fn announce(fleet: &Fleet, bytes: usize) -> TcpStream {
     let mut connection = TcpStream::connect(&fleet.address).await.unwrap();
-    let head = format!("POST /api/hp/embed HTTP/1.1\r\nhost: a\r\ncontent-length: {bytes}\r\n\r\n");
+    let head = format!(
+        "POST /api/hp/embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: {bytes}\r\n\r\n"
+    );
     connection.write_all(head.as_bytes()).await.unwrap();
     connection
 }

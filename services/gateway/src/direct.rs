@@ -38,7 +38,7 @@ impl Direct {
         connection.validate().map_err(StartError::Invalid)?;
         let broker = Broker::connect(&connection, "flotilla-command-line").await?;
         // Whoever may use the broker needs no key of the gateway's.
-        let gateway = Arc::new(made(broker.clone(), None));
+        let gateway = Arc::new(made(broker.clone(), None, false));
         Ok(Self {
             broker,
             meter: Arc::clone(&gateway.meter),

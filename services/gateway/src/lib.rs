@@ -81,6 +81,8 @@ struct Gateway {
     requests: Arc<requests::Requests>,
     /// The keys, where they are asked for.
     keyring: Option<Arc<access::Keyring>>,
+    /// Whether it is open to all, as nobody but this machine can get here.
+    is_this_machines_own: bool,
     /// What waits, for keys with a quota.
     backlogs: access::Backlogs,
     /// Tasks whose outcomes may be waited for.
@@ -112,10 +114,12 @@ pub fn run(context: Context, config: Config) -> Running {
         let made = Gateway::of(&context, config.clone(), instance.clone())?;
         // Who may use the API has to be settled before anybody can.
         let listener = server::listen(&config.listen).await?;
-        let keyring = access::Keyring::open(&config, listener.local_addr()?.ip())?;
+        let address = listener.local_addr()?.ip();
+        let keyring = access::Keyring::open(&config, address)?;
+        let is_own = keyring.is_none() && address.is_loopback() && !config.open_to_all;
         let broker = context.broker("gateway").await?;
         presence.started(&broker);
-        let gateway = made(broker.clone(), keyring.clone());
+        let gateway = made(broker.clone(), keyring.clone(), is_own);
         let reporter = Reporter::start(
             broker.clone(),
             instance,
@@ -157,7 +161,7 @@ impl Gateway {
         context: &Context,
         config: Config,
         instance: Instance,
-    ) -> Result<impl FnOnce(Broker, Option<Arc<access::Keyring>>) -> Self, StartError> {
+    ) -> Result<impl FnOnce(Broker, Option<Arc<access::Keyring>>, bool) -> Self, StartError> {
         let streams = context.streams()?;
         config
             .validate(streams.object_bytes_max)
@@ -168,9 +172,10 @@ impl Gateway {
         let (leaving, stop) = (context.stop.clone(), CancellationToken::new());
         let meter = Meter::new(&context.metrics);
         let requests = requests::Requests::show(&context.metrics, config.streams_max);
-        Ok(move |broker, keyring| Self {
+        Ok(move |broker, keyring, is_this_machines_own| Self {
             broker,
             keyring,
+            is_this_machines_own,
             backlogs: access::Backlogs::default(),
             waits: Arc::new(Semaphore::new(config.waits_max)),
             large_bodies: Arc::new(Semaphore::new(body::LARGE_AT_ONCE)),

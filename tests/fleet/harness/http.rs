@@ -33,11 +33,14 @@ pub(crate) async fn request(address: &str, method: &str, path: &str, body: &str)
 }
 
 pub(crate) async fn send(address: &str, head: &str, body: &str) -> Answer {
+    send_as(address, &format!("{head}host: {address}\r\n"), body).await
+}
+
+/// With a head that names the host itself.
+pub(crate) async fn send_as(address: &str, head: &str, body: &str) -> Answer {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let length = body.len();
-    let request = format!(
-        "{head}host: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
+    let request = format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
