@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::fleet::{Fleet, free_port};
 use crate::harness::sse::Events;
-use crate::harness::{Nats, eventually, http, test};
+use crate::harness::{Client, Nats, eventually, http, test};
 
 const SERVICES: [&str; 2] = ["gateway", "stats"];
 const TASK: &str = r#"{"query":"q"}"#;
@@ -128,6 +128,52 @@ fn a_key_has_its_rate_and_its_share_of_the_queue() {
         assert_eq!(problem["type"], "urn:flotilla:problem:quota-exceeded");
         let other = call(&fleet, &fast, "POST", "/query?wait=0").await;
         assert_eq!(other.status, 200, "it has no quota");
+        fleet.stop().await;
+    });
+}
+
+#[test]
+fn a_batch_counts_by_its_urls_and_is_taken_as_a_whole() {
+    test(async |nats| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("keys.json");
+        let mut keys = Keys::default();
+        let slow = add(&mut keys, "slow", &[Scope::Submit]);
+        let modest = add(&mut keys, "modest", &[Scope::Submit]);
+        keys.keys[0].requests_per_second = Some(0.01);
+        keys.keys[1].backlog_max = Some(3);
+        keys.write(&file).unwrap();
+        // A slower key may send as much less at once: 4.
+        let fleet = guarded(nats, &file, &["gateway.requests_burst=40000"]).await;
+        let client = Client::connect(nats).await;
+        let waiting = async || client.state("TASKS_SCRAPING").await.messages;
+        let send = async |key: &str, urls: usize| {
+            let header = format!("authorization: Bearer {key}\r\n");
+            let urls: Vec<_> = (0..urls).map(|n| format!("http://a/{n}")).collect();
+            let body = json!({ "urls": urls }).to_string();
+            let answer = Events::open(&fleet.address, "POST", "/scrape/batch", &header, &body);
+            let answer = answer.await;
+            (answer.status, answer.head.clone(), answer.body().await)
+        };
+        let (status, _, problem) = send(&slow, 5).await;
+        assert_eq!((status, waiting().await), (422, 0), "{problem}");
+        // That request was one.
+        let (status, head, problem) = send(&slow, 3).await;
+        assert_eq!((status, waiting().await), (200, 3), "{problem}");
+        assert!(head.contains("ratelimit: \"key\";r=0"), "{head}");
+        assert_eq!(send(&slow, 1).await.0, 429);
+
+        let (status, head, problem) = send(&modest, 2).await;
+        assert_eq!((status, waiting().await), (429, 3), "{problem}");
+        assert_eq!(problem["type"], "urn:flotilla:problem:quota-exceeded");
+        assert!(head.contains("retry-after: "), "{head}");
+        let stream = client.jetstream.get_stream("TASKS_SCRAPING").await;
+        stream.unwrap().purge().await.unwrap();
+        eventually("there is room for three again", async || {
+            send(&modest, 4).await.0 == 429 && send(&modest, 3).await.0 == 200
+        })
+        .await;
+        assert_eq!(waiting().await, 3);
         fleet.stop().await;
     });
 }

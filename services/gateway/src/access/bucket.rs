@@ -21,7 +21,7 @@ pub(super) struct Bucket {
 pub(super) struct Standing {
     /// Requests that it could make at once now.
     pub(super) remaining: u64,
-    /// Until one more is allowed, where none is.
+    /// Until what it asked for in vain is allowed, or of that the next one.
     pub(super) wait: Option<Duration>,
 }
 
@@ -34,24 +34,45 @@ impl Bucket {
     }
 
     pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Standing {
-        self.take_some(1, rate, now).1
+        self.take_all(1, rate, now)
+    }
+
+    /// All that are wanted, or none of them.
+    pub(super) fn take_all(&mut self, wanted: u64, rate: Rate, now: Instant) -> Standing {
+        self.fill(rate, now);
+        let there_are = wanted <= self.tokens as u64;
+        if there_are {
+            self.tokens -= wanted as f64;
+        }
+        self.standing(rate, (!there_are).then_some(wanted))
     }
 
     /// As many as there are, of those that are wanted.
     pub(super) fn take_some(&mut self, wanted: u64, rate: Rate, now: Instant) -> (u64, Standing) {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + since * rate.per_second).min(rate.burst);
-        self.at = now;
+        self.fill(rate, now);
         // Whole ones, and never negative.
         let taken = wanted.min(self.tokens as u64);
         self.tokens -= taken as f64;
-        let wait = (1.0 - self.tokens) / rate.per_second;
-        let wait = || Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX);
-        let standing = Standing {
-            remaining: self.tokens as u64,
-            wait: (taken < wanted).then(wait),
-        };
+        let standing = self.standing(rate, (taken < wanted).then_some(1));
         (taken, standing)
+    }
+
+    fn fill(&mut self, rate: Rate, now: Instant) {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + since * rate.per_second).min(rate.burst);
+        self.at = now;
+    }
+
+    /// Where some are waited for, with the time until they are there.
+    fn standing(self, rate: Rate, awaited: Option<u64>) -> Standing {
+        let wait = |awaited| {
+            let seconds = (awaited as f64 - self.tokens) / rate.per_second;
+            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        };
+        Standing {
+            remaining: self.tokens as u64,
+            wait: awaited.map(wait),
+        }
     }
 }
 
@@ -85,5 +106,24 @@ mod tests {
         let much_later = later + Duration::from_secs(3_600);
         let passed = (0..10).filter(|_| bucket.take(rate, much_later).wait.is_none());
         assert_eq!(passed.count(), 3);
+    }
+
+    #[test]
+    fn all_are_taken_or_none() {
+        let rate = Rate {
+            per_second: 2.0,
+            burst: 5.0,
+        };
+        let start = Instant::now();
+        let mut bucket = Bucket::full(rate, start);
+        assert_eq!(bucket.take_all(4, rate, start).wait, None);
+        let refused = bucket.take_all(3, rate, start);
+        assert_eq!(
+            (refused.remaining, refused.wait),
+            (1, Some(Duration::from_secs(1)))
+        );
+        assert_eq!(bucket.take_all(0, rate, start).remaining, 1);
+        let then = start + Duration::from_secs(1);
+        assert_eq!(bucket.take_all(3, rate, then).wait, None);
     }
 }

@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use flotilla_common::model::Category;
 
 use super::bucket::{Rate, Standing};
-use super::keyring::{Admitted, Keyring};
+use super::keyring::Admitted;
 use super::keys::{Key, Scope};
+use super::payer::Payer;
 use crate::Gateway;
 use crate::control::category_of;
 use crate::problem::{Kind, Problem};
@@ -29,7 +30,7 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     match (call, method) {
         ("/health", _) => None,
         (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
-        (BULK | ANY_CATEGORY, _) => Some(Scope::Submit),
+        (BULK | SCRAPE_BATCH | ANY_CATEGORY, _) => Some(Scope::Submit),
         (call, _) if category(call, "").is_some() => Some(Scope::Submit),
         _ => Some(Scope::Manage),
     }
@@ -37,21 +38,15 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
 
 /// Where tasks of any category are submitted.
 const ANY_CATEGORY: &str = "/categories/{category}/tasks";
-/// Where many are: each is looked at by itself.
+/// Where many are: what they are is seen in the body.
 const BULK: &str = "/tasks/bulk";
-
-/// Who submits many tasks at once, of which the request itself has counted as one.
-#[derive(Clone)]
-pub(crate) struct Payer {
-    keyring: Arc<Keyring>,
-    admitted: Admitted,
-}
+const SCRAPE_BATCH: &str = "/scrape/batch";
 
 /// Of the tasks that a call submits; where the call does not tell, the path of the request does.
 fn category(call: &str, path: &str) -> Option<Category> {
     Some(match call {
         ANY_CATEGORY => category_of(path.rsplit('/').nth(1)?).ok()?,
-        "/scrape" | "/scrape/batch" => Category::Scraping,
+        "/scrape" => Category::Scraping,
         "/query" => Category::Query,
         "/embed" => Category::Embedding,
         "/batch" => Category::Batch,
@@ -75,20 +70,18 @@ pub(crate) async fn guard(gateway: &Gateway, mut request: Request, next: Next) -
     };
     let call = path.strip_prefix(BASE).unwrap_or_default();
     let category = category(call, request.uri().path());
-    let is_bulk = call == BULK;
-    if is_bulk {
-        request.extensions_mut().insert(Payer {
-            keyring: Arc::clone(keyring),
-            admitted: admitted.clone(),
-        });
+    let are_many = matches!(call, BULK | SCRAPE_BATCH);
+    if are_many {
+        let payer = Payer::new(Arc::clone(keyring), admitted.clone());
+        request.extensions_mut().insert(payer);
     }
     let mut standing = admitted.standing;
     let mut response = match gateway.check(&admitted, scope, category).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    if is_bulk && standing.wait.is_none() {
-        standing = keyring.take_some(&admitted, 0).1;
+    if are_many && standing.wait.is_none() {
+        standing = keyring.take_all(&admitted, 0);
     }
     show(admitted.rate, standing, response.headers_mut());
     response
@@ -114,34 +107,40 @@ impl Gateway {
                 .remedy("use a key that has it; `flotilla keys new --scope` makes one"));
         }
         match submitted_to {
-            Some(category) => self.check_backlog(key, category).await,
+            Some(category) => self.check_backlog(key, category, 1).await,
             None => Ok(()),
         }
     }
 
-    async fn check_backlog(&self, key: &Key, category: Category) -> Result<(), Problem> {
+    /// Whether the key may add so many tasks now.
+    pub(super) async fn check_backlog(
+        &self,
+        key: &Key,
+        category: Category,
+        tasks: u64,
+    ) -> Result<(), Problem> {
         let Some(max) = key.backlog_max else {
             return Ok(());
         };
-        let counted = self.backlogs.count_one(&self.broker, category, max);
+        let counted = self.backlogs.count(&self.broker, category, tasks, max);
         let waiting = counted.await?;
-        if waiting < max {
+        if waiting.saturating_add(tasks) <= max {
             return Ok(());
         }
         let why = format!(
-            "{waiting} tasks wait for {category}, and key {} may add to them only below {max}",
+            "{waiting} tasks wait for {category}, and key {} may bring them to {max} at most, not add {tasks}",
             key.name
         );
         Err(Problem::new(Kind::QuotaExceeded, why)
             .remedy(
-                "send the request again after the time in Retry-After, when some of them have run",
+                "send fewer at once, or send the request again after the time in Retry-After, when some of them have run",
             )
             .retry_after(crate::refusal::QUEUE_FULL_RETRY))
     }
 }
 
 impl Admitted {
-    fn too_fast(&self, wait: Duration) -> Problem {
+    pub(super) fn too_fast(&self, wait: Duration) -> Problem {
         let why = format!(
             "key {} sends more than {} requests a second",
             self.key.name, self.rate.per_second
@@ -149,31 +148,6 @@ impl Admitted {
         Problem::new(Kind::RateLimited, why)
             .remedy("send the request again after the time in Retry-After")
             .retry_after(wait)
-    }
-}
-
-impl Payer {
-    /// What is to be said of each of these tasks before it is submitted, as if it had come alone; nothing of
-    /// those that the key may submit now.
-    pub(crate) async fn check(
-        &self,
-        gateway: &Gateway,
-        categories: impl ExactSizeIterator<Item = Option<Category>>,
-    ) -> Vec<Option<Problem>> {
-        let Self { keyring, admitted } = self;
-        let more = (categories.len() as u64).saturating_sub(1);
-        let (taken, standing) = keyring.take_some(admitted, more);
-        let wait = standing.wait.unwrap_or_default();
-        let mut all = Vec::with_capacity(categories.len());
-        for (index, category) in (0..).zip(categories) {
-            let checked = match category {
-                _ if index > taken => Err(admitted.too_fast(wait)),
-                Some(category) => gateway.check_backlog(&admitted.key, category).await,
-                None => Ok(()),
-            };
-            all.push(checked.err());
-        }
-        all
     }
 }
 

@@ -88,6 +88,13 @@ impl Keyring {
         })
     }
 
+    /// The same for all that are wanted, or none of them.
+    pub(super) fn take_all(&self, of: &Admitted, wanted: u64) -> Standing {
+        self.bucket(&of.key, of.rate, |bucket, rate, now| {
+            bucket.take_all(wanted, rate, now)
+        })
+    }
+
     fn bucket<R>(
         &self,
         key: &Key,

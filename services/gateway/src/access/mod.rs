@@ -6,14 +6,16 @@ mod guard;
 mod keyring;
 pub mod keys;
 mod origin;
+mod payer;
 mod quota;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub(crate) use guard::{Payer, guard, scope};
+pub(crate) use guard::{guard, scope};
 pub(crate) use keyring::Keyring;
 pub(crate) use origin::origins;
+pub(crate) use payer::Payer;
 pub(crate) use quota::Backlogs;
 
 /// Why the gateway does not start.

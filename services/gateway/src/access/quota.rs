@@ -22,30 +22,31 @@ struct Known {
 }
 
 impl Backlogs {
-    /// What waits before one more is submitted; that one is counted where fewer than `max` wait.
-    pub(super) async fn count_one(
+    /// What waits before so many more are submitted; they are counted where no more than `max` then wait.
+    pub(super) async fn count(
         &self,
         broker: &Broker,
         category: Category,
+        more: u64,
         max: u64,
     ) -> Result<u64, BrokerError> {
-        if let Some(waiting) = self.known(category, max) {
+        if let Some(waiting) = self.known(category, more, max) {
             return Ok(waiting);
         }
         let mut known = Known {
             waiting: broker.backlog(category).await?.waiting(),
             at: Instant::now(),
         };
-        let waiting = known.count_one(max);
+        let waiting = known.count(more, max);
         self.with(|all| all.insert(category, known));
         Ok(waiting)
     }
 
-    fn known(&self, category: Category, max: u64) -> Option<u64> {
+    fn known(&self, category: Category, more: u64, max: u64) -> Option<u64> {
         self.with(|all| {
             let known = all.get_mut(&category);
             let known = known.filter(|known| known.at.elapsed() < KNOWN_FOR)?;
-            Some(known.count_one(max))
+            Some(known.count(more, max))
         })
     }
 
@@ -55,9 +56,28 @@ impl Backlogs {
 }
 
 impl Known {
-    fn count_one(&mut self, max: u64) -> u64 {
+    fn count(&mut self, more: u64, max: u64) -> u64 {
         let waiting = self.waiting;
-        self.waiting += u64::from(waiting < max);
+        let then = waiting.saturating_add(more);
+        if then <= max {
+            self.waiting = then;
+        }
         waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_let_in_is_counted_as_a_whole() {
+        let mut known = Known {
+            at: Instant::now(),
+            waiting: 2,
+        };
+        let counted = [3, 1, 2, 1].map(|more| known.count(more, 4));
+        assert_eq!(counted, [2, 2, 3, 3]);
+        assert_eq!(known.waiting, 4);
     }
 }

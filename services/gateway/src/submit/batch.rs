@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use flotilla_common::broker::Outcomes;
 use flotilla_common::model::{Category, NewTask, TaskId};
 use futures::future::{join_all, try_join_all};
@@ -17,6 +17,7 @@ use super::fields::{Name, Terms, check_brand, check_kept};
 use super::later::take_run_at;
 use super::{scraping, url};
 use crate::Gateway;
+use crate::access::Payer;
 use crate::body::Fields;
 use crate::openapi::bodies;
 use crate::openapi::parameters::Waits;
@@ -41,6 +42,7 @@ const LOOKS_AT_ONCE: usize = 64;
 )]
 pub(crate) async fn scrape_batch(
     State(gateway): State<Arc<Gateway>>,
+    payer: Option<Extension<Payer>>,
     wait: Wait,
     name: Name,
     fields: Fields,
@@ -54,6 +56,10 @@ pub(crate) async fn scrape_batch(
     }
     let seats = wait.time().map(|_| gateway.to_wait(batch.tasks.len()));
     let _seats = seats.transpose()?;
+    if let Some(Extension(payer)) = payer {
+        let (category, tasks) = (batch.terms.category, batch.tasks.len());
+        payer.cover(&gateway, category, tasks).await?;
+    }
     // Subscribed before the tasks are submitted: an outcome can come before the PubAck.
     let watched = match wait.time() {
         Some(wait) => Some((gateway.watch_all(&batch.tasks).await?, wait)),
