@@ -5,7 +5,7 @@ use std::path::Path;
 use flotilla_common::service::{Context, Settings};
 use flotilla_gateway::keys::{Keys, Scope};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::fleet::{Fleet, free_port};
@@ -128,6 +128,57 @@ fn a_key_has_its_rate_and_its_share_of_the_queue() {
         assert_eq!(problem["type"], "urn:flotilla:problem:quota-exceeded");
         let other = call(&fleet, &fast, "POST", "/query?wait=0").await;
         assert_eq!(other.status, 200, "it has no quota");
+        fleet.stop().await;
+    });
+}
+
+/// It can remove what others have stored.
+#[test]
+fn maintenance_needs_more_than_submitting_in_whatever_way_it_comes() {
+    test(async |nats| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("keys.json");
+        let mut keys = Keys::default();
+        let submitter = add(&mut keys, "submitter", &[Scope::Submit]);
+        let manager = add(&mut keys, "manager", &[Scope::Submit, Scope::Manage]);
+        keys.write(&file).unwrap();
+        let fleet = guarded(nats, &file, &[]).await;
+        let client = Client::connect(nats).await;
+        let order = json!({"operation": "retire", "brand": "acme"});
+        let mut task = order.clone();
+        task["category"] = "maintenance_queue".into();
+        let calls = [
+            ("/maintenance", order.clone()),
+            ("/categories/maintenance/tasks", order.clone()),
+            ("/categories/%6Daintenance_queue/tasks", order.clone()),
+            ("/tasks/bulk", json!({ "tasks": [task] })),
+            (
+                "/tasks/bulk?category=maintenance",
+                json!({ "tasks": [order] }),
+            ),
+        ];
+        let send = async |key: &str, path: &str, body: &Value| {
+            let header = format!("authorization: Bearer {key}\r\n");
+            let body = body.to_string();
+            let answer = Events::open(&fleet.address, "POST", path, &header, &body).await;
+            (answer.status, answer.body().await)
+        };
+        for (path, body) in &calls {
+            let (status, problem) = send(&submitter, path, body).await;
+            assert_eq!(status, 403, "{path}: {problem}");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("no scope manage"), "{path}: {detail}");
+        }
+        let waiting = async || client.state("TASKS_MAINTENANCE").await.messages;
+        assert_eq!(waiting().await, 0);
+        for (path, body) in &calls {
+            assert_eq!(send(&manager, path, body).await.0, 200, "{path}");
+        }
+        assert_eq!(waiting().await, calls.len() as u64);
+        let within = json!({"operations": [{"category": "maintenance", "payload": calls[0].1}]});
+        for key in [&submitter, &manager] {
+            assert_eq!(send(key, "/batch", &within).await.0, 422);
+        }
         fleet.stop().await;
     });
 }

@@ -190,8 +190,15 @@ fn operation(mut fields: Map<String, Value>, at: &str) -> Parsed {
         .ok_or_else(|| wrong(field(), "name the category that is to do it"))?
         .parse()
         .map_err(|error: super::UnknownName| wrong(field(), error.to_string()))?;
-    if category == Category::Batch {
-        return Err(wrong(field(), "a batch holds no batches: list their items"));
+    match category {
+        Category::Batch => {
+            return Err(wrong(field(), "a batch holds no batches: list their items"));
+        }
+        // Who may submit batches need not be one who may order that.
+        Category::Maintenance => {
+            return Err(wrong(field(), "maintenance is ordered by itself"));
+        }
+        _ => {}
     }
     match fields.remove("payload") {
         Some(Value::Object(payload)) => Ok(Item {
@@ -275,6 +282,10 @@ mod tests {
             (
                 json!({"operations": [{"category": "batch", "payload": {}}]}),
                 "no batches",
+            ),
+            (
+                json!({"items": [{"category": "maintenance", "payload": {}}]}),
+                "ordered by itself",
             ),
             (
                 json!({"operations": [{"category": "query"}]}),

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use flotilla_common::model::Category;
+use percent_encoding::percent_decode_str;
 
 use super::bucket::{Rate, Standing};
 use super::keyring::Admitted;
@@ -31,8 +32,15 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
         ("/health", _) => None,
         (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
         (BULK | SCRAPE_BATCH | ANY_CATEGORY, _) => Some(Scope::Submit),
-        (call, _) if category(call, "").is_some() => Some(Scope::Submit),
-        _ => Some(Scope::Manage),
+        (call, _) => Some(category(call, "").map_or(Scope::Manage, scope_of)),
+    }
+}
+
+/// What submitting to a category needs: maintenance can remove what others have stored.
+pub(super) const fn scope_of(category: Category) -> Scope {
+    match category {
+        Category::Maintenance => Scope::Manage,
+        _ => Scope::Submit,
     }
 }
 
@@ -45,7 +53,10 @@ const SCRAPE_BATCH: &str = "/scrape/batch";
 /// Of the tasks that a call submits; where the call does not tell, the path of the request does.
 fn category(call: &str, path: &str) -> Option<Category> {
     Some(match call {
-        ANY_CATEGORY => category_of(path.rsplit('/').nth(1)?).ok()?,
+        ANY_CATEGORY => {
+            let name = percent_decode_str(path.rsplit('/').nth(1)?);
+            category_of(&name.decode_utf8().ok()?).ok()?
+        }
         "/scrape" => Category::Scraping,
         "/query" => Category::Query,
         "/embed" => Category::Embedding,
@@ -70,6 +81,10 @@ pub(crate) async fn guard(gateway: &Gateway, mut request: Request, next: Next) -
     };
     let call = path.strip_prefix(BASE).unwrap_or_default();
     let category = category(call, request.uri().path());
+    let scope = match (scope, category) {
+        (Scope::Submit, Some(category)) => scope_of(category),
+        (scope, _) => scope,
+    };
     let are_many = matches!(call, BULK | SCRAPE_BATCH);
     if are_many {
         let payer = Payer::new(Arc::clone(keyring), admitted.clone());
@@ -98,14 +113,7 @@ impl Gateway {
         if let Some(wait) = admitted.standing.wait {
             return Err(admitted.too_fast(wait));
         }
-        if !key.scopes.contains(&scope) {
-            let why = format!(
-                "key {} has no scope {scope}, which this call needs",
-                key.name
-            );
-            return Err(Problem::new(Kind::Forbidden, why)
-                .remedy("use a key that has it; `flotilla keys new --scope` makes one"));
-        }
+        require(key, scope, "this call")?;
         match submitted_to {
             Some(category) => self.check_backlog(key, category, 1).await,
             None => Ok(()),
@@ -137,6 +145,15 @@ impl Gateway {
             )
             .retry_after(crate::refusal::QUEUE_FULL_RETRY))
     }
+}
+
+pub(super) fn require(key: &Key, scope: Scope, what: &str) -> Result<(), Problem> {
+    if key.scopes.contains(&scope) {
+        return Ok(());
+    }
+    let why = format!("key {} has no scope {scope}, which {what} needs", key.name);
+    Err(Problem::new(Kind::Forbidden, why)
+        .remedy("use a key that has it; `flotilla keys new --scope` makes one"))
 }
 
 impl Admitted {
@@ -202,6 +219,12 @@ mod tests {
         }
         let path = "/api/hp/categories/batch_queue/tasks";
         assert_eq!(category(ANY_CATEGORY, path), Some(Category::Batch));
+        for name in ["maintenance", "%6daintenance", "maintenance_queue"] {
+            let path = format!("/api/hp/categories/{name}/tasks");
+            let category = category(ANY_CATEGORY, &path).unwrap();
+            assert_eq!(scope_of(category), Scope::Manage, "{name}");
+        }
+        assert_eq!(scope(Method::POST, "/maintenance"), Some(Scope::Manage));
         assert_eq!(
             scope(Method::POST, "/tasks/{task_id}/cancel"),
             Some(Scope::Manage)

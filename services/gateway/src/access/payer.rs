@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flotilla_common::model::Category;
 
+use super::guard::{require, scope_of};
 use super::keyring::{Admitted, Keyring};
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
@@ -53,6 +54,7 @@ impl Payer {
         away: &mut Option<Problem>,
     ) -> Result<(), Problem> {
         let key = &self.admitted.key;
+        require(key, scope_of(category), "a task of this category")?;
         if let (Some(_), Some(problem)) = (key.backlog_max, &away) {
             return Err(problem.clone());
         }

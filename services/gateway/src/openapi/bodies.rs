@@ -300,6 +300,7 @@ pub(crate) struct Batch {
 
 #[derive(Deserialize, ToSchema)]
 struct Item {
+    /// Any but `batch` and `maintenance`.
     category: Category,
     priority: Option<PriorityName>,
     payload: Map<String, Value>,
