@@ -1,11 +1,13 @@
 //! Many tasks are cancelled or run again by what is known of them: first dry, then in bounded
 //! steps, and as often as one likes with the same end.
 
+use std::time::Duration;
+
 use flotilla_tests::Script;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::Fleet;
-use crate::harness::{Client, Setup, body, eventually, gate, say, test};
+use crate::harness::{Client, Setup, body, eventually, gate, say, test, timed};
 
 const SERVICES: [&str; 2] = ["gateway", "stats"];
 
@@ -235,6 +237,25 @@ fn one_task_runs_again_however_it_ended() {
         assert_eq!(retry(&fine).await.status, 409);
         assert_eq!(retry("nobody").await.status, 404);
         worker.stop().await;
+        fleet.stop().await;
+    });
+}
+
+/// Each would wait for it as long as the first.
+#[test]
+fn many_that_are_named_are_answered_in_time_without_the_broker() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &["gateway"]).await;
+        let ids: Vec<_> = (0..1_000).map(|n| format!("task-{n}")).collect();
+        nats.kill();
+        for verb in ["cancel", "retry"] {
+            let (report, took) = timed(bulk(&fleet, verb, json!({ "task_ids": ids }))).await;
+            assert_eq!(report["not_done"], 1_000);
+            let items = report["items"].as_array().unwrap();
+            assert_eq!(outcomes(items, "unavailable"), 1_000);
+            assert!(took < Duration::from_secs(30), "{took:?}");
+        }
+        nats.restart().await;
         fleet.stop().await;
     });
 }

@@ -178,6 +178,42 @@ fn letters_are_filtered_and_run_again_at_a_rate() {
 }
 
 #[test]
+fn what_was_run_again_before_an_error_is_told() {
+    const LETTERS: u64 = 60;
+    test(async |nats| {
+        let settings = ["streams.schedules_max=5"];
+        let fleet = Fleet::start_with(nats, &["gateway"], &settings).await;
+        let worker = Setup::slots(4).start(nats).await;
+        let client = Client::connect(nats).await;
+        let messages = (0..LETTERS).map(|n| (format!("tasks.query.normal.poison-{n}"), "{".into()));
+        client.publish_all(messages).await;
+        let letters = async || client.state("DEAD").await.messages;
+        eventually("all are dead", async || letters().await == LETTERS).await;
+        worker.stop().await;
+
+        // Soon no more may lie ahead.
+        let slowly = json!({"filter": {}, "rate_per_second": 0.01}).to_string();
+        let answer = fleet.post("/dead-letters/requeue", &slowly).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let ids = answer.body["task_ids"].as_array().unwrap().len() as u64;
+        assert_eq!(
+            (&answer.body["count"], &answer.body["more"]),
+            (&ids.into(), &true.into())
+        );
+        assert!((5..LETTERS).contains(&ids), "{ids}");
+        assert_eq!(letters().await, LETTERS - ids);
+
+        let refused = fleet.post("/dead-letters/requeue", &slowly).await;
+        assert_eq!(refused.body["count"], 1, "the one that is not scheduled");
+        let rest = json!({"filter": {}}).to_string();
+        let answer = fleet.post("/dead-letters/requeue", &rest).await;
+        assert_eq!(answer.body["more"], false, "{}", answer.body);
+        assert_eq!(letters().await, 0);
+        fleet.stop().await;
+    });
+}
+
+#[test]
 fn what_cannot_be_done_is_explained() {
     test(async |nats| {
         let fleet = Fleet::start(nats, &["gateway"]).await;

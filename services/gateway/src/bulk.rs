@@ -3,6 +3,7 @@
 //! changes nothing that was done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Json;
@@ -21,7 +22,8 @@ use crate::dead_letters::take_how;
 use crate::find::Listed;
 use crate::openapi::finding;
 use crate::paging;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
+use crate::refusal::unavailable;
 
 mod report;
 mod which;
@@ -33,9 +35,9 @@ use which::Which;
 const LIMIT_MAX: usize = 10_000;
 const LIMIT_DEFAULT: usize = 1_000;
 /// No further page is begun after so long: the answer must come before clients give up on it.
-const TIME_MAX: Duration = Duration::from_secs(20);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(20);
 /// Enough to hide the round trips.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 /// Tasks that a dry run shows.
 const SAMPLE: usize = 20;
 
@@ -106,11 +108,7 @@ impl Gateway {
                 count: self.would_act_on(&action, ids).await?,
                 ..Report::new(true)
             }),
-            Which::Named(ids) => {
-                let mut report = Report::new(false);
-                report.add(self.act_on(&action, ids).await);
-                Ok(report)
-            }
+            Which::Named(ids) => Ok(self.act_on_named(&action, ids).await),
             Which::Found(filter, cursor) if dry_run => self.would_act(filter, cursor).await,
             Which::Found(filter, cursor) => self.act_on_found(&action, filter, cursor, limit).await,
         }
@@ -119,7 +117,10 @@ impl Gateway {
     async fn would_act_on(&self, action: &Action, ids: Vec<TaskId>) -> Result<u64, Problem> {
         let looks = ids.iter().map(|id| self.find(id));
         let looks = stream::iter(looks).buffered(AT_ONCE).boxed();
-        let found: Vec<_> = looks.try_collect().await?;
+        let looking = tokio::time::timeout(TIME_MAX, looks.try_collect::<Vec<_>>());
+        let found = looking
+            .await
+            .map_err(|_| unavailable("the tasks could not all be looked up in time"))??;
         let would = found.iter().flatten().filter(|found| {
             let mut states = action.states().iter();
             states.any(|state| state.name() == found.status())
@@ -148,6 +149,22 @@ impl Gateway {
         })
     }
 
+    /// Each has its item, also where nothing was tried for it.
+    async fn act_on_named(&self, action: &Action, ids: Vec<TaskId>) -> Report {
+        let began = Instant::now();
+        let mut report = Report::new(false);
+        let is_away = AtomicBool::new(false);
+        for page in ids.chunks(TaskQuery::LIMIT_MAX) {
+            let is_late = began.elapsed() >= TIME_MAX;
+            let items = match is_late {
+                true => page.iter().cloned().map(Item::untried_in_time).collect(),
+                false => self.act_on(action, page.to_vec(), &is_away).await,
+            };
+            report.add(items);
+        }
+        report
+    }
+
     async fn act_on_found(
         &self,
         action: &Action,
@@ -158,7 +175,11 @@ impl Gateway {
         let began = Instant::now();
         let mut report = Report::new(false);
         let mut cursor = cursor;
-        while report.items.len() < limit && began.elapsed() < TIME_MAX {
+        let is_away = AtomicBool::new(false);
+        while report.items.len() < limit
+            && began.elapsed() < TIME_MAX
+            && !is_away.load(Ordering::Relaxed)
+        {
             let query = TaskQuery {
                 filter: filter.clone(),
                 limit: Some((limit - report.items.len()).min(TaskQuery::LIMIT_MAX)),
@@ -172,7 +193,7 @@ impl Gateway {
                 Err(_) => break,
             };
             let ids = page.tasks.into_iter().map(|task: FoundTask| task.task_id);
-            report.add(self.act_on(action, ids.collect()).await);
+            report.add(self.act_on(action, ids.collect(), &is_away).await);
             cursor = page.next;
             if cursor.is_none() {
                 break;
@@ -182,13 +203,19 @@ impl Gateway {
         Ok(report)
     }
 
-    async fn act_on(&self, action: &Action, ids: Vec<TaskId>) -> Vec<Item> {
-        let acts = ids.into_iter().map(|id| self.act_on_one(action, id));
+    /// Once the broker is away, each task after that would wait for it as long as the first.
+    async fn act_on(&self, action: &Action, ids: Vec<TaskId>, is_away: &AtomicBool) -> Vec<Item> {
+        let acts = ids.into_iter().map(async |id| {
+            if is_away.load(Ordering::Relaxed) {
+                return Item::untried(id);
+            }
+            self.act_on_one(action, id, is_away).await
+        });
         // Boxed here, where the lifetimes are known.
         stream::iter(acts).buffered(AT_ONCE).boxed().collect().await
     }
 
-    async fn act_on_one(&self, action: &Action, id: TaskId) -> Item {
+    async fn act_on_one(&self, action: &Action, id: TaskId, is_away: &AtomicBool) -> Item {
         let done = match action {
             Action::Cancel => self.cancel_one(&id).await,
             Action::Retry(how) => self.broker.run_again(&id, how).await.map(retried),
@@ -200,12 +227,11 @@ impl Gateway {
                 new_task_id,
                 detail: None,
             },
-            Err(error) => Item {
-                task_id: id,
-                outcome: Outcome::Unavailable,
-                new_task_id: None,
-                detail: Some(Problem::from(error).detail().to_owned()),
-            },
+            Err(error) => {
+                let problem = Problem::from(error);
+                is_away.fetch_or(problem.kind() == Kind::Unavailable, Ordering::Relaxed);
+                Item::unavailable(id, problem.detail())
+            }
         }
     }
 

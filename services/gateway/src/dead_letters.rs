@@ -1,7 +1,6 @@
 //! Dead letters over HTTP: browsed, shown, run again one by one or many at a rate, thrown away.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -10,7 +9,6 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use flotilla_common::broker::{LetterFilter, ObjectError, Requeue, StoredLetter};
 use flotilla_common::model::{Category, DeadLetter, Options, Priority, TaskId};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -23,6 +21,10 @@ use crate::payload::Readable;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
 use crate::tasks::parse_id;
+
+mod requeueing;
+
+use requeueing::{ManyRequeued, Requeueing};
 
 /// Letters that one request runs again.
 const REQUEUE_MAX: usize = 10_000;
@@ -81,18 +83,6 @@ pub(crate) struct Requeued {
     task_id: TaskId,
     requeue_of: TaskId,
     check_url: String,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ManyRequeued {
-    dry_run: bool,
-    count: usize,
-    /// When the last one is queued, where they are spread.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_at: Option<Timestamp>,
-    /// Whether there may be more that match: then ask again.
-    more: bool,
-    task_ids: Vec<TaskId>,
 }
 
 type IdPath = Result<Path<String>, PathRejection>;
@@ -229,10 +219,9 @@ pub(crate) async fn requeue_many(
     let dry_run = fields.take::<bool>("dry_run")?.unwrap_or(false);
     let how = take_how(&mut fields, gateway.schedules_max)?;
     fields.nothing_else()?;
-    gateway
-        .requeue_matching(&filter, limit, rate, dry_run, how)
-        .await
-        .map(Json)
+    let mut requeueing = Requeueing::new(&gateway.broker, how, rate, dry_run);
+    let more = requeueing.go_on(&filter, limit).await?;
+    Ok(Json(requeueing.report(more)))
 }
 
 impl Gateway {
@@ -243,51 +232,6 @@ impl Gateway {
                 .remedy("GET /api/hp/dead-letters, or fleet.dead_letter.list over NATS, lists those that there are")
         })
     }
-
-    async fn requeue_matching(
-        &self,
-        filter: &LetterFilter,
-        limit: usize,
-        rate: Option<f64>,
-        dry_run: bool,
-        how: Requeue,
-    ) -> Result<ManyRequeued, Problem> {
-        let start = Timestamp::now();
-        let (mut task_ids, mut next, mut last_at) = (Vec::new(), Some(1), None);
-        while let Some(from) = next
-            && task_ids.len() < limit
-        {
-            let room = (limit - task_ids.len()).min(paging::LIMIT_MAX);
-            let page = self.broker.letters(filter, from, room).await?;
-            next = page.next;
-            for stored in &page.letters {
-                if dry_run {
-                    task_ids.push(stored.letter.task_id.clone());
-                    continue;
-                }
-                let at = rate.map(|rate| start + spread(task_ids.len(), rate));
-                let how = Requeue {
-                    at: at.filter(|at| *at > Timestamp::now()),
-                    is_one_of_many: true,
-                    ..how.clone()
-                };
-                task_ids.push(self.broker.requeue(stored, &how).await?);
-                last_at = at.or(last_at);
-            }
-        }
-        Ok(ManyRequeued {
-            dry_run,
-            count: task_ids.len(),
-            last_at,
-            more: next.is_some(),
-            task_ids,
-        })
-    }
-}
-
-/// How long after the first the n-th one follows.
-fn spread(n: usize, rate: f64) -> Duration {
-    Duration::try_from_secs_f64(n as f64 / rate).unwrap_or_default()
 }
 
 pub(crate) fn take_how(fields: &mut Fields, schedules_max: u64) -> Result<Requeue, Problem> {
@@ -371,11 +315,5 @@ mod tests {
             json!({"a": null, "b": {"c": null, "x": {"y": null, "z": 1}}, "e": 5}),
         );
         assert_eq!(value, json!({"b": {"d": 3, "x": {"z": 1}}, "e": 5}));
-    }
-
-    #[test]
-    fn a_rate_spreads() {
-        assert_eq!(spread(0, 2.0), Duration::ZERO);
-        assert_eq!(spread(5, 2.0), Duration::from_millis(2_500));
     }
 }

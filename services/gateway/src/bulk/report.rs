@@ -56,8 +56,30 @@ pub(super) enum Outcome {
     /// What it was submitted with is kept no more.
     Gone,
     Unknown,
-    /// The broker did not answer: say it again.
+    /// The broker did not answer, or not in time: say it again.
     Unavailable,
+}
+
+impl Item {
+    pub(super) fn unavailable(task_id: TaskId, why: &str) -> Self {
+        Self {
+            task_id,
+            outcome: Outcome::Unavailable,
+            new_task_id: None,
+            detail: Some(why.to_owned()),
+        }
+    }
+
+    pub(super) fn untried(task_id: TaskId) -> Self {
+        Self::unavailable(
+            task_id,
+            "the broker does not answer; nothing was tried for this one",
+        )
+    }
+
+    pub(super) fn untried_in_time(task_id: TaskId) -> Self {
+        Self::unavailable(task_id, "the time was up; nothing was tried for this one")
+    }
 }
 
 impl Outcome {

@@ -25,7 +25,7 @@ use crate::body::{AnyJson, Fields, Many};
 use crate::control::named_category;
 use crate::openapi::bodies;
 use crate::problem::{Kind, Problem};
-use crate::refusal::unavailable;
+use crate::refusal::{log, of_submission, unavailable};
 
 /// Those under way at once that go alone: enough to hide the round trips.
 const AT_ONCE: usize = 512;
@@ -133,9 +133,17 @@ impl Gateway {
             .broker
             .submit_all(tasks.iter().map(|(_, new)| &new.task));
         let answers = stored.await.into_iter().zip(tasks);
+        let mut is_logged = false;
         let answers = answers.map(|(stored, (at, submission))| match stored {
             Ok(_) => (*at, Ok(Accepted::of(submission, &Placed::default()))),
-            Err(error) => (*at, Err(submission.problem(&error))),
+            Err(error) => {
+                let problem = of_submission(&error, &submission.task.id);
+                // Of thousands with one cause, one is enough in the log.
+                if !std::mem::replace(&mut is_logged, true) {
+                    log(&error, &problem);
+                }
+                (*at, Err(problem))
+            }
         });
         answers.collect()
     }

@@ -49,7 +49,7 @@ async function requeueAll(event, filter, done) {
   });
   if (!sure) return;
   const made = await act(event.target, () => api.post("/dead-letters/requeue", { filter, rate_per_second: Number(sure.get("rate")) }));
-  if (made) note(`${count(made.count)} tasks run again`);
+  if (made) note(`${count(made.count)} tasks run again${made.more ? "; there are more" : ""}`);
   await done();
 }
 
