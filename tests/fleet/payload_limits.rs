@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::fleet::Fleet;
-use crate::harness::{Client, Nats, Setup, body, connect, test};
+use crate::harness::{Client, Nats, Setup, body, connect, eventually, http, test};
 use crate::payloads::{MIB, large, objects, submission};
 
 /// Announces a body of this size, and sends none of it.
@@ -148,6 +148,57 @@ fn large_bodies_take_turns() {
         drop(slow);
         let large = large.await;
         assert_eq!(large.status, 200, "{}", large.body);
+        fleet.stop().await;
+    });
+}
+
+/// Who waits for an outcome keeps nothing of what was submitted.
+#[test]
+fn a_large_body_has_its_turn_only_until_the_broker_has_it() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &["gateway"]).await;
+        let client = Client::connect(nats).await;
+        let document = json!({"document": {"id": "a", "text": "x ".repeat(MIB)}}).to_string();
+        let path = "/api/hp/embed?wait=60s";
+        let waiting: Vec<_> = (0..10)
+            .map(|_| {
+                let (address, document) = (fleet.address.clone(), document.clone());
+                tokio::spawn(async move { http::post(&address, path, &document).await })
+            })
+            .collect();
+        eventually("all are with the broker", async || {
+            client.state("TASKS_EMBEDDING").await.messages == 10
+        })
+        .await;
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        fleet.stop().await;
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap().status, 200);
+        }
+    });
+}
+
+#[test]
+fn large_payloads_take_turns_as_well() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &["gateway"]).await;
+        for (id, text) in [("large", "x ".repeat(MIB)), ("small", "x".to_owned())] {
+            let document = json!({"task_id": id, "document": {"id": "a", "text": text}});
+            let answer = fleet.post("/embed", &document.to_string()).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+        let mut slow = Vec::new();
+        for _ in 0..20 {
+            slow.push(announce(&fleet, 2 * MIB).await);
+        }
+        let mut large = Box::pin(fleet.get("/tasks/large/payload"));
+        let soon = tokio::time::timeout(Duration::from_millis(300), &mut large).await;
+        assert!(soon.is_err(), "it is not its turn");
+        let small = fleet.get("/tasks/small/payload").await;
+        assert_eq!(small.body["payload"]["document"]["text"], "x");
+        drop(slow);
+        let large = large.await;
+        assert_eq!(large.status, 200, "{}", large.head);
         fleet.stop().await;
     });
 }

@@ -94,6 +94,7 @@ pub use snapshot::Kept;
 pub use streams::StreamLimits;
 pub use subjects::{OBJECT_HEADER, SERIES_REQUEST, STATS_REQUEST, TASKS_REQUEST};
 pub use submit::Accepted;
+pub use submitted::Submitted;
 pub use sweep::Orphan;
 pub use task_scan::WaitingTasks;
 pub use tokens::{Token, TokenFeed};

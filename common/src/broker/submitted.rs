@@ -11,22 +11,45 @@ use super::subjects::OBJECT_HEADER;
 use super::{Broker, BrokerError, ObjectError};
 use crate::model::TaskId;
 
+/// What a task was submitted with, or where that is.
+#[derive(Debug)]
+pub struct Submitted {
+    payload: Bytes,
+    object: Option<String>,
+}
+
+impl Submitted {
+    /// Whether it was too large for a message, and is still to be loaded.
+    pub fn is_object(&self) -> bool {
+        self.object.is_some()
+    }
+}
+
 impl Broker {
     /// `None` where nothing keeps it: a completed task's body goes with its message.
-    pub async fn submitted(
+    pub async fn submitted(&self, id: &TaskId) -> Result<Option<Submitted>, BrokerError> {
+        if let Some(message) = self.queued_message(id).await? {
+            let object = header(Some(&message.headers), OBJECT_HEADER);
+            return Ok(Some(Submitted {
+                object: object.map(str::to_owned),
+                payload: message.payload,
+            }));
+        }
+        let kept = self.kept(id).await?;
+        Ok(kept.map(|letter| Submitted {
+            object: letter.object().map(str::to_owned),
+            payload: letter.payload,
+        }))
+    }
+
+    /// `None` where the object is gone.
+    pub async fn submitted_body(
         &self,
-        id: &TaskId,
+        submitted: &Submitted,
         bytes_max: usize,
     ) -> Result<Option<Bytes>, ObjectError> {
-        let body = if let Some(message) = self.queued_message(id).await? {
-            let object = header(Some(&message.headers), OBJECT_HEADER);
-            self.body_at(&message.payload, object, bytes_max).await
-        } else if let Some(kept) = self.kept(id).await? {
-            self.letter_body(&kept, bytes_max).await
-        } else {
-            return Ok(None);
-        };
-        match body {
+        let Submitted { payload, object } = submitted;
+        match self.body_at(payload, object.as_deref(), bytes_max).await {
             Err(ObjectError::Missing { .. }) => Ok(None),
             body => body.map(Some),
         }

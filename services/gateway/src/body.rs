@@ -11,17 +11,15 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Gateway;
 use crate::problem::{Kind, Problem};
+use crate::turns::{Turn, Turns};
 
 /// A body that is not complete by then, and a second more for each MiB of it, is not coming.
 const BODY_TIME_MAX: Duration = Duration::from_secs(15);
-/// Larger bodies have to take turns: once read, one takes several times its size.
+/// Larger bodies have to take turns.
 const SMALL_BYTES_MAX: u64 = MIB;
-/// So many of them are held at once.
-pub(crate) const LARGE_AT_ONCE: usize = 8;
 const MIB: u64 = 1_024 * 1_024;
 /// JSON by lines has no registered name, and these are in use.
 const LINES: [&str; 3] = [
@@ -32,12 +30,6 @@ const LINES: [&str; 3] = [
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields(Map<String, Value>, Turn);
-
-/// Held for as long as a large body is.
-#[derive(Debug, Clone, Default)]
-struct Turn {
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
-}
 
 impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
@@ -57,6 +49,11 @@ impl Fields {
 
     pub(crate) fn of(fields: Map<String, Value>) -> Self {
         Self(fields, Turn::default())
+    }
+
+    /// What was taken out of these, in their turn.
+    pub(crate) fn part(&self, fields: Map<String, Value>) -> Self {
+        Self(fields, self.1.clone())
     }
 
     /// A field's value, left where it is. `null` is the same as nothing.
@@ -108,7 +105,7 @@ impl Fields {
         for name in names {
             fields.remove(name);
         }
-        Self(fields, self.1.clone())
+        self.part(fields)
     }
 
     pub(crate) fn require<T>(name: &str, value: Option<T>) -> Result<T, Problem> {
@@ -119,10 +116,16 @@ impl Fields {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// The fields as they go to the worker.
+    /// The fields as they go to the worker, in the turn of the body.
     pub(crate) fn to_payload(&self) -> Bytes {
         // Writing a JSON value into memory does not fail.
-        serde_json::to_vec(&self.0).unwrap_or_default().into()
+        let written = serde_json::to_vec(&self.0).unwrap_or_default();
+        self.1.held_by(written.into())
+    }
+
+    /// The turn of the body, or one for what is loaded beside a small one.
+    pub(crate) async fn turn(&self, turns: &Turns) -> Result<Turn, Problem> {
+        self.1.or_next(turns).await
     }
 }
 
@@ -153,31 +156,20 @@ async fn read(request: Request, gateway: &Arc<Gateway>) -> Result<(Bytes, Turn),
     if usize::try_from(size.lower()).is_ok_and(|bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    let time_max = BODY_TIME_MAX + Duration::from_secs(size.lower() / MIB);
-    let body = async {
-        let turn = match size.upper() {
-            Some(bytes) if bytes <= SMALL_BYTES_MAX => Turn::default(),
-            _ => Turn::take(gateway).await,
-        };
-        (Bytes::from_request(request, gateway).await, turn)
+    let turn = match size.upper() {
+        Some(bytes) if bytes <= SMALL_BYTES_MAX => Turn::default(),
+        _ => gateway.turns.next().await?,
     };
+    // From here on it is the client's time.
+    let time_max = BODY_TIME_MAX + Duration::from_secs(size.lower() / MIB);
+    let body = Bytes::from_request(request, gateway);
     match tokio::time::timeout(time_max, body).await {
-        Ok((Ok(body), turn)) => Ok((body, turn)),
-        Ok((Err(rejection), _)) => Err(unread(&rejection, bytes_max)),
+        Ok(Ok(body)) => Ok((body, turn)),
+        Ok(Err(rejection)) => Err(unread(&rejection, bytes_max)),
         Err(_) => Err(Problem::new(
             Kind::TooSlow,
             format!("the body was not complete after {} s", time_max.as_secs()),
         )),
-    }
-}
-
-impl Turn {
-    async fn take(gateway: &Gateway) -> Self {
-        // Nobody closes the semaphore.
-        let permit = Arc::clone(&gateway.large_bodies).acquire_owned().await;
-        Self {
-            _permit: permit.ok().map(Arc::new),
-        }
     }
 }
 
@@ -215,7 +207,7 @@ impl FromRequest<Arc<Gateway>> for AnyJson {
         let (body, turn) = read_json(request, gateway).await?;
         Ok(match Self::parse(body)? {
             Self::Fields(fields) => Self::Fields(Fields(fields.0, turn)),
-            other => other,
+            Self::Other(body) => Self::Other(turn.held_by(body)),
         })
     }
 }
@@ -353,6 +345,22 @@ mod tests {
             fields.to_payload(),
             r#"{"brand":null,"render":"auto","url":"u"}"#
         );
+    }
+
+    #[tokio::test]
+    async fn the_payload_is_held_in_the_turn_of_the_body() {
+        let turns = Turns::new();
+        let all = turns.left();
+        let mut fields = Fields::parse(br#"{"url":"u"}"#).unwrap();
+        fields.1 = turns.next().await.unwrap();
+        let payload = fields.to_payload();
+        drop(fields);
+        assert_eq!(
+            (&payload[..], turns.left()),
+            (&br#"{"url":"u"}"#[..], all - 1)
+        );
+        drop(payload);
+        assert_eq!(turns.left(), all);
     }
 
     #[test]

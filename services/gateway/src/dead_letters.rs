@@ -21,6 +21,7 @@ use crate::payload::Readable;
 use crate::problem::{Kind, Problem};
 use crate::routes::BASE;
 use crate::tasks::parse_id;
+use crate::turns::Turn;
 
 mod requeueing;
 
@@ -75,6 +76,9 @@ pub(crate) struct Shown {
     /// beside this, it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_object: Option<String>,
+    /// Of a large payload, until it is written.
+    #[serde(skip)]
+    _turn: Turn,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -123,6 +127,10 @@ pub(crate) async fn show(
     id: IdPath,
 ) -> Result<Json<Shown>, Problem> {
     let stored = gateway.letter(&parse_id(id)?).await?;
+    let turn = match stored.object() {
+        Some(_) => gateway.turns.next().await?,
+        None => Turn::default(),
+    };
     let max = gateway.object_bytes_max;
     let body = match gateway.broker.letter_body(&stored, max).await {
         Ok(body) => Readable::of(&body),
@@ -135,6 +143,7 @@ pub(crate) async fn show(
         payload_object: stored.object().map(str::to_owned),
         letter: stored.letter,
         headers: stored.headers,
+        _turn: turn,
     }))
 }
 
@@ -170,6 +179,10 @@ pub(crate) async fn requeue(
     let stored = gateway.letter(&parse_id(id)?).await?;
     let mut how = take_how(&mut fields, gateway.schedules_max)?;
     let patch = fields.take::<Map<String, Value>>("patch")?;
+    let _turn = match (&patch, stored.object()) {
+        (Some(_), Some(_)) => fields.turn(&gateway.turns).await?,
+        _ => Turn::default(),
+    };
     let body = match &patch {
         Some(_) => {
             let max = gateway.object_bytes_max;

@@ -32,6 +32,7 @@ mod task_filter;
 mod task_view;
 mod tasks;
 mod trace;
+mod turns;
 mod wait;
 mod waiting;
 
@@ -45,7 +46,6 @@ use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{self, Context, Running, StartError};
 use flotilla_common::telemetry;
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -87,8 +87,8 @@ struct Gateway {
     backlogs: access::Backlogs,
     /// Tasks whose outcomes may be waited for.
     waits: Arc<Semaphore>,
-    /// Room for bodies that are large, while they are held.
-    large_bodies: Arc<Semaphore>,
+    /// Room for bodies and answers that are large, while they are held.
+    turns: turns::Turns,
 }
 
 /// A category of this fleet, with the slots that one worker process of it has.
@@ -178,7 +178,7 @@ impl Gateway {
             is_this_machines_own,
             backlogs: access::Backlogs::default(),
             waits: Arc::new(Semaphore::new(config.waits_max)),
-            large_bodies: Arc::new(Semaphore::new(body::LARGE_AT_ONCE)),
+            turns: turns::Turns::new(),
             config,
             meter,
             requests,

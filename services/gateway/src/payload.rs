@@ -15,12 +15,16 @@ use utoipa::ToSchema;
 use crate::Gateway;
 use crate::problem::{Document, Kind, Problem};
 use crate::tasks::{parse_id, unknown};
+use crate::turns::Turn;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Payload {
     task_id: TaskId,
     #[serde(flatten)]
     body: Readable,
+    /// Of a large one, until it is written.
+    #[serde(skip)]
+    _turn: Turn,
 }
 
 /// A body that may be anything.
@@ -59,18 +63,23 @@ pub(crate) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Payload>, Problem> {
     let task_id = parse_id(id)?;
-    let body = gateway
-        .broker
-        .submitted(&task_id, gateway.object_bytes_max)
-        .await?;
-    let Some(body) = body else {
+    let Some(submitted) = gateway.broker.submitted(&task_id).await? else {
         return Err(match gateway.find(&task_id).await? {
             Some(_) => gone(&task_id),
             None => unknown(&task_id),
         });
     };
-    let body = Readable::of(&body);
-    Ok(Json(Payload { task_id, body }))
+    let turn = match submitted.is_object() {
+        true => gateway.turns.next().await?,
+        false => Turn::default(),
+    };
+    let bytes_max = gateway.object_bytes_max;
+    let body = gateway.broker.submitted_body(&submitted, bytes_max).await?;
+    Ok(Json(Payload {
+        body: Readable::of(&body.ok_or_else(|| gone(&task_id))?),
+        task_id,
+        _turn: turn,
+    }))
 }
 
 fn gone(id: &TaskId) -> Problem {

@@ -20,6 +20,7 @@ use crate::openapi::orders::Schedule;
 use crate::paging;
 use crate::problem::{Document, Kind, Problem};
 use crate::submit::{Terms, check_payload};
+use crate::turns::Turn;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ScheduleView {
@@ -146,6 +147,10 @@ pub(crate) async fn show(
     let id = parse_id(id)?;
     let found = gateway.broker.schedule(&id).await?;
     let mut found = found.ok_or_else(|| unknown(&id))?;
+    let _turn = match found.object {
+        Some(_) => gateway.turns.next().await?,
+        None => Turn::default(),
+    };
     if let Some(name) = found.object.take() {
         let max = gateway.object_bytes_max;
         found.recurring.payload = gateway.broker.object(&name, max).await?;
@@ -225,7 +230,7 @@ fn parse(
     }
     let terms = Terms::take(category, &mut fields)?;
     let payload = fields.take::<Map<String, Value>>("payload")?;
-    let payload = Fields::of(Fields::require("payload", payload)?);
+    let payload = fields.part(Fields::require("payload", payload)?);
     fields.nothing_else()?;
     check_payload(category, &payload)?;
     Ok(Recurring {

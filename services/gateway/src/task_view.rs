@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::openapi::outcome::Outcome;
 use crate::tasks::{Found, status_name};
+use crate::turns::Turn;
 use crate::waiting::Waiting;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,6 +66,9 @@ pub(crate) struct TaskView {
     /// Whether any of it is kept.
     #[serde(skip)]
     is_trace_kept: bool,
+    /// Of a large result, until it is written.
+    #[serde(skip)]
+    _turn: Turn,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,6 +132,14 @@ impl TaskView {
             is_trace_kept: parent.is_some_and(|parent| parent.is_sampled),
             trace_id: parent.map(|parent| parent.trace.to_string()),
             trace_url: None,
+            _turn: Turn::default(),
+        }
+    }
+
+    pub(crate) fn in_turn(self, turn: Turn) -> Self {
+        Self {
+            _turn: turn,
+            ..self
         }
     }
 
@@ -179,6 +191,7 @@ impl TaskView {
             is_trace_kept: record.trace.as_ref().is_some_and(|trace| trace.is_kept),
             trace_id: record.trace.map(|trace| trace.id.to_string()),
             trace_url: None,
+            _turn: Turn::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::openapi::parameters::Waits;
 use crate::problem::{Kind, Problem};
 use crate::submit::check_kept;
 use crate::task_view::TaskView;
+use crate::turns::Turn;
 use crate::wait::Wait;
 
 /// A look that only improves an answer gets this long.
@@ -145,10 +146,18 @@ impl Gateway {
             Found::Waiting(task) => self.broker.traces().record_trace(task),
             Found::Scheduled(_) | Found::Recorded(_) => None,
         };
-        let view = TaskView::of(match found {
-            Found::Recorded(record) => Found::Recorded(self.broker.with_result(record).await?),
-            found => found,
-        });
+        let (found, turn) = match found {
+            Found::Recorded(record) => {
+                let turn = match has_large_result(&record) {
+                    true => self.turns.next().await?,
+                    false => Turn::default(),
+                };
+                let whole = self.broker.with_result(record).await?;
+                (Found::Recorded(whole), turn)
+            }
+            found => (found, Turn::default()),
+        };
+        let view = TaskView::of(found).in_turn(turn);
         Ok(view.in_trace(made_here).with_trace_url(&self.links))
     }
 
@@ -174,6 +183,14 @@ impl Gateway {
             None => self.glance(id).await.unwrap_or(found),
         }))
     }
+}
+
+/// Whether it is to be loaded from the object store.
+fn has_large_result(record: &Record) -> bool {
+    let Status::Completed { result_object, .. } = &record.status else {
+        return false;
+    };
+    result_object.is_some()
 }
 
 pub(crate) fn parse_id(id: Result<Path<String>, PathRejection>) -> Result<TaskId, Problem> {

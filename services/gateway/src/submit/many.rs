@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
+use bytes::Bytes;
 use flotilla_common::model::Category;
 use futures::future::join;
 use futures::{StreamExt, stream};
@@ -71,7 +72,7 @@ pub(crate) async fn submit(
     let max = gateway.config.bulk_tasks_max;
     let mut tasks = items::read(&many, max, |item| take(category, item?))?;
     // From here on each task has its own.
-    many.body.clear();
+    many.body = Bytes::new();
     if let Some(Extension(payer)) = payer {
         let category = |task: &Taken| task.as_ref().ok().map(|taken| taken.task.category);
         let checked = payer.check(&gateway, tasks.iter().map(category)).await;

@@ -190,6 +190,7 @@ impl Gateway {
         let outcomes = self.broker.watch_outcome(id).await?;
         let placed = self.place(&submission).await?;
         let accepted = Accepted::of(&submission, &placed);
+        drop(submission);
         let mut following = Following::new(self, seat, &accepted, tokens, outcomes, wait);
         placed.check_kept()?;
         if let Some(outcome) = placed.found.filter(Found::is_final) {
@@ -200,7 +201,7 @@ impl Gateway {
 
     async fn submit(
         &self,
-        submission: Submission,
+        mut submission: Submission,
         wait: Option<Duration>,
     ) -> Result<Answer, Problem> {
         if wait.is_some() {
@@ -213,6 +214,8 @@ impl Gateway {
             None => None,
         };
         let mut placed = self.place(&submission).await?;
+        // The broker has it: it is not kept, nor the turn of a large body, while its outcome is waited for.
+        submission.task.payload = Bytes::new();
         if let Some((outcomes, wait)) = &mut waiting {
             placed.check_kept()?;
             // A task submitted before may have its outcome already; no push comes for it then.
