@@ -191,8 +191,10 @@ fn a_batch_counts_by_its_urls_and_is_taken_as_a_whole() {
         let mut keys = Keys::default();
         let slow = add(&mut keys, "slow", &[Scope::Submit]);
         let modest = add(&mut keys, "modest", &[Scope::Submit]);
+        let large = add(&mut keys, "large", &[Scope::Submit]);
         keys.keys[0].requests_per_second = Some(0.01);
-        keys.keys[1].backlog_max = Some(3);
+        keys.keys[1].backlog_max = Some(9);
+        keys.keys[2].requests_per_second = Some(0.01);
         keys.write(&file).unwrap();
         // A slower key may send as much less at once: 4.
         let fleet = guarded(nats, &file, &["gateway.requests_burst=40000"]).await;
@@ -206,25 +208,27 @@ fn a_batch_counts_by_its_urls_and_is_taken_as_a_whole() {
             let answer = answer.await;
             (answer.status, answer.head.clone(), answer.body().await)
         };
+        let (status, head, problem) = send(&slow, 2).await;
+        assert_eq!((status, waiting().await), (200, 2), "{problem}");
+        assert!(head.contains("ratelimit: \"key\";r=2"), "{head}");
+        // Of more than ever come at once as many have to be there as can be.
         let (status, _, problem) = send(&slow, 5).await;
-        assert_eq!((status, waiting().await), (422, 0), "{problem}");
-        // That request was one.
-        let (status, head, problem) = send(&slow, 3).await;
-        assert_eq!((status, waiting().await), (200, 3), "{problem}");
-        assert!(head.contains("ratelimit: \"key\";r=0"), "{head}");
-        assert_eq!(send(&slow, 1).await.0, 429);
+        assert_eq!((status, waiting().await), (429, 2), "{problem}");
+        let (status, _, problem) = send(&large, 5).await;
+        assert_eq!((status, waiting().await), (200, 7), "{problem}");
+        assert_eq!(send(&large, 1).await.0, 429);
 
-        let (status, head, problem) = send(&modest, 2).await;
-        assert_eq!((status, waiting().await), (429, 3), "{problem}");
+        let (status, head, problem) = send(&modest, 3).await;
+        assert_eq!((status, waiting().await), (429, 7), "{problem}");
         assert_eq!(problem["type"], "urn:flotilla:problem:quota-exceeded");
         assert!(head.contains("retry-after: "), "{head}");
         let stream = client.jetstream.get_stream("TASKS_SCRAPING").await;
         stream.unwrap().purge().await.unwrap();
-        eventually("there is room for three again", async || {
-            send(&modest, 4).await.0 == 429 && send(&modest, 3).await.0 == 200
+        eventually("there is room for nine again", async || {
+            send(&modest, 10).await.0 == 429 && send(&modest, 9).await.0 == 200
         })
         .await;
-        assert_eq!(waiting().await, 3);
+        assert_eq!(waiting().await, 9);
         fleet.stop().await;
     });
 }

@@ -37,14 +37,16 @@ impl Bucket {
         self.take_all(1, rate, now)
     }
 
-    /// All that are wanted, or none of them.
+    /// All that are wanted, or none of them. What there never can be at once, beside the request that it comes
+    /// with, is taken on credit once all that can be is there: whatever comes next waits for it.
     pub(super) fn take_all(&mut self, wanted: u64, rate: Rate, now: Instant) -> Standing {
         self.fill(rate, now);
-        let there_are = wanted <= self.tokens as u64;
+        let needed = wanted.min((rate.burst as u64).saturating_sub(1).max(1));
+        let there_are = needed <= self.tokens as u64;
         if there_are {
             self.tokens -= wanted as f64;
         }
-        self.standing(rate, (!there_are).then_some(wanted))
+        self.standing(rate, (!there_are).then_some(needed))
     }
 
     /// As many as there are, of those that are wanted.
@@ -125,5 +127,24 @@ mod tests {
         assert_eq!(bucket.take_all(0, rate, start).remaining, 1);
         let then = start + Duration::from_secs(1);
         assert_eq!(bucket.take_all(3, rate, then).wait, None);
+    }
+
+    #[test]
+    fn more_than_a_burst_is_taken_on_credit() {
+        let rate = Rate {
+            per_second: 2.0,
+            burst: 5.0,
+        };
+        let start = Instant::now();
+        let mut bucket = Bucket::full(rate, start);
+        assert_eq!(bucket.take(rate, start).wait, None);
+        let standing = bucket.take_all(10, rate, start);
+        assert_eq!((standing.remaining, standing.wait), (0, None));
+        let next = bucket.take(rate, start);
+        assert_eq!(next.wait, Some(Duration::from_millis(3_500)));
+        let (taken, _) = bucket.take_some(2, rate, start + Duration::from_secs(3));
+        assert_eq!(taken, 0);
+        let later = start + Duration::from_millis(3_500);
+        assert_eq!(bucket.take(rate, later).wait, None);
     }
 }

@@ -67,7 +67,8 @@ impl Payer {
         checked
     }
 
-    /// Whether the key may submit so many tasks of a category now: all of them, or none.
+    /// Whether the key may submit so many tasks of a category now: all of them, or none. Of more than it
+    /// may send at once the rest is on credit.
     pub(crate) async fn cover(
         &self,
         gateway: &Gateway,
@@ -76,27 +77,10 @@ impl Payer {
     ) -> Result<(), Problem> {
         let Self { keyring, admitted } = self;
         let tasks = tasks as u64;
-        if tasks as f64 > admitted.rate.burst {
-            return Err(admitted.too_many(tasks));
-        }
         let more = tasks.saturating_sub(1);
         if let Some(wait) = keyring.take_all(admitted, more).wait {
             return Err(admitted.too_fast(wait));
         }
         gateway.check_backlog(&admitted.key, category, tasks).await
-    }
-}
-
-impl Admitted {
-    /// More than ever come at once: there is no time after which they would pass.
-    fn too_many(&self, tasks: u64) -> Problem {
-        let why = format!(
-            "{tasks} tasks are more than key {} may submit at once: {} are allowed",
-            self.key.name,
-            self.rate.burst.floor()
-        );
-        Problem::new(Kind::Validation, why).remedy(
-            "send fewer at once; operators can raise gateway.requests_burst, or the key's rate",
-        )
     }
 }
