@@ -46,6 +46,7 @@ use flotilla_common::model::{Category, Instance};
 use flotilla_common::service::{self, Context, Running, StartError};
 use flotilla_common::telemetry;
 use flotilla_common::worker::{self, Meter, ReportedState, Reporter};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
