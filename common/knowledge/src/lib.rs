@@ -26,7 +26,7 @@ mod vector;
 pub use answer::{Answer, Citation, answer, propose};
 pub use calibration::{CONFIDENCE_MIN, confidence};
 pub use chunk_id::ChunkId;
-pub use chunks::{Chunked, TooManyChunks, chunk};
+pub use chunks::{Chunked, TooManyChunks, chunk, short};
 pub use config::{Choice, Config};
 pub use document::{Chunk, Document};
 pub use embedder::{Embedder, SetupError};

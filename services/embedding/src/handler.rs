@@ -1,9 +1,10 @@
 //! The embedding category's handler: cut, embed, store.
 
 use flotilla_common::broker::{BrokerError, WriteError};
-use flotilla_common::model::{Category, DocumentKey, Failure, Needs, Outcome, Probed};
+use flotilla_common::model::{Category, DocumentKey, Failure, FailureCode, Needs, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
-use flotilla_knowledge::{CallError, Document, Embedder, chunk, dense};
+use flotilla_knowledge::{CallError, Document, Embedder, chunk, dense, short};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::payload::{Payload, Text, What};
@@ -73,10 +74,7 @@ impl EmbedHandler {
             What::Again { force, .. } => Some(Again { force }),
         };
         let documents = match payload.what {
-            What::Texts(texts) => {
-                let cut = |text| cut(text, payload.brand.as_deref(), attempt);
-                texts.into_iter().map(cut).collect::<Result<Vec<_>, _>>()?
-            }
+            What::Texts(texts) => cut_all(texts, payload.brand, attempt.submitted_at()).await?,
             What::Again { key, .. } => match Document::stored(&key, attempt).await? {
                 Some(document) => vec![document],
                 None => return Err(self.gone(&key, attempt).await),
@@ -181,14 +179,11 @@ impl EmbedHandler {
         document: &mut Document,
         attempt: &Attempt,
     ) -> Result<(), CallError> {
-        let contexts = document
-            .chunks
-            .iter()
-            .map(|chunk| document.context_of(chunk));
-        let contexts: Vec<String> = contexts.collect();
-        let mut vectors = Vec::with_capacity(contexts.len());
-        for batch in contexts.chunks(self.embedder.batch()) {
-            vectors.extend(self.embedder.embed(batch.to_vec(), attempt).await?);
+        let mut vectors = Vec::with_capacity(document.chunks.len());
+        for batch in document.chunks.chunks(self.embedder.batch()) {
+            let contexts = batch.iter().map(|chunk| document.context_of(chunk));
+            let embedded = self.embedder.embed(contexts.collect(), attempt).await?;
+            vectors.extend(embedded);
         }
         for (chunk, vector) in document.chunks.iter_mut().zip(vectors) {
             chunk.vector = vector;
@@ -218,18 +213,33 @@ impl Handler for EmbedHandler {
     }
 }
 
-fn cut(text: Text, brand: Option<&str>, attempt: &Attempt) -> Result<Document, Outcome> {
+/// On a blocking thread: a long text takes a core for a while.
+async fn cut_all(
+    texts: Vec<Text>,
+    brand: Option<String>,
+    submitted_at: Timestamp,
+) -> Result<Vec<Document>, Outcome> {
+    let work = tokio::task::spawn_blocking(move || {
+        let cut = |text| cut(text, brand.as_deref(), submitted_at);
+        texts.into_iter().map(cut).collect()
+    });
+    work.await
+        .map_err(|error| Outcome::retry(Failure::new(FailureCode::PANIC, error.to_string())))?
+}
+
+fn cut(text: Text, brand: Option<&str>, submitted_at: Timestamp) -> Result<Document, Outcome> {
     let title = text.title.filter(|title| !title.trim().is_empty());
     let chunked = chunk(&text.text, title.as_deref())
         .map_err(|error| Outcome::Reject(Failure::new("too_many_chunks", error.to_string())))?;
-    let title = title.or(chunked.title).unwrap_or_else(|| text.id.clone());
+    let title = title.or(chunked.title);
+    let title = short(title.as_deref().unwrap_or(&text.id)).to_owned();
     Ok(Document {
         content_hash: Document::hash(&title, text.url.as_deref(), &text.text),
         id: text.id,
         brand: brand.map(str::to_owned),
         title,
         url: text.url,
-        as_of: text.as_of.unwrap_or(attempt.submitted_at()),
+        as_of: text.as_of.unwrap_or(submitted_at),
         embedder: None,
         chunks: chunked.chunks,
     })
