@@ -65,12 +65,10 @@ pub struct Collection {
 impl Collection {
     /// Named after the embedder, so that two of them never meet in one.
     pub fn of(client: Client, prefix: &str, embedder: &str) -> Self {
-        let digest = Sha256::digest(embedder);
-        let hash: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
         Self {
             client,
-            prefix: format!("{prefix}-"),
-            name: format!("{prefix}-{hash}"),
+            prefix: prefix.to_owned(),
+            name: name_of(prefix, embedder),
             embedder: embedder.to_owned(),
             id: RwLock::new(None),
         }
@@ -228,13 +226,19 @@ impl Collection {
     pub async fn drop_others(&self) -> Result<Vec<String>, Error> {
         let mut dropped = Vec::new();
         for other in self.client.collections().await? {
-            let is_ours = other.name.starts_with(&self.prefix) && tag(&other, EMBEDDER).is_some();
-            if is_ours && other.name != self.name {
+            if self.is_ours(&other) && other.name != self.name {
                 self.client.drop_collection(&other.name).await?;
                 dropped.push(other.name);
             }
         }
         Ok(dropped)
+    }
+
+    /// Whether it has the name that this fleet gives to what its tag says: the prefix of another
+    /// fleet may begin like ours.
+    fn is_ours(&self, collection: &Described) -> bool {
+        let embedder = tag(collection, EMBEDDER).and_then(Value::as_str);
+        embedder.is_some_and(|embedder| collection.name == name_of(&self.prefix, embedder))
     }
 
     /// A call that makes no collection; `None` where there is none.
@@ -331,6 +335,12 @@ struct Upsert<'a> {
     ids: Vec<&'a str>,
     embeddings: Vec<&'a [f32]>,
     metadatas: Vec<Value>,
+}
+
+fn name_of(prefix: &str, embedder: &str) -> String {
+    let digest = Sha256::digest(embedder);
+    let hash: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("{prefix}-{hash}")
 }
 
 fn tag<'a>(collection: &'a Described, name: &str) -> Option<&'a Value> {

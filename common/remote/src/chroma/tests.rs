@@ -248,6 +248,38 @@ async fn ids_come_page_by_page() {
     assert_eq!(fake.script.lock().unwrap().asked[2].2["offset"], 300);
 }
 
+#[tokio::test]
+async fn only_collections_with_the_name_of_their_own_tag_are_dropped() {
+    let fake = Fake::start().await;
+    let collection = fake.collection();
+    let named = |prefix: &str, embedder: &str| {
+        let client = collection.client().clone();
+        Collection::of(client, prefix, embedder).name().to_owned()
+    };
+    let there = |name: &str, embedder: Option<&str>| {
+        let metadata = embedder.map(|embedder| json!({"flotilla_embedder": embedder}));
+        json!({"id": name, "name": name, "metadata": metadata})
+    };
+    let old = named("flotilla", "e0");
+    let listing = json!([
+        there(collection.name(), Some("e1")),
+        there(&old, Some("e0")),
+        there(&named("flotilla-staging", "e0"), Some("e0")),
+        there(&named("flotilla", "e2"), Some("e3")),
+        there(&named("flotilla", "e4"), None),
+        there("flotilla-notes", Some("e0")),
+    ]);
+    fake.answer(200, listing).answer(200, "{}");
+    assert_eq!(collection.drop_others().await, Ok(vec![old.clone()]));
+    assert_eq!(
+        fake.asked(),
+        [
+            "GET /collections".to_owned(),
+            format!("DELETE /collections/{old}")
+        ]
+    );
+}
+
 #[test]
 fn batches_keep_within_rows_and_bytes() {
     for (dimensions, rows, expected) in [(384, 501, 2), (384, 0, 0), (3_072, 1_000, 7), (2, 500, 1)]
