@@ -10,7 +10,8 @@ use crate::model::{Failure, Outcome};
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A dependency may ask for a longer wait than our backoff, but not for any.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
-/// Jitter takes up to this share off a backoff, so that failures in step fall out of step.
+/// Jitter takes up to this share off a backoff, and adds it to a wait that was asked for, so that
+/// failures in step fall out of step.
 const JITTER_SHARE_MAX: f64 = 0.25;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -29,20 +30,25 @@ pub(super) fn decide(outcome: Outcome, number: u32, max_retries: u32, jitter: f6
         Outcome::Reject(failure) => Verdict::Dead(failure),
         Outcome::Defer { reason, after } => Verdict::Defer {
             reason,
-            // What is put off together must not come back together.
-            delay: after
-                .min(RETRY_AFTER_MAX)
-                .mul_f64(1.0 + JITTER_SHARE_MAX * jitter),
+            delay: at_the_earliest(after, jitter),
         },
         Outcome::Retry { failure, .. } if number > max_retries => Verdict::Dead(failure),
         Outcome::Retry { failure, after } => Verdict::Retry {
             failure,
             delay: after.map_or_else(
                 || backoff(number, jitter),
-                |after| after.min(RETRY_AFTER_MAX),
+                |after| at_the_earliest(after, jitter),
             ),
         },
     }
+}
+
+/// Never earlier than was asked for, within bounds. What is put off together must not come back
+/// together.
+fn at_the_earliest(after: Duration, jitter: f64) -> Duration {
+    after
+        .min(RETRY_AFTER_MAX)
+        .mul_f64(1.0 + JITTER_SHARE_MAX * jitter)
 }
 
 /// 2^number seconds, at most 30, less the jitter.
@@ -88,14 +94,16 @@ mod tests {
 
     #[test]
     fn the_wish_of_the_dependency_wins_within_bounds() {
-        assert_eq!(
-            delay(retry(Some(Duration::from_secs(90))), 1, 0.5),
-            Some(Duration::from_secs(90))
-        );
-        assert_eq!(
-            delay(retry(Some(Duration::from_secs(1_000_000))), 1, 0.5),
-            Some(RETRY_AFTER_MAX)
-        );
+        for (asked, jitter, seconds) in [
+            (90, 0.0, 90.0),
+            (90, 0.5, 101.25),
+            (90, 1.0, 112.5),
+            (1_000_000, 0.0, 3_600.0),
+        ] {
+            let asked = retry(Some(Duration::from_secs(asked)));
+            let expected = Duration::from_secs_f64(seconds);
+            assert_eq!(delay(asked, 1, jitter), Some(expected));
+        }
     }
 
     #[test]
