@@ -59,6 +59,39 @@ fn the_newest_of_many_wins() {
 }
 
 #[test]
+fn what_waits_while_its_document_is_retired_does_not_bring_it_back() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &["gateway", "embedding"]).await;
+        let text = |text: &str| {
+            let document = json!({"id": "manual", "title": "m", "text": text});
+            json!({"document": document, "brand": "acme"}).to_string()
+        };
+        let embed = async |body: String| fleet.post("/embed?wait=20s", &body).await.body;
+        let first = embed(text("The pump is red.")).await;
+        assert_eq!(first["status"], "completed", "{first}");
+
+        let paused = fleet.post("/queues/embedding/pause", "{}").await;
+        assert_eq!(paused.status, 200, "{}", paused.body);
+        let waiting = fleet.post("/embed", &text("The pump is blue.")).await.body;
+        // Longer than the clocks of a cluster may be apart.
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        let key = DocumentKey::new(Some("acme"), "manual");
+        let path = format!("/documents/{key}");
+        assert_eq!(fleet.request("DELETE", &path, "").await.status, 200);
+        fleet.post("/queues/embedding/resume", "{}").await;
+
+        let state = |ended: &Value| ended["result"]["documents"][0]["state"].clone();
+        let waiting = waiting["task_id"].as_str().unwrap();
+        let ended = fleet.get(&format!("/tasks/{waiting}?wait=20s")).await.body;
+        assert_eq!(state(&ended), "outdated", "{ended}");
+        // What is submitted anew is wanted, be its text the old one.
+        let again = embed(text("The pump is red.")).await;
+        assert_eq!(state(&again), "stored", "{again}");
+        fleet.stop().await;
+    });
+}
+
+#[test]
 fn a_version_replaces_only_what_its_author_has_seen() {
     test(async |nats| {
         let broker = broker(nats, &StreamLimits::default()).await;

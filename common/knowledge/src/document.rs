@@ -1,8 +1,10 @@
 //! What is stored of a document.
 
+use flotilla_common::broker::{BrokerError, DocumentState};
 use flotilla_common::model::{DocumentKey, DocumentSummary, Failure};
 use flotilla_common::worker::Attempt;
 use flotilla_remote::CallError;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,7 +23,7 @@ pub struct Document {
     /// Tells whether anything changed; see [`Document::hash`].
     pub content_hash: String,
     /// When the content was true, RFC 3339: an older version does not replace a newer one.
-    pub as_of: jiff::Timestamp,
+    pub as_of: Timestamp,
     /// What made the vectors; vectors of different embedders cannot be compared. `None`: there
     /// are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,11 +54,20 @@ impl Document {
         attempt: &Attempt,
     ) -> Result<(u64, Option<Self>), CallError> {
         let stored = attempt.broker().document_version(key).await;
-        let (revision, body) = stored.map_err(|error| {
-            CallError::passing(Failure::new("store_unavailable", error.to_string()))
-        })?;
+        let (revision, body) = stored.map_err(unavailable)?;
         let document = body.and_then(|body| serde_json::from_slice(&body).ok());
         Ok((revision, document))
+    }
+
+    /// When it was retired, by the broker's clock; `None` where no tombstone has its place.
+    pub async fn retired_at(
+        key: &DocumentKey,
+        attempt: &Attempt,
+    ) -> Result<Option<Timestamp>, CallError> {
+        let stored = attempt.broker().stored_document(key).await;
+        let stored = stored.map_err(unavailable)?;
+        let tombstone = stored.filter(|stored| stored.state == DocumentState::Tombstone);
+        Ok(tombstone.map(|tombstone| tombstone.stored_at))
     }
 
     pub fn key(&self) -> DocumentKey {
@@ -102,4 +113,8 @@ impl Document {
         }
         format!("{context}\n{}", chunk.text)
     }
+}
+
+fn unavailable(error: BrokerError) -> CallError {
+    CallError::passing(Failure::new("store_unavailable", error.to_string()))
 }

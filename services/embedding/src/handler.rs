@@ -4,13 +4,16 @@ use flotilla_common::broker::{BrokerError, WriteError};
 use flotilla_common::model::{Category, DocumentKey, Failure, FailureCode, Needs, Outcome, Probed};
 use flotilla_common::worker::{Attempt, Handler};
 use flotilla_knowledge::{CallError, Document, Embedder, chunk, dense, short};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::payload::{Payload, Text, What};
 
 /// A document that changes so often in a row is left to the next attempt.
 const LOOKS_MAX: usize = 8;
+/// When a task was submitted and when a document was retired are both the broker's times. Of a
+/// cluster they may be of two servers, whose clocks are as far apart as this.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Debug)]
 pub struct EmbedHandler {
@@ -51,7 +54,8 @@ enum State {
     Stored,
     /// The same content was there already.
     Unchanged,
-    /// A newer version was there already.
+    /// A newer version was there already, or the document was retired after the task was
+    /// submitted.
     Outdated,
 }
 
@@ -127,7 +131,10 @@ impl EmbedHandler {
             if again.is_some() && before.is_none() {
                 return Err(self.gone(&key, attempt).await);
             }
-            let state = self.state(before.as_ref(), &document, again);
+            let state = match before {
+                Some(before) => self.state(&before, &document, again),
+                None => unless_retired(&key, attempt).await?,
+            };
             let mut sequence = None;
             if state == State::Stored {
                 if !is_embedded {
@@ -160,10 +167,7 @@ impl EmbedHandler {
     }
 
     /// What is to become of a version, by what is there.
-    fn state(&self, before: Option<&Document>, new: &Document, again: Option<Again>) -> State {
-        let Some(before) = before else {
-            return State::Stored;
-        };
+    fn state(&self, before: &Document, new: &Document, again: Option<Again>) -> State {
         let is_forced = again.is_some_and(|again| again.force);
         let is_same =
             before.content_hash == new.content_hash && before.embedder == self.embedder.id();
@@ -245,6 +249,21 @@ fn cut(text: Text, brand: Option<&str>, submitted_at: Timestamp) -> Result<Docum
     })
 }
 
+/// What is to become of a version where there is none: what waits to be embedded while its document
+/// is retired does not bring it back.
+async fn unless_retired(key: &DocumentKey, attempt: &Attempt) -> Result<State, CallError> {
+    let retired_at = Document::retired_at(key, attempt).await?;
+    match retired_at.is_some_and(|at| is_before(attempt.submitted_at(), at)) {
+        true => Ok(State::Outdated),
+        false => Ok(State::Stored),
+    }
+}
+
+/// In doubt it is not: whoever submits a text anew, at once, must not lose it.
+fn is_before(submitted_at: Timestamp, retired_at: Timestamp) -> bool {
+    retired_at.duration_since(submitted_at) > CLOCKS_APART
+}
+
 async fn put(document: &Document, revision: u64, attempt: &Attempt) -> Result<u64, WriteError> {
     let doing = || format!("writing document {}", document.key());
     let body = serde_json::to_vec(document).map_err(|source| BrokerError::Unreadable {
@@ -259,4 +278,24 @@ async fn put(document: &Document, revision: u64, attempt: &Attempt) -> Result<u6
 
 fn store_failed(error: WriteError) -> Outcome {
     Outcome::retry(Failure::new("store_unavailable", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_submitted_before_the_retirement_comes_too_late() {
+        let retired_at: Timestamp = "2026-01-01T00:00:10Z".parse().unwrap();
+        for (submitted_at, expected) in [
+            ("2026-01-01T00:00:00Z", true),
+            ("2026-01-01T00:00:08.9Z", true),
+            ("2026-01-01T00:00:09Z", false),
+            ("2026-01-01T00:00:10.001Z", false),
+            ("2026-01-02T00:00:00Z", false),
+        ] {
+            let submitted: Timestamp = submitted_at.parse().unwrap();
+            assert_eq!(is_before(submitted, retired_at), expected, "{submitted_at}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
-//! Takes documents out of the index for good: tombstones in their places, and nothing of them
-//! left in a store of vectors.
+//! Takes documents out of the index: tombstones in their places, and nothing of them left in a
+//! store of vectors. A version that waits to be embedded meanwhile comes too late; one that is
+//! submitted afterwards is stored. A document of which nothing is stored yet has no tombstone.
 
 use flotilla_common::broker::{DocumentState, StoredDocument};
 use flotilla_common::model::{DocumentKey, Outcome, Retired};
