@@ -1,4 +1,4 @@
-//! The maintenance category's handler: one operation at a time, under its lease.
+//! The maintenance category's handler: one attempt at an operation at a time, under its lease.
 
 use flotilla_common::broker::{BrokerError, WriteError};
 use flotilla_common::model::{Category, Failure, Operation, Order, OrderScope, Outcome};

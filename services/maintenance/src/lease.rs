@@ -1,6 +1,8 @@
-//! One run of an operation at a time in the whole fleet: a note on the broker says who has it
-//! and until when, replaced by compare-and-set. A second run is put off, at no cost of an
-//! attempt, until the first has ended: what was ordered is done, and nothing is done twice at once.
+//! One attempt at an operation at a time in the whole fleet: a note on the broker says who has it
+//! and until when, replaced by compare-and-set. A second one is put off, at no cost of an attempt,
+//! until the first has given it back: what was ordered is done, and nothing is done twice at once.
+//! A run that is put off itself, as a re-index while others embed, gives it back each time: two of
+//! them take turns, each from where it was.
 //! Ends are compared across processes: keep clocks within a second of each other.
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The maintenance category: removes what nothing needs, has documents embedded again, compares
 //! the indexes with what is stored, probes dependencies, and retires documents. `operations` has
-//! one file for each; `lease` keeps two runs of one operation apart; `schedules` has them run by
+//! one file for each; `lease` keeps two attempts at one operation apart; `schedules` has them run by
 //! themselves.
 
 mod config;
