@@ -24,6 +24,7 @@ mod duplicates;
 mod entrances;
 mod find;
 mod foreign_handlers;
+mod hanging_store;
 mod health;
 mod kept_outcomes;
 mod lost_lease;

@@ -135,10 +135,7 @@ impl Store {
         let ask = async {
             let ask = collection.query(&vector, brand.as_deref(), CANDIDATES);
             let answer = tokio::time::timeout(time, ask).await;
-            answer.unwrap_or_else(|_| {
-                let cause = format!("does not answer a question within {time:?}");
-                Err(Error::Unavailable { cause, after: None })
-            })
+            answer.unwrap_or(Err(Error::GivenUp(time)))
         };
         let found = guarded(attempt, ask).await?;
         // What is no id of ours is no chunk of ours.
@@ -211,8 +208,8 @@ async fn upsert(collection: &Collection, rows: &[Row], attempt: &Attempt) -> Res
     Ok(())
 }
 
-/// One call with the breaker's leave, which hears how it went. A request that was wrong, or not
-/// made any more, counts neither way.
+/// One call with the breaker's leave, which hears how it went. A request that was wrong, given up,
+/// or not made any more, counts neither way: as a probe it is handed on.
 async fn guarded<T>(
     attempt: &Attempt,
     call: impl Future<Output = Result<T, Error>>,

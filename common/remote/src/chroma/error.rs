@@ -14,6 +14,9 @@ pub enum Error {
         cause: String,
         after: Option<Duration>,
     },
+    /// By somebody who has less time than a call may take.
+    #[error("ChromaDB does not answer within {0:?}")]
+    GivenUp(Duration),
     /// What was named does not exist.
     #[error("ChromaDB has no such thing (any more): {0}")]
     Missing(String),
@@ -43,7 +46,8 @@ impl Error {
         }
     }
 
-    /// Whether the server is to blame, which is what its breaker counts.
+    /// Whether the server is to blame, which is what its breaker counts. One that is busy for a
+    /// moment is not: whoever has time for a whole call finds out.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
@@ -59,7 +63,9 @@ impl From<Error> for CallError {
             },
             // Whoever deletes a collection while it is used may do so again; the next attempt
             // makes it anew.
-            Error::Missing(_) => Self::passing(Failure::new("store_unavailable", message)),
+            Error::Missing(_) | Error::GivenUp(_) => {
+                Self::passing(Failure::new("store_unavailable", message))
+            }
             Error::Refused { .. }
             | Error::Foreign { .. }
             | Error::Duplicate(_)

@@ -13,7 +13,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::Client;
-use super::client::Begun;
+use super::client::{Begun, Until};
 use super::fault::Fault;
 use crate::CallError;
 use crate::http::first_cause;
@@ -103,8 +103,12 @@ impl Client {
         let now = Instant::now();
         let until = now + within.min(config.total_timeout);
         let first_until = until.min(now + config.first_token_timeout);
+        let until_begun = Until {
+            at: first_until,
+            is_patience: false,
+        };
         let begun = self
-            .post("chat/completions", &body, attempt, first_until)
+            .post("chat/completions", &body, attempt, until_begun)
             .await?;
         let Begun {
             response,

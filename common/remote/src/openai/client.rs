@@ -62,6 +62,25 @@ pub(super) struct Begun<'a> {
     pub(super) _call: SemaphorePermit<'a>,
 }
 
+/// When a call has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Until {
+    pub(super) at: Instant,
+    /// Then somebody's patience is at its end, which is shorter than the time that a call has.
+    pub(super) is_patience: bool,
+}
+
+impl Until {
+    /// What it is that an answer has not come by then.
+    pub(super) fn late(self, doing: &str, since: Instant) -> Fault {
+        let time = self.at.saturating_duration_since(since);
+        match self.is_patience {
+            true => Fault::given_up(doing, time),
+            false => Fault::timeout(doing, time),
+        }
+    }
+}
+
 impl Client {
     /// `None` where nothing is configured.
     pub fn new(config: &Config) -> Result<Option<Self>, SetupError> {
@@ -142,9 +161,9 @@ impl Client {
         path: &str,
         body: &Value,
         attempt: &Attempt,
-        until: Instant,
+        until: Until,
     ) -> Result<Begun<'_>, CallError> {
-        let acquired = timeout_at(until, self.shared.calls.acquire()).await;
+        let acquired = timeout_at(until.at, self.shared.calls.acquire()).await;
         let call = match acquired {
             Ok(Ok(call)) => call,
             // It is never closed; and a queue of our own says nothing about the API.
@@ -176,7 +195,7 @@ impl Client {
             let is_worth_it = fault.may_pass()
                 && retries < RETRIES_MAX
                 && wait <= WAIT_MAX
-                && Instant::now() + wait < until;
+                && Instant::now() + wait < until.at;
             if !is_worth_it {
                 return Err(fault.into());
             }
@@ -190,15 +209,14 @@ impl Client {
         }
     }
 
-    async fn send(&self, request: RequestBuilder, until: Instant) -> Result<Response, Fault> {
+    async fn send(&self, request: RequestBuilder, until: Until) -> Result<Response, Fault> {
         let started = Instant::now();
-        let late = || Fault::timeout("to answer", until - started);
         let (client, request) = request.build_split();
         let request = request.map_err(|error| Fault::connect(&first_cause(&error)))?;
         let mut span = CallSpan::begin(request.method(), request.url());
-        let Ok(sent) = timeout_at(until, client.execute(request)).await else {
+        let Ok(sent) = timeout_at(until.at, client.execute(request)).await else {
             span.late();
-            return Err(late());
+            return Err(until.late("to answer", started));
         };
         span.answered(&sent);
         let response = sent.map_err(|error| match error.is_timeout() {
@@ -210,7 +228,7 @@ impl Client {
             return Ok(response);
         }
         let after = retry_after::of(&response);
-        let body = timeout_at(until, http::read(response, ERROR_BYTES_MAX)).await;
+        let body = timeout_at(until.at, http::read(response, ERROR_BYTES_MAX)).await;
         // The status says enough where the body cannot be had.
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
         let key = self.shared.key.as_ref().map(Secret::expose);

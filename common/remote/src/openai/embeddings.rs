@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::Client;
-use super::client::Begun;
+use super::client::{Begun, Until};
 use super::fault::Fault;
 use crate::CallError;
 use crate::http;
@@ -31,7 +31,8 @@ struct Item {
 }
 
 impl Client {
-    /// The vector of each text; each call has so long.
+    /// The vector of each text; each call has so long. One that is given up earlier than a call
+    /// may take says nothing of the API's health.
     pub async fn embed(
         &self,
         model: &str,
@@ -58,16 +59,19 @@ impl Client {
         if model.starts_with(SHORTENABLE) {
             body["dimensions"] = json!(dimensions);
         }
-        let total = self.config().total_timeout.min(within);
-        let until = Instant::now() + total;
+        let (started, total) = (Instant::now(), self.config().total_timeout);
+        let until = Until {
+            at: started + total.min(within),
+            is_patience: within < total,
+        };
         let begun = self.post("embeddings", &body, attempt, until).await?;
         let Begun {
             response, permit, ..
         } = begun;
-        let vectors = match timeout_at(until, http::read(response, ANSWER_BYTES_MAX)).await {
+        let vectors = match timeout_at(until.at, http::read(response, ANSWER_BYTES_MAX)).await {
             Ok(Ok(body)) => vectors(&body, texts.len(), dimensions),
             Ok(Err(error)) => Err(Fault::broken(&http::first_cause(&error))),
-            Err(_) => Err(Fault::timeout("to send its embeddings", total)),
+            Err(_) => Err(until.late("to send its embeddings", started)),
         };
         match vectors {
             Ok(vectors) => {

@@ -41,6 +41,14 @@ impl Fault {
         Self::theirs("openai_timeout", message)
     }
 
+    /// By somebody who has less time than a call may take.
+    pub(super) fn given_up(doing: &str, time: Duration) -> Self {
+        Self {
+            is_theirs: false,
+            ..Self::timeout(doing, time)
+        }
+    }
+
     pub(super) fn broken(cause: &str) -> Self {
         let message = format!("the answer of the OpenAI-compatible API broke off: {cause}");
         Self::theirs("openai_interrupted", message)
@@ -127,6 +135,9 @@ fn error_of(body: &[u8]) -> (Option<String>, String) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
+    use super::super::client::Until;
     use super::*;
 
     fn of(status: u16, body: &str) -> (bool, bool, String) {
@@ -169,6 +180,17 @@ mod tests {
             );
         }
         assert!(of(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#).0);
+    }
+
+    #[test]
+    fn what_is_given_up_early_is_no_sign_of_an_outage() {
+        let since = Instant::now();
+        for is_patience in [true, false] {
+            let at = since + Duration::from_secs(3);
+            let fault = Until { at, is_patience }.late("to answer", since);
+            assert!(fault.may_pass && fault.failure.message.contains("3s"));
+            assert_eq!(fault.is_theirs, !is_patience);
+        }
     }
 
     #[test]
