@@ -181,23 +181,25 @@ impl Settings {
                 name: section.to_owned(),
             });
         };
-        let mut value = value(text);
-        let mut keys: Vec<&str> = path.split('.').collect();
-        let key = keys.remove(0);
         // `slots.query` within `[worker]`: nested tables, from the inside out.
-        for inner in keys.into_iter().rev() {
-            value = Table::from_iter([(inner.to_owned(), value)]).into();
-        }
-        match (
-            self.table
-                .get_mut(section)
-                .and_then(|table| table.get_mut(key)),
-            value,
-        ) {
-            (Some(Value::Table(existing)), Value::Table(more)) => existing.extend(more),
-            (_, value) => self.set(section, key, value),
+        let keys = path.rsplit('.').chain([section]);
+        let layer = keys.fold(value(text), |value, key| {
+            Table::from_iter([(key.to_owned(), value)]).into()
+        });
+        if let Value::Table(layer) = layer {
+            lay_over(&mut self.table, layer);
         }
         Ok(())
+    }
+}
+
+/// What the layer sets wins, and what it says nothing of stays, however deep it is.
+fn lay_over(table: &mut Table, layer: Table) {
+    for (key, value) in layer {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (_, value) => drop(table.insert(key, value)),
+        }
     }
 }
 
@@ -266,6 +268,25 @@ mod tests {
         .unwrap();
         assert_eq!((section.listen.as_str(), section.limit), ("b:2", 7));
         assert_eq!(section.slots.len(), 2);
+    }
+
+    #[test]
+    fn a_flag_leaves_its_neighbours_alone_however_deep_they_are() {
+        let set = |flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+            Settings::load(None, std::iter::empty(), &flags)
+                .unwrap()
+                .table
+        };
+        let both = set(&[
+            "worker.breakers.chromadb.failures=1",
+            "worker.breakers.chromadb.open_for=3s",
+            "worker.breakers.openai.failures=2",
+        ]);
+        let breakers = &both["worker"]["breakers"];
+        assert_eq!(breakers["chromadb"]["failures"].as_integer(), Some(1));
+        assert_eq!(breakers["chromadb"]["open_for"].as_str(), Some("3s"));
+        assert_eq!(breakers["openai"]["failures"].as_integer(), Some(2));
     }
 
     #[test]
