@@ -215,11 +215,18 @@ async fn met_by_a_worker(nats: &Nats, headers: &[u8]) -> (Client, Worker, String
     let setup = Setup::slots(2).ack_wait(Duration::from_secs(1));
     let _broker = broker(nats, &setup.streams).await;
     let client = Client::connect(nats).await;
-    raw::publish(nats, NORMAL, headers, &body(&say("odd"))).await;
-    let tasks = client.state("TASKS_QUERY").await;
-    assert_eq!(tasks.messages, 1);
+    let id = store_odd(nats, &client, headers).await;
     let worker = setup.start(nats).await;
-    (client, worker, format!("query_{}", tasks.last_sequence))
+    (client, worker, id)
+}
+
+/// Publishes a message with such headers; answers the id of the task, once it is stored.
+async fn store_odd(nats: &Nats, client: &Client, headers: &[u8]) -> String {
+    let last = async || client.state("TASKS_QUERY").await.last_sequence;
+    let before = last().await;
+    raw::publish(nats, NORMAL, headers, &body(&say("odd"))).await;
+    eventually("it is stored", async || last().await > before).await;
+    format!("query_{}", before + 1)
 }
 
 async fn others_go_on(client: &Client) {
@@ -319,9 +326,8 @@ async fn is_outlived(nats: &Nats, headers: &[u8]) -> Vec<u8> {
     let context = Context::new(settings, CancellationToken::new());
     let service = tokio::spawn(serve(context.clone(), Scripted::default()));
     context.readiness.wait(1).await;
-    raw::publish(nats, NORMAL, headers, &body(&say("odd"))).await;
-    let sequence = client.state("TASKS_QUERY").await.last_sequence;
-    let kept = kept_of(&client, &format!("query_{sequence}")).await;
+    let id = store_odd(nats, &client, headers).await;
+    let kept = kept_of(&client, &id).await;
     others_go_on(&client).await;
     context.stop.cancel();
     service.await.unwrap().unwrap();
