@@ -36,6 +36,13 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     }
 }
 
+/// Whether a call submits tasks.
+pub(crate) fn submits(method: &Method, path: &str) -> bool {
+    let call = path.strip_prefix(BASE).unwrap_or_default();
+    let is_of_any = matches!(call, BULK | SCRAPE_BATCH | ANY_CATEGORY);
+    *method == Method::POST && (is_of_any || category(call, "").is_some())
+}
+
 /// What submitting to a category needs: maintenance can remove what others have stored.
 pub(super) const fn scope_of(category: Category) -> Scope {
     match category {
@@ -225,6 +232,8 @@ mod tests {
             assert_eq!(scope_of(category), Scope::Manage, "{name}");
         }
         assert_eq!(scope(Method::POST, "/maintenance"), Some(Scope::Manage));
+        assert!(submits(&Method::POST, &format!("{BASE}/maintenance")));
+        assert!(!submits(&Method::POST, &format!("{BASE}/schedules")));
         assert_eq!(
             scope(Method::POST, "/tasks/{task_id}/cancel"),
             Some(Scope::Manage)

@@ -12,7 +12,7 @@ mod quota;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub(crate) use guard::{guard, scope};
+pub(crate) use guard::{guard, scope, submits};
 pub(crate) use keyring::Keyring;
 pub(crate) use origin::origins;
 pub(crate) use payer::Payer;

@@ -2,7 +2,6 @@
 //! answered with, and the key that it needs.
 
 use axum::http::{Method, StatusCode};
-use flotilla_common::model::Scope;
 use utoipa::PartialSchema as _;
 use utoipa::ToSchema as _;
 use utoipa::openapi::header::HeaderBuilder;
@@ -14,7 +13,7 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response};
 
-use crate::access::scope;
+use crate::access::{scope, submits};
 use crate::problem::Document;
 
 const BEARER: &str = "bearer";
@@ -79,15 +78,15 @@ fn complete_call(operation: &mut Operation, method: &Method, path: &str) {
     let mut statuses = ALWAYS.to_vec();
     if let Some(scope) = scope(method, path) {
         statuses.extend(KEYED);
-        if scope == Scope::Submit {
-            statuses.push(ID_IS_TAKEN);
-        }
         let needs = |scheme| SecurityRequirement::new(scheme, [scope.name()]);
         operation.security = Some(vec![
             SecurityRequirement::default(),
             needs(BEARER),
             needs(HEADER),
         ]);
+    }
+    if submits(method, path) {
+        statuses.push(ID_IS_TAKEN);
     }
     if operation.request_body.is_some() {
         statuses.extend(WITH_BODY);
