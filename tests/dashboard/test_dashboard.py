@@ -201,7 +201,7 @@ class Dashboard(unittest.TestCase):
     def test_waiting_tasks_tell_why_and_can_be_cancelled(self):
         self.fleet.post("/queues/batch/pause")
         self.addCleanup(self.fleet.post, "/queues/batch/resume")
-        body = {"items": [{"category": "maintenance", "payload": {"operation": "probe"}}]}
+        body = {"items": [{"category": "query", "payload": {"query": "probe"}}]}
         task = self.fleet.post("/batch", body)["task_id"]
         self.go(f"/tasks/{task}")
         expect(self.page.get_by_text("Waiting: paused")).to_be_visible()
