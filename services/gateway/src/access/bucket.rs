@@ -34,14 +34,19 @@ impl Bucket {
     }
 
     pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Standing {
-        self.take_all(1, rate, now)
+        self.take_where(1, 1, rate, now)
     }
 
     /// All that are wanted, or none of them. What there never can be at once, beside the request that it comes
     /// with, is taken on credit once all that can be is there: whatever comes next waits for it.
     pub(super) fn take_all(&mut self, wanted: u64, rate: Rate, now: Instant) -> Standing {
+        let most = (rate.burst as u64).saturating_sub(1);
+        self.take_where(wanted.min(most), wanted, rate, now)
+    }
+
+    /// So many, where at least as many as are needed are there.
+    fn take_where(&mut self, needed: u64, wanted: u64, rate: Rate, now: Instant) -> Standing {
         self.fill(rate, now);
-        let needed = wanted.min((rate.burst as u64).saturating_sub(1).max(1));
         let there_are = needed <= self.tokens as u64;
         if there_are {
             self.tokens -= wanted as f64;
@@ -82,12 +87,16 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    fn two_a_second(burst: f64) -> Rate {
+        Rate {
+            per_second: 2.0,
+            burst,
+        }
+    }
+
     #[test]
     fn a_burst_passes_and_then_what_the_rate_allows() {
-        let rate = Rate {
-            per_second: 2.0,
-            burst: 3.0,
-        };
+        let rate = two_a_second(3.0);
         let start = Instant::now();
         let mut bucket = Bucket::full(rate, start);
         let remaining: Vec<_> = (0..3).map(|_| bucket.take(rate, start).remaining).collect();
@@ -112,10 +121,7 @@ mod tests {
 
     #[test]
     fn all_are_taken_or_none() {
-        let rate = Rate {
-            per_second: 2.0,
-            burst: 5.0,
-        };
+        let rate = two_a_second(5.0);
         let start = Instant::now();
         let mut bucket = Bucket::full(rate, start);
         assert_eq!(bucket.take_all(4, rate, start).wait, None);
@@ -131,10 +137,7 @@ mod tests {
 
     #[test]
     fn more_than_a_burst_is_taken_on_credit() {
-        let rate = Rate {
-            per_second: 2.0,
-            burst: 5.0,
-        };
+        let rate = two_a_second(5.0);
         let start = Instant::now();
         let mut bucket = Bucket::full(rate, start);
         assert_eq!(bucket.take(rate, start).wait, None);
@@ -146,5 +149,17 @@ mod tests {
         assert_eq!(taken, 0);
         let later = start + Duration::from_millis(3_500);
         assert_eq!(bucket.take(rate, later).wait, None);
+    }
+
+    /// The request itself is all that can be there, and a batch that comes with it is not refused for ever.
+    #[test]
+    fn with_a_burst_of_one_all_beside_the_request_is_on_credit() {
+        let rate = two_a_second(1.0);
+        let start = Instant::now();
+        let mut bucket = Bucket::full(rate, start);
+        assert_eq!(bucket.take(rate, start).wait, None);
+        assert_eq!(bucket.take_all(4, rate, start).wait, None);
+        let next = bucket.take(rate, start);
+        assert_eq!(next.wait, Some(Duration::from_millis(2_500)));
     }
 }
