@@ -69,6 +69,13 @@ struct Held {
     since: Instant,
 }
 
+impl Held {
+    fn now(delivery: Box<Delivery>) -> Self {
+        let since = Instant::now();
+        Self { delivery, since }
+    }
+}
+
 enum Event {
     Lane(Priority, LaneEvent),
     Freed(Freed),
@@ -158,10 +165,8 @@ impl Dispatch {
             }
         }
         let arriving = self.arriving().await;
-        hand_back(self.scheduler.give_back(|_| true)).await;
-        for delivery in arriving {
-            delivery.settle(Settle::Return(Duration::ZERO)).await;
-        }
+        let held = self.scheduler.give_back(|_| true);
+        hand_back(held.into_iter().chain(arriving)).await;
         Ok(())
     }
 
@@ -235,8 +240,7 @@ impl Dispatch {
         match event {
             LaneEvent::Task(delivery, behind) => {
                 self.hearing.heard_task();
-                let since = Instant::now();
-                let task = Held { delivery, since };
+                let task = Held::now(delivery);
                 hand_back(self.scheduler.arrived(priority, task, behind)).await;
             }
             LaneEvent::Empty => {
@@ -267,7 +271,7 @@ impl Dispatch {
 
     /// What has been asked for and comes: it would be lost with its inbox, and then wait for its lease
     /// to end. Nothing is handed back before: the requests that stand would get it again.
-    async fn arriving(&mut self) -> Vec<Box<Delivery>> {
+    async fn arriving(&mut self) -> Vec<Held> {
         let deadline = Instant::now() + ARRIVAL_TIME_MAX;
         let mut arrived = Vec::new();
         for lane in &mut self.lanes {
@@ -278,7 +282,7 @@ impl Dispatch {
                     is_open = false;
                 }
                 match timeout_at(deadline, poll_fn(|cx| lane.poll_event(cx))).await {
-                    Ok(LaneEvent::Task(delivery, _)) => arrived.push(delivery),
+                    Ok(LaneEvent::Task(delivery, _)) => arrived.push(Held::now(delivery)),
                     Ok(LaneEvent::Empty | LaneEvent::Lost(_)) => {}
                     Ok(LaneEvent::Closed) | Err(_) => break,
                 }

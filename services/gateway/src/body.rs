@@ -156,10 +156,8 @@ async fn read(request: Request, gateway: &Arc<Gateway>) -> Result<(Bytes, Turn),
     if usize::try_from(size.lower()).is_ok_and(|bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    let turn = match size.upper() {
-        Some(bytes) if bytes <= SMALL_BYTES_MAX => Turn::default(),
-        _ => gateway.turns.next().await?,
-    };
+    let is_small = size.upper().is_some_and(|bytes| bytes <= SMALL_BYTES_MAX);
+    let turn = gateway.turns.next_if(!is_small).await?;
     // From here on it is the client's time.
     let time_max = BODY_TIME_MAX + Duration::from_secs(size.lower() / MIB);
     let body = Bytes::from_request(request, gateway);

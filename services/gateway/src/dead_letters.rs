@@ -127,10 +127,7 @@ pub(crate) async fn show(
     id: IdPath,
 ) -> Result<Json<Shown>, Problem> {
     let stored = gateway.letter(&parse_id(id)?).await?;
-    let turn = match stored.object() {
-        Some(_) => gateway.turns.next().await?,
-        None => Turn::default(),
-    };
+    let turn = gateway.turns.next_if(stored.object().is_some()).await?;
     let max = gateway.object_bytes_max;
     let body = match gateway.broker.letter_body(&stored, max).await {
         Ok(body) => Readable::of(&body),

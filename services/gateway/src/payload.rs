@@ -69,10 +69,7 @@ pub(crate) async fn show(
             None => unknown(&task_id),
         });
     };
-    let turn = match submitted.is_object() {
-        true => gateway.turns.next().await?,
-        false => Turn::default(),
-    };
+    let turn = gateway.turns.next_if(submitted.is_object()).await?;
     let bytes_max = gateway.object_bytes_max;
     let body = gateway.broker.submitted_body(&submitted, bytes_max).await?;
     Ok(Json(Payload {

@@ -20,7 +20,6 @@ use crate::openapi::orders::Schedule;
 use crate::paging;
 use crate::problem::{Document, Kind, Problem};
 use crate::submit::{Terms, check_payload};
-use crate::turns::Turn;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ScheduleView {
@@ -147,10 +146,7 @@ pub(crate) async fn show(
     let id = parse_id(id)?;
     let found = gateway.broker.schedule(&id).await?;
     let mut found = found.ok_or_else(|| unknown(&id))?;
-    let _turn = match found.object {
-        Some(_) => gateway.turns.next().await?,
-        None => Turn::default(),
-    };
+    let _turn = gateway.turns.next_if(found.object.is_some()).await?;
     if let Some(name) = found.object.take() {
         let max = gateway.object_bytes_max;
         found.recurring.payload = gateway.broker.object(&name, max).await?;

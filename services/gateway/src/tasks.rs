@@ -148,10 +148,7 @@ impl Gateway {
         };
         let (found, turn) = match found {
             Found::Recorded(record) => {
-                let turn = match has_large_result(&record) {
-                    true => self.turns.next().await?,
-                    false => Turn::default(),
-                };
+                let turn = self.turns.next_if(has_large_result(&record)).await?;
                 let whole = self.broker.with_result(record).await?;
                 (Found::Recorded(whole), turn)
             }

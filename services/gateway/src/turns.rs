@@ -27,6 +27,14 @@ impl Turns {
         Self(Arc::new(Semaphore::new(AT_ONCE)))
     }
 
+    /// The next turn for what is large, and none for what is not.
+    pub(crate) async fn next_if(&self, is_large: bool) -> Result<Turn, Problem> {
+        match is_large {
+            true => self.next().await,
+            false => Ok(Turn::default()),
+        }
+    }
+
     /// Nobody may wait here who has a turn: all who have one could do so, for each other.
     pub(crate) async fn next(&self) -> Result<Turn, Problem> {
         self.next_within(WAIT_MAX).await

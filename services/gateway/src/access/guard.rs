@@ -31,16 +31,18 @@ pub(crate) fn scope(method: &Method, path: &str) -> Option<Scope> {
     match (call, method) {
         ("/health", _) => None,
         (_, &Method::GET | &Method::HEAD) => Some(Scope::Read),
-        (BULK | SCRAPE_BATCH | ANY_CATEGORY, _) => Some(Scope::Submit),
-        (call, _) => Some(category(call, "").map_or(Scope::Manage, scope_of)),
+        (call, _) if takes_tasks(call) => Some(category(call, "").map_or(Scope::Submit, scope_of)),
+        _ => Some(Scope::Manage),
     }
 }
 
 /// Whether a call submits tasks.
 pub(crate) fn submits(method: &Method, path: &str) -> bool {
-    let call = path.strip_prefix(BASE).unwrap_or_default();
-    let is_of_any = matches!(call, BULK | SCRAPE_BATCH | ANY_CATEGORY);
-    *method == Method::POST && (is_of_any || category(call, "").is_some())
+    *method == Method::POST && path.strip_prefix(BASE).is_some_and(takes_tasks)
+}
+
+fn takes_tasks(call: &str) -> bool {
+    matches!(call, BULK | SCRAPE_BATCH | ANY_CATEGORY) || category(call, "").is_some()
 }
 
 /// What submitting to a category needs: maintenance can remove what others have stored.
