@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ pub struct InvalidTaskId(String);
 impl TaskId {
     const CHARS_MAX: usize = 128;
 
-    /// A new id that sorts by time: `scrape_01kaz…`.
+    /// A new id that sorts by time, and after all others of this process: `scrape_01kaz…`.
     pub fn generate(category: Category) -> Self {
         Self(format!("{}_{}", category.id_prefix(), unique()))
     }
@@ -101,8 +102,17 @@ impl TaskId {
     }
 }
 
+/// A time, and 80 bits, which are random for the first id of a millisecond, and count up from there: the
+/// server keeps the subjects of all tasks in a tree, where neighbours cost less than scattered ones.
 fn unique() -> String {
-    ulid::Ulid::generate().to_string().to_lowercase()
+    static GENERATOR: Mutex<ulid::Generator> = Mutex::new(ulid::Generator::new());
+    let mut generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let ulid = match generator.generate() {
+        Ok(ulid) => ulid,
+        Err(overflow) => overflow.commit_overflow_increment(),
+    };
+    drop(generator);
+    ulid.to_string().to_lowercase()
 }
 
 impl fmt::Display for TaskId {
@@ -168,6 +178,14 @@ mod tests {
     fn chosen_ids_tell_nothing() {
         let id: TaskId = "order-17".parse().unwrap();
         assert_eq!((id.likely_category(), id.is_reserved()), (None, false));
+    }
+
+    #[test]
+    fn generated_ids_sort_by_when_they_were_made() {
+        let ids: Vec<TaskId> = (0..1_000)
+            .map(|_| TaskId::generate(Category::Query))
+            .collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
     }
 
     #[test]
