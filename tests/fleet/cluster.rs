@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
 use flotilla_common::broker::{Broker, StreamLimits};
 use flotilla_common::model::{NewTask, Priority};
+use flotilla_tests::Script;
 use jiff::Timestamp;
 
 use crate::harness::{
@@ -150,6 +152,77 @@ fn all_servers_die_at_once() {
         }
         all_done(&client, &tasks).await;
         worker.stop().await;
+    });
+}
+
+/// Who has which task is kept in memory, and goes with all servers: what was handed out is handed out
+/// again, and neither what runs nor what backs off comes to two outcomes, or loses its history.
+#[test]
+fn all_servers_die_at_once_while_tasks_run_and_back_off() {
+    cluster_test(async |cluster| {
+        let (broker, worker, client) = fleet(cluster).await;
+        let runs = task(Priority::Normal, &sleep(Duration::from_secs(4)));
+        let backs_off = task(
+            Priority::Normal,
+            &Script {
+                failures: 1,
+                retry_after_ms: Some(2_000),
+                ..say("at last")
+            },
+        );
+        let tasks = [runs, backs_off];
+        for task in &tasks {
+            submit(&broker, task).await;
+        }
+        client.status(tasks[0].id.as_str(), "running").await;
+        client.status(tasks[1].id.as_str(), "retrying").await;
+        for server in &mut cluster.servers {
+            server.kill();
+        }
+        for server in &mut cluster.servers {
+            server.restart().await;
+        }
+        all_done(&client, &tasks).await;
+        let record = client.record(tasks[1].id.as_str()).await.unwrap();
+        assert_eq!(record["result"], "at last");
+        assert_eq!(record["failed_attempts"][0]["number"], 1);
+        worker.stop().await;
+    });
+}
+
+/// From one copy to three: consumers that are on the disk stay there, and get what else has changed.
+#[test]
+fn copies_may_be_added() {
+    cluster_test(async |cluster| {
+        let alone = StreamLimits {
+            replicas: 1,
+            ..limits()
+        };
+        let broker = connect_to(&cluster.url()).await;
+        eventually("the cluster has its streams", async || {
+            broker.ensure_topology(&alone).await.is_ok()
+        })
+        .await;
+        let id = task(Priority::Low, &say("still here"));
+        submit(&broker, &id).await;
+        let more = StreamLimits {
+            ack_wait: Duration::from_secs(7),
+            ..limits()
+        };
+        eventually("the cluster has copies", async || {
+            broker
+                .ensure_topology(&more)
+                .await
+                .is_ok_and(|drifts| drifts.is_empty())
+        })
+        .await;
+        let client = Client::connect_to(&cluster.url()).await;
+        let tasks = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
+        let consumer: PullConsumer = tasks.get_consumer("query_low").await.unwrap();
+        let config = &consumer.cached_info().config;
+        assert_eq!(config.ack_wait, more.ack_wait);
+        assert_eq!((config.num_replicas, config.memory_storage), (3, false));
+        assert_eq!(consumer.cached_info().num_pending, 1);
     });
 }
 

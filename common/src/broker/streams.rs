@@ -306,6 +306,10 @@ pub(super) fn consumer_config(
         // What bounds them is the stream's own limit.
         max_ack_pending: -1,
         num_replicas: limits.replicas,
+        // With copies of it on several servers, who has which task need not be on the disk as well,
+        // which every delivery and every ack would wait for. Were all of them lost at once, what was
+        // handed out would be handed out again.
+        memory_storage: limits.replicas > 1,
         ..consumer::pull::Config::default()
     }
 }

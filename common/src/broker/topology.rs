@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, Source};
+use async_nats::jetstream::stream::{Config, ConsumerError, Source};
 use futures::future::try_join_all;
 
 use super::facts::is_no_consumer;
@@ -157,28 +157,40 @@ impl Broker {
     ) -> Result<Option<Drift>, BrokerError> {
         let config = consumer_config(category, priority, limits);
         let (stream, name) = (tasks_stream(category), consumer(category, priority));
-        let Err(error) = self
-            .jetstream
-            .create_consumer_on_stream(config, &stream)
-            .await
-        else {
+        let Err(error) = self.create_consumer(config.clone(), &stream).await else {
             return Ok(None);
         };
-        let why = error.to_string();
-        let exists = self
+        let Ok(existing) = self
             .jetstream
             .get_consumer_from_stream::<consumer::pull::Config, _, _>(&name, &stream)
-            .await;
-        match exists {
-            Ok(_) => Ok(Some(Drift {
-                what: format!("consumer {name}"),
-                why,
-            })),
-            Err(_) => Err(BrokerError::other(
+            .await
+        else {
+            return Err(BrokerError::other(
                 format!("ensuring consumer {name}"),
                 error,
-            )),
-        }
+            ));
+        };
+        // Where it is kept cannot be changed, and the rest can.
+        let config = consumer::pull::Config {
+            memory_storage: existing.cached_info().config.memory_storage,
+            ..config
+        };
+        let Err(error) = self.create_consumer(config, &stream).await else {
+            return Ok(None);
+        };
+        Ok(Some(Drift {
+            what: format!("consumer {name}"),
+            why: error.to_string(),
+        }))
+    }
+
+    async fn create_consumer(
+        &self,
+        config: consumer::pull::Config,
+        stream: &str,
+    ) -> Result<(), ConsumerError> {
+        let created = self.jetstream.create_consumer_on_stream(config, stream);
+        created.await.map(drop)
     }
 }
 
