@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull;
 use flotilla_common::broker::{Broker, StreamLimits};
 use flotilla_common::model::{NewTask, Priority};
 use flotilla_tests::Script;
@@ -203,8 +203,7 @@ fn copies_may_be_added() {
             broker.ensure_topology(&alone).await.is_ok()
         })
         .await;
-        let id = task(Priority::Low, &say("still here"));
-        submit(&broker, &id).await;
+        submit(&broker, &task(Priority::Low, &say("still here"))).await;
         let more = StreamLimits {
             ack_wait: Duration::from_secs(7),
             ..limits()
@@ -218,11 +217,18 @@ fn copies_may_be_added() {
         .await;
         let client = Client::connect_to(&cluster.url()).await;
         let tasks = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
-        let consumer: PullConsumer = tasks.get_consumer("query_low").await.unwrap();
-        let config = &consumer.cached_info().config;
-        assert_eq!(config.ack_wait, more.ack_wait);
-        assert_eq!((config.num_replicas, config.memory_storage), (3, false));
-        assert_eq!(consumer.cached_info().num_pending, 1);
+        // What has changed takes a moment to be everywhere.
+        eventually("the consumer is as it should be", async || {
+            let Ok(consumer) = tasks.get_consumer::<pull::Config>("query_low").await else {
+                return false;
+            };
+            let info = consumer.cached_info();
+            let config = &info.config;
+            !config.memory_storage
+                && (config.num_replicas, config.ack_wait) == (3, more.ack_wait)
+                && info.num_pending == 1
+        })
+        .await;
     });
 }
 

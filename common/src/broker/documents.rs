@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::delivery::timestamp;
-use super::publish::json;
+use super::publish::json_header;
 use super::subjects::{DOCUMENTS_STREAM, OBJECT_HEADER, SUMMARY_HEADER, document, parse_document};
 use super::{Broker, BrokerError, ObjectError, WriteError, follow};
 use crate::model::{DocumentKey, DocumentSummary};
@@ -71,8 +71,8 @@ impl Broker {
     ) -> Result<u64, WriteError> {
         let mut headers = HeaderMap::new();
         let doing = || format!("storing document {key}");
-        let summary = json(doing, &summary.shortened())?;
-        headers.insert(SUMMARY_HEADER, &*String::from_utf8_lossy(&summary));
+        let summary = json_header(doing, &summary.shortened())?;
+        headers.insert(SUMMARY_HEADER, summary);
         let body = Bytes::from(body);
         if body.len() <= BODY_BYTES_MAX.min(self.body_room()) {
             return self.replace_document(key, body, headers, expected).await;

@@ -36,9 +36,21 @@ pub(super) fn json(
     let mut encoded = Vec::with_capacity(USUAL_BYTES);
     match serde_json::to_writer(&mut encoded, value) {
         Ok(()) => Ok(encoded.into()),
-        Err(source) => Err(BrokerError::Unreadable {
-            doing: doing(),
-            source,
-        }),
+        Err(source) => Err(unreadable(doing, source)),
+    }
+}
+
+/// The same for a header.
+pub(super) fn json_header(
+    doing: impl Fn() -> String,
+    value: &impl Serialize,
+) -> Result<String, BrokerError> {
+    serde_json::to_string(value).map_err(|source| unreadable(doing, source))
+}
+
+fn unreadable(doing: impl Fn() -> String, source: serde_json::Error) -> BrokerError {
+    BrokerError::Unreadable {
+        doing: doing(),
+        source,
     }
 }

@@ -1,17 +1,19 @@
 //! Task records in the RESULTS stream: read by direct get, written by compare-and-set.
 
-use async_nats::header::NATS_SUBJECT;
+use async_nats::header::{HeaderName, NATS_SUBJECT};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 
 use super::delivery::{envelope, timestamp};
-use super::publish::json;
+use super::publish::{json, json_header};
 use super::subjects::{RECORD_SUMMARY, RESULTS_STREAM, lanes, result, task_subject, tasks_stream};
 use super::together::{Shelf, Turn};
 use super::{Broker, BrokerError, Refusal};
 use crate::model::{Category, Envelope, Priority, Record, TaskId, TaskSummary};
+
+static SUMMARY: HeaderName = HeaderName::from_static(RECORD_SUMMARY);
 
 /// A record with its revision: the sequence to name when replacing it.
 #[derive(Debug, Clone, PartialEq)]
@@ -266,12 +268,12 @@ fn recording(record: &Record) -> String {
 /// A record as it is published, and how large it is.
 fn encoded(record: &Record, expected: u64) -> Result<(String, PublishMessage, usize), BrokerError> {
     let doing = || recording(record);
-    let summary = json(doing, &TaskSummary::of(record))?;
+    let summary = json_header(doing, &TaskSummary::of(record))?;
     let body = json(doing, record)?;
     let bytes = body.len();
     let message = PublishMessage::build()
         .payload(body)
-        .header(RECORD_SUMMARY, &*String::from_utf8_lossy(&summary))
+        .header(SUMMARY.clone(), summary)
         .expected_last_subject_sequence(expected);
     Ok((result(record.category, &record.task_id), message, bytes))
 }

@@ -17,19 +17,19 @@ pub(super) struct Running {
 /// One attempt among those that run. It leaves them when it is dropped, and whatever of its
 /// work is not in its future, but on other threads, is told as well.
 #[derive(Debug)]
-pub(super) struct Entered {
-    running: Arc<Running>,
-    id: TaskId,
+pub(super) struct Entered<'a> {
+    running: &'a Running,
+    id: &'a TaskId,
     stop: CancellationToken,
 }
 
 impl Running {
-    pub(super) fn enter(self: &Arc<Self>, id: &TaskId) -> Entered {
+    pub(super) fn enter<'a>(&'a self, id: &'a TaskId) -> Entered<'a> {
         let stop = CancellationToken::new();
         self.with(|tasks| tasks.insert(id.clone(), stop.clone()));
         Entered {
-            running: Arc::clone(self),
-            id: id.clone(),
+            running: self,
+            id,
             stop,
         }
     }
@@ -54,16 +54,16 @@ impl Running {
     }
 }
 
-impl Entered {
+impl Entered<'_> {
     pub(super) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 }
 
-impl Drop for Entered {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.running.with(|tasks| tasks.remove(&self.id));
+        self.running.with(|tasks| tasks.remove(self.id));
     }
 }
 
