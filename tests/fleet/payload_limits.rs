@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream;
 use flotilla_common::broker::StreamLimits;
 use flotilla_common::model::DocumentKey;
 use flotilla_tests::{End, Script};
@@ -123,6 +124,41 @@ fn a_server_with_small_messages() {
         put.await.unwrap();
         assert_eq!(broker.document(&key).await.unwrap().unwrap(), document);
         worker.stop().await;
+    });
+}
+
+/// As when a server's `max_payload` is lowered while tasks wait.
+#[test]
+fn a_letter_that_no_longer_fits_has_its_body_beside_it() {
+    test(async |nats| {
+        let fleet = Fleet::start(nats, &["gateway"]).await;
+        let client = Client::connect(nats).await;
+        let dead = client.jetstream.get_stream("DEAD").await.unwrap();
+        let smaller = stream::Config {
+            max_message_size: 10_000,
+            ..dead.cached_info().config.clone()
+        };
+        client.jetstream.update_stream(smaller).await.unwrap();
+        let worker = Setup::slots(1).start(nats).await;
+        let rejected = Script {
+            end: End::Reject,
+            ..large(30_000)
+        };
+        let id = client.submit(&rejected).await;
+        assert_eq!(client.outcome(&id).await["status"], "failed");
+        let (letter, _) = client.dead_letter(&id).await.unwrap();
+        assert_eq!(letter.payload.len(), 0);
+
+        let edit = json!({"patch": {"end": "done"}}).to_string();
+        let again = fleet
+            .post(&format!("/dead-letters/{id}/requeue"), &edit)
+            .await;
+        let outcome = client
+            .outcome(again.body["task_id"].as_str().unwrap())
+            .await;
+        assert_eq!(outcome["result"].as_str().unwrap().len(), 30_000);
+        worker.stop().await;
+        fleet.stop().await;
     });
 }
 

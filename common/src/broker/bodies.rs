@@ -49,7 +49,7 @@ impl Broker {
                 object: None,
             });
         }
-        let name = format!("{}{}", own_prefix(category, id), ulid::Ulid::generate());
+        let name = own_object(category, id);
         Box::pin(self.put_object(&name, body)).await?;
         headers.insert(OBJECT_HEADER, name.as_str());
         Ok(Placed {
@@ -110,6 +110,11 @@ pub(super) fn own_body<'a>(
     object: Option<&'a str>,
 ) -> Option<&'a str> {
     object.filter(|name| name.starts_with(&own_prefix(category, id)))
+}
+
+/// A name for such an object that nothing else has.
+pub(super) fn own_object(category: Category, id: &TaskId) -> String {
+    format!("{}{}", own_prefix(category, id), ulid::Ulid::generate())
 }
 
 pub(super) fn own_prefix(category: Category, id: &TaskId) -> String {

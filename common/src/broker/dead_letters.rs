@@ -4,6 +4,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
+use super::bodies::own_object;
 use super::headers::header;
 use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, dead_letter};
 use super::{Broker, BrokerError, Delivery, Refusal};
@@ -26,11 +27,10 @@ impl Broker {
         headers: HeaderMap,
         payload: &Bytes,
     ) -> Result<(), BrokerError> {
-        let mut stored = self.store_letter(letter, headers.clone(), payload).await;
         // Headers have a limit of their own, 64 KiB together. What cannot be kept is left out:
         // first the history, which the record has as well, and the end of what could not be read, then what
         // the publisher sent, but for the name of the body.
-        let brief = DeadLetter {
+        let brief = &DeadLetter {
             failed_attempts: Vec::new(),
             unreadable_headers: letter.unreadable_headers.as_deref().map(beginning),
             ..letter.clone()
@@ -39,11 +39,34 @@ impl Broker {
         if let Some(object) = header(Some(&headers), OBJECT_HEADER) {
             bare.insert(OBJECT_HEADER, object);
         }
-        for headers in [headers, bare] {
+        let less_and_less = [(letter, &headers), (brief, &headers), (brief, &bare)];
+        let stored = self.store_first_that_fits(&less_and_less, payload).await;
+        if !is_too_large(&stored) || payload.is_empty() {
+            return stored;
+        }
+        // The task was accepted when messages could be larger: its body goes beside the letter.
+        let name = own_object(letter.category, &letter.task_id);
+        self.put_object(&name, payload).await?;
+        let [headers, bare] = [headers, bare].map(|mut headers| {
+            headers.insert(OBJECT_HEADER, name.as_str());
+            headers
+        });
+        let less_and_less = [(brief, &headers), (brief, &bare)];
+        self.store_first_that_fits(&less_and_less, &Bytes::new())
+            .await
+    }
+
+    async fn store_first_that_fits(
+        &self,
+        letters: &[(&DeadLetter, &HeaderMap)],
+        payload: &Bytes,
+    ) -> Result<(), BrokerError> {
+        let mut stored = Ok(());
+        for (letter, headers) in letters {
+            stored = self.store_letter(letter, (*headers).clone(), payload).await;
             if !is_too_large(&stored) {
                 break;
             }
-            stored = self.store_letter(&brief, headers, payload).await;
         }
         stored
     }
