@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
 use flotilla_common::broker::{Broker, StreamLimits};
-use flotilla_common::model::{NewTask, Priority};
+use flotilla_common::model::{Category, KeepOutcome, NewTask, Priority, TaskId};
 use flotilla_tests::Script;
 use jiff::Timestamp;
 
@@ -170,12 +170,18 @@ fn all_servers_die_at_once_while_tasks_run_and_back_off() {
                 ..say("at last")
             },
         );
-        let tasks = [runs, backs_off];
+        let mut keeps_failures = NewTask {
+            id: TaskId::generate(Category::Query),
+            ..backs_off.clone()
+        };
+        keeps_failures.options.keep_outcome = KeepOutcome::Failures;
+        let tasks = [runs, backs_off, keeps_failures];
         for task in &tasks {
             submit(&broker, task).await;
         }
-        client.status(tasks[0].id.as_str(), "running").await;
-        client.status(tasks[1].id.as_str(), "retrying").await;
+        for (task, status) in tasks.iter().zip(["running", "retrying", "retrying"]) {
+            client.status(task.id.as_str(), status).await;
+        }
         for server in &mut cluster.servers {
             server.kill();
         }
@@ -183,9 +189,11 @@ fn all_servers_die_at_once_while_tasks_run_and_back_off() {
             server.restart().await;
         }
         all_done(&client, &tasks).await;
-        let record = client.record(tasks[1].id.as_str()).await.unwrap();
-        assert_eq!(record["result"], "at last");
-        assert_eq!(record["failed_attempts"][0]["number"], 1);
+        for task in &tasks[1..] {
+            let record = client.record(task.id.as_str()).await.unwrap();
+            assert_eq!(record["result"], "at last");
+            assert_eq!(record["failed_attempts"][0]["number"], 1);
+        }
         worker.stop().await;
     });
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::handlers::PublisherHeaders;
 use super::header_names::{IDEMPOTENCY_KEY, TASK_ID};
 use super::headers::{self, InvalidHeader, header};
+use super::streams::StreamLimits;
 use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, parse_task};
-use crate::model::{Category, Envelope, TaskId, brand_of};
+use crate::model::{Category, Envelope, KeepOutcome, TaskId, brand_of};
 
 /// A task handed to this process, which has to settle it before its lease ends.
 pub struct Delivery {
@@ -101,14 +102,18 @@ impl Delivery {
     }
 
     /// Whether something may be recorded of the task before this delivery, which otherwise is its first.
-    pub fn may_have_record(&self, duplicate_window: Duration) -> bool {
+    pub fn may_have_record(&self, streams: &StreamLimits) -> bool {
         let envelope = &self.envelope;
+        let keep = envelope.options.keep_outcome;
         self.is_redelivery
+            // Consumers in memory may have forgotten that they handed it out. What writes a record finds that
+            // out by then, and the rest has to look.
+            || (streams.keeps_consumers_in_memory() && keep == KeepOutcome::Failures)
             // Cancelled on its way from its schedule, perhaps.
             || envelope.lineage.sent_at.is_some()
             // Sent again, as it was not known to be stored: the first one may have come late, and run.
             || header(Some(&self.headers), NATS_EXPECTED_LAST_SUBJECT_SEQUENCE.as_ref()).is_some()
-            || !envelope.id.is_new_at(envelope.submitted_at, duplicate_window)
+            || !envelope.id.is_new_at(envelope.submitted_at, streams.duplicate_window)
     }
 
     /// Extends the lease by another `ack_wait`.

@@ -119,6 +119,15 @@ impl StreamLimits {
     }
 }
 
+impl StreamLimits {
+    /// With copies of it on several servers, who has which task need not be on the disk as well, which
+    /// every delivery and every ack would wait for. Were all of them lost at once, what was handed
+    /// out would be handed out again, as if for the first time.
+    pub(super) fn keeps_consumers_in_memory(&self) -> bool {
+        self.replicas > 1
+    }
+}
+
 pub(super) fn streams(limits: &StreamLimits) -> Vec<Config> {
     let mut streams: Vec<Config> = Category::all()
         .map(|category| tasks(category, limits))
@@ -306,10 +315,7 @@ pub(super) fn consumer_config(
         // What bounds them is the stream's own limit.
         max_ack_pending: -1,
         num_replicas: limits.replicas,
-        // With copies of it on several servers, who has which task need not be on the disk as well,
-        // which every delivery and every ack would wait for. Were all of them lost at once, what was
-        // handed out would be handed out again.
-        memory_storage: limits.replicas > 1,
+        memory_storage: limits.keeps_consumers_in_memory(),
         ..consumer::pull::Config::default()
     }
 }

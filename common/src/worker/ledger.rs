@@ -85,7 +85,7 @@ impl<'a> Ledger<'a> {
             revision: 0,
             has_lost_attempt: false,
         };
-        if !delivery.may_have_record(streams.duplicate_window) {
+        if !delivery.may_have_record(streams) {
             return Some(ledger);
         }
         let (revision, record) = ledger.read().await;
