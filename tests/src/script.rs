@@ -38,7 +38,7 @@ pub struct Script {
     pub failure_message: Option<String>,
     /// So often it is put off before it goes on.
     pub put_off: usize,
-    /// The wish of the dependency that failed them.
+    /// The wish of the dependency that failed them, or had it put off.
     pub retry_after_ms: Option<u64>,
     /// Dependencies that the task says it needs.
     pub needs: Vec<Dependency>,
@@ -216,7 +216,7 @@ impl Scripted {
         if self.runs_of(attempt.task_id().as_str()) <= script.put_off {
             return Outcome::Defer {
                 reason: Failure::new("scripted", "not yet"),
-                after: Duration::from_millis(20),
+                after: Duration::from_millis(script.retry_after_ms.unwrap_or(20)),
             };
         }
         if number <= script.failures {
