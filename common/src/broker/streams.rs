@@ -117,9 +117,7 @@ impl StreamLimits {
         }
         Ok(())
     }
-}
 
-impl StreamLimits {
     /// With copies of it on several servers, who has which task need not be on the disk as well, which
     /// every delivery and every ack would wait for. Were all of them lost at once, what was handed
     /// out would be handed out again, as if for the first time.
