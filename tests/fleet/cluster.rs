@@ -22,13 +22,19 @@ fn limits() -> StreamLimits {
     }
 }
 
-/// A worker and a submitter on a cluster that has its streams.
-async fn fleet(cluster: &Cluster) -> (Broker, Worker, Client) {
+/// A connection to a cluster that has its streams.
+async fn with_streams(cluster: &Cluster, limits: &StreamLimits) -> Broker {
     let broker = connect_to(&cluster.url()).await;
     eventually("the cluster has its streams", async || {
-        broker.ensure_topology(&limits()).await.is_ok()
+        broker.ensure_topology(limits).await.is_ok()
     })
     .await;
+    broker
+}
+
+/// A worker and a submitter on a cluster that has its streams.
+async fn fleet(cluster: &Cluster) -> (Broker, Worker, Client) {
+    let broker = with_streams(cluster, &limits()).await;
     let mut setup = Setup::slots(8);
     setup.streams = limits();
     let worker = setup.start_on(connect_to(&cluster.url()).await).await;
@@ -136,6 +142,15 @@ fn one_by_one(restart: impl AsyncFn(&mut Nats)) {
     });
 }
 
+async fn all_die_and_come_back(cluster: &mut Cluster) {
+    for server in &mut cluster.servers {
+        server.kill();
+    }
+    for server in &mut cluster.servers {
+        server.restart().await;
+    }
+}
+
 #[test]
 fn all_servers_die_at_once() {
     cluster_test(async |cluster| {
@@ -144,12 +159,7 @@ fn all_servers_die_at_once() {
         for task in &tasks {
             submit(&broker, task).await;
         }
-        for server in &mut cluster.servers {
-            server.kill();
-        }
-        for server in &mut cluster.servers {
-            server.restart().await;
-        }
+        all_die_and_come_back(cluster).await;
         all_done(&client, &tasks).await;
         worker.stop().await;
     });
@@ -182,12 +192,7 @@ fn all_servers_die_at_once_while_tasks_run_and_back_off() {
         for (task, status) in tasks.iter().zip(["running", "retrying", "deferred"]) {
             client.status(task.id.as_str(), status).await;
         }
-        for server in &mut cluster.servers {
-            server.kill();
-        }
-        for server in &mut cluster.servers {
-            server.restart().await;
-        }
+        all_die_and_come_back(cluster).await;
         all_done(&client, &tasks).await;
         for task in &tasks[1..] {
             let record = client.record(task.id.as_str()).await.unwrap();
@@ -207,11 +212,7 @@ fn copies_may_be_added() {
             replicas: 1,
             ..limits()
         };
-        let broker = connect_to(&cluster.url()).await;
-        eventually("the cluster has its streams", async || {
-            broker.ensure_topology(&alone).await.is_ok()
-        })
-        .await;
+        let broker = with_streams(cluster, &alone).await;
         submit(&broker, &task(Priority::Low, &say("still here"))).await;
         let more = StreamLimits {
             ack_wait: Duration::from_secs(7),
