@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::bodies::own_object;
 use super::headers::header;
+use super::publish::json_header;
 use super::subjects::{DEAD_LETTER_HEADER, OBJECT_HEADER, dead_letter};
 use super::{Broker, BrokerError, Delivery, Refusal};
 use crate::model::DeadLetter;
@@ -52,8 +53,14 @@ impl Broker {
             headers
         });
         let less_and_less = [(brief, &headers), (brief, &bare)];
-        self.store_first_that_fits(&less_and_less, &Bytes::new())
-            .await
+        let stored = self
+            .store_first_that_fits(&less_and_less, &Bytes::new())
+            .await;
+        // Who tries again brings another one.
+        if is_too_large(&stored) {
+            self.try_to_remove(&name).await;
+        }
+        stored
     }
 
     async fn store_first_that_fits(
@@ -74,21 +81,29 @@ impl Broker {
     async fn store_letter(
         &self,
         letter: &DeadLetter,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         payload: &Bytes,
     ) -> Result<(), BrokerError> {
         let doing = || format!("storing the dead letter of task {}", letter.task_id);
-        let reason = serde_json::to_string(letter).map_err(|source| BrokerError::Unreadable {
-            doing: doing(),
-            source,
-        })?;
-        headers.insert(DEAD_LETTER_HEADER, reason);
         let subject = dead_letter(letter.category, &letter.task_id);
+        self.publish_letter(doing, subject, letter, headers, payload)
+            .await
+    }
+
+    /// A task as it came, with what became of it in a header.
+    pub(super) async fn publish_letter(
+        &self,
+        doing: impl Fn() -> String,
+        subject: String,
+        letter: &DeadLetter,
+        mut headers: HeaderMap,
+        payload: &Bytes,
+    ) -> Result<(), BrokerError> {
+        headers.insert(DEAD_LETTER_HEADER, json_header(&doing, letter)?);
         let message = PublishMessage::build()
             .payload(payload.clone())
             .headers(headers);
-        self.publish(doing, subject, message).await?;
-        Ok(())
+        self.publish(doing, subject, message).await.map(drop)
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::delivery::own_headers;
 use super::headers::header;
 use super::letters::{self, Requeue, StoredLetter};
-use super::subjects::{DEAD_LETTER_HEADER, ENDED_STREAM, OBJECT_HEADER, ended};
+use super::subjects::{ENDED_STREAM, OBJECT_HEADER, ended};
 use super::{Broker, BrokerError, Delivery};
 use crate::model::{Category, DeadLetter, Failure, FailureCode, Record, Status, TaskId};
 
@@ -119,21 +119,13 @@ impl Broker {
     async fn keep_ended(
         &self,
         letter: &DeadLetter,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         payload: &Bytes,
     ) -> Result<(), BrokerError> {
         let doing = || format!("keeping task {}", letter.task_id);
-        let text = serde_json::to_string(letter).map_err(|source| BrokerError::Unreadable {
-            doing: doing(),
-            source,
-        })?;
-        headers.insert(DEAD_LETTER_HEADER, text);
-        let message = PublishMessage::build()
-            .headers(headers)
-            .payload(payload.clone());
-        self.publish(doing, ended(letter.category, &letter.task_id), message)
-            .await?;
-        Ok(())
+        let subject = ended(letter.category, &letter.task_id);
+        self.publish_letter(doing, subject, letter, headers, payload)
+            .await
     }
 
     /// Says what the second life of a task is called, in the place of what was kept of it.
