@@ -24,17 +24,21 @@ pub(crate) struct Scale {
     /// Each figure is the median of so many rounds, baseline and fleet in turn.
     pub(crate) rounds: usize,
     pub(crate) tasks: usize,
+    /// Where it is to be told what can be kept up: for seconds, not for one.
+    pub(crate) sustained: usize,
     pub(crate) round_trips: usize,
 }
 
 const FULL: Scale = Scale {
     rounds: 5,
     tasks: 50_000,
+    sustained: 400_000,
     round_trips: 2_000,
 };
 const QUICK: Scale = Scale {
     rounds: 1,
     tasks: 5_000,
+    sustained: 10_000,
     round_trips: 200,
 };
 

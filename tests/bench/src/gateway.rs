@@ -14,7 +14,7 @@ use crate::http::Connection;
 use crate::program::{Program, free_port};
 use crate::raw;
 use crate::report::{Report, figure, median, quantile};
-use crate::rounds::{Cpu, Rounds};
+use crate::rounds::{Cpu, Round, Rounds, Watch};
 use crate::throughput::raw_round;
 
 const SLOTS: usize = 256;
@@ -56,24 +56,26 @@ struct Gateway {
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
     let gateway = Gateway::start(&server).await?;
-    let tasks = bench.scale.tasks;
+    let cpu = || {
+        gateway.program.usage().map(|usage| Cpu {
+            programs: usage.cpu,
+            ..Cpu::default()
+        })
+    };
+    let watch = Watch {
+        tasks: bench.scale.sustained,
+        cpu: &cpu,
+    };
     let setup = Setup::new(server.url(), SLOTS);
     let loads = [SINGLE, BULK];
-    let (mut raw, mut through) = (Vec::new(), [Rounds::default(), Rounds::default()]);
+    let (mut raw, mut through) = (Rounds::default(), [Rounds::default(), Rounds::default()]);
     for _ in 0..bench.scale.rounds {
-        raw.push(raw_round(&server.url(), 1, tasks, SLOTS).await?);
+        raw.add(raw_round(&server.url(), 1, SLOTS, watch).await?);
         for (load, rounds) in loads.iter().zip(&mut through) {
-            let cpu = || {
-                gateway.program.usage().map(|usage| Cpu {
-                    programs: usage.cpu,
-                    ..Cpu::default()
-                })
-            };
-            let round = Box::pin(gateway.round(load, &setup, tasks));
-            rounds.add(tasks, cpu, round).await?;
+            rounds.add(Box::pin(gateway.round(load, &setup, watch)).await?);
         }
     }
-    let raw = median(raw);
+    let raw = median(raw.rates);
     for (load, rounds) in loads.iter().zip(through) {
         let rate = figure(load.name, "tasks/s", median(rounds.rates));
         report.add(rate.by("raw", raw).at_least(load.goal));
@@ -133,16 +135,28 @@ impl Gateway {
         Ok(Self { program, address })
     }
 
-    /// Tasks a second, from the first request to the last stored outcome.
-    async fn round(&self, load: &Load, setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
+    /// From the first request to the last stored outcome.
+    async fn round(&self, load: &Load, setup: &Setup, watch: Watch<'_>) -> anyhow::Result<Round> {
         let mut results = Results::emptied(&setup.url).await?;
         let worker = setup.worker().await?;
         let opening = (0..load.connections).map(|_| Connection::open(&self.address));
         let connections = try_join_all(opening).await?;
-        let left = Arc::new(AtomicUsize::new(tasks / load.tasks));
-        let body: Arc<str> = load.body().into();
-        let (path, confirmed) = (load.path, load.confirmed());
-        let began = Instant::now();
+        let work = async {
+            load.send(connections, watch.tasks).await?;
+            results.wait_for(watch.tasks).await
+        };
+        let round = watch.time(work).await?;
+        worker.stop().await?;
+        Ok(round)
+    }
+}
+
+impl Load {
+    /// So many tasks, a request of each connection at a time.
+    async fn send(&self, connections: Vec<Connection>, tasks: usize) -> anyhow::Result<()> {
+        let left = Arc::new(AtomicUsize::new(tasks / self.tasks));
+        let body: Arc<str> = self.body().into();
+        let (path, confirmed) = (self.path, self.confirmed());
         let sending = connections.into_iter().map(|mut connection| {
             let (left, body, confirmed) = (left.clone(), body.clone(), confirmed.clone());
             tokio::spawn(async move {
@@ -161,14 +175,9 @@ impl Gateway {
         for sent in try_join_all(sending.collect::<Vec<_>>()).await? {
             sent?;
         }
-        results.wait_for(tasks / load.tasks * load.tasks).await?;
-        let rate = tasks as f64 / began.elapsed().as_secs_f64();
-        worker.stop().await?;
-        Ok(rate)
+        Ok(())
     }
-}
 
-impl Load {
     fn body(&self) -> String {
         match self.tasks {
             1 => TASK.to_owned(),

@@ -1,6 +1,6 @@
 //! What rounds of one kind came to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::report::{Report, figure, median};
 
@@ -14,7 +14,41 @@ pub(crate) struct Rounds {
     pub(crate) servers: Vec<f64>,
 }
 
-/// Processor time that has been used so far.
+/// Times the work of a round, and nothing that prepares it or comes after it.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch<'a> {
+    /// So many in each round.
+    pub(crate) tasks: usize,
+    /// What has been used so far; `None` where the system does not tell.
+    pub(crate) cpu: &'a (dyn Fn() -> Option<Cpu> + Sync),
+}
+
+/// One round.
+pub(crate) struct Round {
+    /// Tasks a second.
+    pub(crate) rate: f64,
+    /// Of a task.
+    cpu: Option<Cpu>,
+}
+
+impl Watch<'_> {
+    pub(crate) async fn time(
+        self,
+        work: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Round> {
+        let (before, began) = ((self.cpu)(), Instant::now());
+        work.await?;
+        let tasks = self.tasks as f64;
+        let rate = tasks / began.elapsed().as_secs_f64();
+        let cpu = before.zip((self.cpu)()).map(|(before, after)| Cpu {
+            programs: (after.programs - before.programs).div_f64(tasks),
+            server: (after.server - before.server).div_f64(tasks),
+        });
+        Ok(Round { rate, cpu })
+    }
+}
+
+/// Processor time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cpu {
     pub(crate) programs: Duration,
@@ -28,21 +62,13 @@ pub(crate) const fn in_turn(round: usize) -> [bool; 2] {
 }
 
 impl Rounds {
-    /// Runs one, which answers with its rate; `cpu` tells what has been used so far.
-    pub(crate) async fn add(
-        &mut self,
-        tasks: usize,
-        cpu: impl Fn() -> Option<Cpu>,
-        round: impl Future<Output = anyhow::Result<f64>>,
-    ) -> anyhow::Result<()> {
-        let before = cpu();
-        self.rates.push(round.await?);
-        if let Some((before, after)) = before.zip(cpu()) {
-            let micros = |used: Duration| used.as_secs_f64() * 1e6 / tasks as f64;
-            self.programs.push(micros(after.programs - before.programs));
-            self.servers.push(micros(after.server - before.server));
+    pub(crate) fn add(&mut self, round: Round) {
+        self.rates.push(round.rate);
+        if let Some(cpu) = round.cpu {
+            let micros = |used: Duration| used.as_secs_f64() * 1e6;
+            self.programs.push(micros(cpu.programs));
+            self.servers.push(micros(cpu.server));
         }
-        Ok(())
     }
 
     /// Tells the processor time of a task, beside that of other rounds: all of it, and the server's part.

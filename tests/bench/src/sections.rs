@@ -84,11 +84,8 @@ impl Section {
             // A build from nothing takes as long as it takes.
             Self::Start if bench.builds_from_nothing => 3_600,
             Self::Latency | Self::Pool | Self::Start | Self::Footprint => 180,
-            Self::Throughput
-            | Self::Gateway
-            | Self::Tracing
-            | Self::Embeddings
-            | Self::Priority => 300,
+            Self::Tracing | Self::Embeddings | Self::Priority => 300,
+            Self::Throughput | Self::Gateway => 900,
             Self::Find | Self::Query | Self::Million | Self::Sync | Self::Growth => 600,
         })
     }

@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::process::Usage;
 use crate::report::{Report, figure, median};
-use crate::rounds::{Cpu, Rounds};
+use crate::rounds::{Cpu, Rounds, Watch};
 use crate::throughput::{fleet_round, raw_round};
 
 const SLOTS: usize = 256;
@@ -55,19 +55,17 @@ impl Servers {
             },
             ..Setup::new(url, SLOTS)
         };
+        let cpu = || {
+            Some(Cpu {
+                server: self.cpu(),
+                ..Cpu::default()
+            })
+        };
+        let watch = Watch { tasks, cpu: &cpu };
         let (mut fleet, mut raw) = <(Rounds, Rounds)>::default();
         for _ in 0..bench.scale.rounds {
-            let cpu = || {
-                Some(Cpu {
-                    server: self.cpu(),
-                    ..Cpu::default()
-                })
-            };
-            raw.add(tasks, cpu, raw_round(url, replicas, tasks, SLOTS))
-                .await?;
-            fleet
-                .add(tasks, cpu, Box::pin(fleet_round(&setup, tasks)))
-                .await?;
+            raw.add(raw_round(url, replicas, SLOTS, watch).await?);
+            fleet.add(Box::pin(fleet_round(&setup, watch)).await?);
         }
         let name = format!("{}, {SLOTS} slots", self.name);
         let rate = figure(&name, "tasks/s", median(fleet.rates));

@@ -1,18 +1,16 @@
 //! Tasks a second, from the first publish to the last stored outcome; and the processor time of a
 //! task, which noise on the machine touches less.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use flotilla_common::broker::Broker;
-use flotilla_common::model::{KeepOutcome, NewTask, Priority};
+use flotilla_common::model::{KeepOutcome, Priority};
 
 use crate::bench::{Bench, Server};
 use crate::fleet::{self, Results, Setup};
 use crate::process::Usage;
 use crate::raw;
 use crate::report::{Report, figure, median};
-use crate::rounds::{Cpu, Rounds, in_turn};
+use crate::rounds::{Cpu, Round, Rounds, Watch, in_turn};
 
 static PAYLOAD: Bytes = Bytes::from_static(
     br#"{"query":"How do I reset the device to its factory settings?","brand":"acme"}"#,
@@ -20,20 +18,18 @@ static PAYLOAD: Bytes = Bytes::from_static(
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
-    let (url, tasks) = (server.url(), bench.scale.tasks);
-    for slots in [256, 10] {
+    let url = server.url();
+    for (slots, tasks) in [(256, bench.scale.sustained), (10, bench.scale.tasks)] {
         let setup = Setup::new(&url, slots);
+        let cpu = || cpu(&server);
+        let watch = Watch { tasks, cpu: &cpu };
         let (mut fleet, mut raw, mut followed) = <(Rounds, Rounds, Rounds)>::default();
         for round in 0..bench.scale.rounds {
-            raw.add(tasks, || cpu(&server), raw_round(&url, 1, tasks, slots))
-                .await?;
+            raw.add(raw_round(&url, 1, slots, watch).await?);
             for is_followed in in_turn(round) {
                 match is_followed {
-                    true => followed_round(&server, &setup, tasks, &mut followed).await?,
-                    false => {
-                        let round = Box::pin(fleet_round(&setup, tasks));
-                        fleet.add(tasks, || cpu(&server), round).await?;
-                    }
+                    true => followed.add(followed_round(&setup, watch).await?),
+                    false => fleet.add(Box::pin(fleet_round(&setup, watch)).await?),
                 }
             }
         }
@@ -48,46 +44,49 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         fleet.report_cpu(report, &name, "raw", &raw);
         followed.report_cpu(report, &with_stats, "the fleet without", &fleet);
     }
-    unrecorded(bench, &server, report).await
+    Box::pin(unrecorded(bench, &server, report)).await
 }
 
 /// Statistics and the index of tasks follow what is measured, and nothing before it.
-async fn followed_round(
-    server: &Server,
-    setup: &Setup,
-    tasks: usize,
-    rounds: &mut Rounds,
-) -> anyhow::Result<()> {
+async fn followed_round(setup: &Setup, watch: Watch<'_>) -> anyhow::Result<Round> {
     Results::emptied(&setup.url).await?;
     let stats = fleet::Stats::start(&setup.url).await?;
-    let round = Box::pin(fleet_round(setup, tasks));
-    rounds.add(tasks, || cpu(server), round).await?;
-    stats.stop().await
+    let round = Box::pin(fleet_round(setup, watch)).await?;
+    stats.stop().await?;
+    Ok(round)
 }
 
 /// Successes that nobody looks up, against a worker that only acknowledges.
 async fn unrecorded(bench: &Bench, server: &Server, report: &mut Report) -> anyhow::Result<()> {
     const SLOTS: usize = 256;
-    let (url, tasks) = (server.url(), bench.scale.tasks);
+    let (url, tasks) = (server.url(), bench.scale.sustained);
     let setup = Setup {
         keep_outcome: KeepOutcome::Failures,
         ..Setup::new(&url, SLOTS)
     };
-    let (mut fleet, mut raw) = (Vec::new(), Vec::new());
+    let cpu = || cpu(server);
+    let watch = Watch { tasks, cpu: &cpu };
+    let (mut fleet, mut raw) = <(Rounds, Rounds)>::default();
     for _ in 0..bench.scale.rounds {
         let pipeline = raw::Pipeline::new(&url, 1).await?;
-        raw.push(raw_rate(&pipeline, tasks, pipeline.work_barely(tasks, SLOTS)).await?);
-        fleet.push(unrecorded_round(&setup, tasks).await?);
+        let work = pipeline.work_barely(tasks, SLOTS);
+        raw.add(raw_work(&pipeline, watch, work).await?);
+        fleet.add(Box::pin(unrecorded_round(&setup, watch)).await?);
     }
-    let rate = figure("256 slots, only failures kept", "tasks/s", median(fleet));
-    report.add(rate.by("bare worker", median(raw)).at_least(1.0));
+    let name = format!("{SLOTS} slots, only failures kept");
+    let rate = figure(&name, "tasks/s", median(fleet.rates.clone()));
+    report.add(
+        rate.by("bare worker", median(raw.rates.clone()))
+            .at_least(1.0),
+    );
+    fleet.report_cpu(report, &name, "bare worker", &raw);
     Ok(())
 }
 
-async fn unrecorded_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
+async fn unrecorded_round(setup: &Setup, watch: Watch<'_>) -> anyhow::Result<Round> {
     let publisher = setup.broker().await?;
     let all_gone = async || fleet::all_gone(&setup.url, setup.category).await;
-    fleet_rate(setup, &publisher, tasks, all_gone).await
+    fleet_work(setup, &publisher, watch, all_gone).await
 }
 
 /// Of this process and the server.
@@ -101,46 +100,44 @@ pub(crate) fn cpu(server: &Server) -> Option<Cpu> {
 pub(crate) async fn raw_round(
     url: &str,
     replicas: usize,
-    tasks: usize,
     slots: usize,
-) -> anyhow::Result<f64> {
+    watch: Watch<'_>,
+) -> anyhow::Result<Round> {
     let pipeline = raw::Pipeline::new(url, replicas).await?;
-    raw_rate(&pipeline, tasks, pipeline.work(tasks, slots)).await
+    raw_work(&pipeline, watch, pipeline.work(watch.tasks, slots)).await
 }
 
-async fn raw_rate(
+async fn raw_work(
     pipeline: &raw::Pipeline,
-    tasks: usize,
+    watch: Watch<'_>,
     work: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<f64> {
-    let began = Instant::now();
-    tokio::try_join!(pipeline.publish_all(tasks, &PAYLOAD), work)?;
-    Ok(tasks as f64 / began.elapsed().as_secs_f64())
+) -> anyhow::Result<Round> {
+    let publish = pipeline.publish_all(watch.tasks, &PAYLOAD);
+    let both = async { tokio::try_join!(publish, work).map(drop) };
+    watch.time(both).await
 }
 
-pub(crate) async fn fleet_round(setup: &Setup, tasks: usize) -> anyhow::Result<f64> {
+pub(crate) async fn fleet_round(setup: &Setup, watch: Watch<'_>) -> anyhow::Result<Round> {
     let publisher = setup.broker().await?;
     let mut results = Results::emptied(&setup.url).await?;
-    let all_stored = async || results.wait_for(tasks).await;
-    fleet_rate(setup, &publisher, tasks, all_stored).await
+    let all_stored = async || results.wait_for(watch.tasks).await;
+    fleet_work(setup, &publisher, watch, all_stored).await
 }
 
-async fn fleet_rate(
+async fn fleet_work(
     setup: &Setup,
     publisher: &Broker,
-    tasks: usize,
+    watch: Watch<'_>,
     all_done: impl AsyncFnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<Round> {
     let worker = setup.worker().await?;
-    let tasks: Vec<NewTask> = (0..tasks)
-        .map(|_| setup.task(Priority::Normal, &PAYLOAD))
-        .collect();
-    let began = Instant::now();
-    for accepted in publisher.submit_all(&tasks).await {
-        accepted?;
-    }
-    all_done().await?;
-    let rate = tasks.len() as f64 / began.elapsed().as_secs_f64();
+    let work = async {
+        setup
+            .submit(publisher, Priority::Normal, &PAYLOAD, watch.tasks)
+            .await?;
+        all_done().await
+    };
+    let round = watch.time(work).await?;
     worker.stop().await?;
-    Ok(rate)
+    Ok(round)
 }

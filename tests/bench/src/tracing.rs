@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::bench::Bench;
 use crate::fleet::Setup;
 use crate::report::{Report, figure, median};
-use crate::rounds::{Rounds, in_turn};
+use crate::rounds::{Rounds, Watch, in_turn};
 use crate::sink::Sink;
 use crate::throughput::{cpu, fleet_round};
 
@@ -22,6 +22,8 @@ const PASSES: u32 = 1_000_000;
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.server().await;
     let tasks = bench.scale.tasks;
+    let cpu = || cpu(&server);
+    let watch = Watch { tasks, cpu: &cpu };
     let sink = Sink::start()?;
     for slots in [256, 10] {
         let (mut on, mut off) = <(Rounds, Rounds)>::default();
@@ -38,8 +40,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
                     true => (&traced, &mut on),
                     false => (&plain, &mut off),
                 };
-                let round = Box::pin(fleet_round(setup, tasks));
-                rounds.add(tasks, || cpu(&server), round).await?;
+                rounds.add(Box::pin(fleet_round(setup, watch)).await?);
             }
         }
         traces.stop(Duration::from_secs(10)).await;
