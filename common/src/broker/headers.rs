@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 
 use super::header_names::{
@@ -217,10 +217,10 @@ pub(super) fn of_task(task: &NewTask, origin: Option<&Origin>) -> HeaderMap {
 
 /// Puts in the options that are not the defaults, replacing what is there.
 pub(super) fn write(headers: &mut HeaderMap, options: &Options, origin: Option<&Origin>) {
-    let mut put = |name: &str, value: Option<&dyn Display>| {
+    let mut put = |name: &'static str, value: Option<&dyn Display>| {
         remove(headers, name);
         if let Some(value) = value {
-            headers.insert(name, value.to_string());
+            headers.insert(HeaderName::from_static(name), value.to_string());
         }
     };
     let defaults = Options::default();
@@ -271,16 +271,21 @@ pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
 }
 
 /// A header's value, whatever the case of its name: NATS compares names exactly, and clients
-/// disagree on how to write them.
+/// disagree on how to write them. Compared one by one, as the map would make a name to hash of each that
+/// is looked for, and a task that has headers has a few.
 pub(super) fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
-    let headers = headers?;
-    if let Some(value) = headers.get(name) {
-        return Some(value.as_str());
+    let mut found = None;
+    for (key, values) in headers?.iter() {
+        let key: &str = key.as_ref();
+        let is_exact = key == name;
+        if is_exact || (found.is_none() && key.eq_ignore_ascii_case(name)) {
+            found = values.first();
+        }
+        if is_exact {
+            break;
+        }
     }
-    let (_, values) = headers
-        .iter()
-        .find(|(key, _)| AsRef::<str>::as_ref(*key).eq_ignore_ascii_case(name))?;
-    values.first().map(|value| value.as_str())
+    found.map(|value| value.as_str())
 }
 
 #[cfg(test)]
@@ -311,6 +316,21 @@ mod tests {
         write(&mut written, &options, origin.as_ref());
         assert_eq!(read(Some(&written)), (options, origin, None));
         assert_eq!(header(Some(&written), "other"), Some("kept"));
+    }
+
+    #[test]
+    fn a_name_as_it_is_written_here_comes_before_others() {
+        for pairs in [
+            [("Flotilla-Brand", "exact"), ("flotilla-brand", "other")],
+            [("FLOTILLA-BRAND", "other"), ("Flotilla-Brand", "exact")],
+        ] {
+            assert_eq!(header(Some(&headers(&pairs)), BRAND), Some("exact"));
+            assert_eq!(header(Some(&headers(&pairs)), TIMEOUT), None);
+        }
+        assert_eq!(
+            header(Some(&headers(&[("FLOTILLA-BRAND", "a")])), BRAND),
+            Some("a")
+        );
     }
 
     #[test]
