@@ -5,6 +5,7 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::message::{AckKind, Acker};
 use bytes::Bytes;
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::handlers::PublisherHeaders;
@@ -16,7 +17,8 @@ use crate::model::{Category, Envelope, KeepOutcome, TaskId, brand_of};
 
 /// A task handed to this process, which has to settle it before its lease ends.
 pub struct Delivery {
-    pub envelope: Envelope,
+    /// Shared with whoever handles the task.
+    pub envelope: Arc<Envelope>,
     pub payload: Bytes,
     /// A header of ours that says something impossible; the task cannot run.
     pub fault: Option<InvalidDelivery>,
@@ -87,7 +89,7 @@ impl Delivery {
         let has_two = envelope.object.is_some() && !message.payload.is_empty();
         let fault = fault.or(has_two.then_some(InvalidDelivery::TwoBodies));
         let delivery = Self {
-            envelope,
+            envelope: Arc::new(envelope),
             payload: message.payload,
             fault,
             is_redelivery: delivered > 1,

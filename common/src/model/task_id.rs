@@ -28,7 +28,7 @@ impl TaskId {
 
     /// A new id that sorts by time, and after all others of this process: `scrape_01kaz…`.
     pub fn generate(category: Category) -> Self {
-        Self(format!("{}_{}", category.id_prefix(), unique()))
+        Self([category.id_prefix(), "_", &unique()].concat())
     }
 
     /// The same for whoever knows no more than how it is to begin.
@@ -112,7 +112,9 @@ fn unique() -> String {
         Err(overflow) => overflow.commit_overflow_increment(),
     };
     drop(generator);
-    ulid.to_string().to_lowercase()
+    let mut text = ulid.to_string();
+    text.make_ascii_lowercase();
+    text
 }
 
 impl fmt::Display for TaskId {

@@ -3,13 +3,13 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Either, select};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::field::{Empty, display};
@@ -59,8 +59,9 @@ enum Left {
 
 impl Runtime {
     /// Runs a task and settles it. While this future is polled the lease is renewed; a handler
-    /// that blocks it falls silent, and the broker hands the task to somebody else.
-    pub(super) async fn process(&self, delivery: &Delivery) {
+    /// that blocks it falls silent, and the broker hands the task to somebody else. The timer is the
+    /// slot's: one of its own would be put into the runtime's wheel, and taken out, for every task.
+    pub(super) async fn process(&self, delivery: &Delivery, timer: Pin<&mut Sleep>) {
         let attempt = self.running.enter(&delivery.envelope.id);
         let stop = attempt.stop();
         // In its place from the start: its kilobytes would be copied into what surrounds it.
@@ -69,7 +70,7 @@ impl Runtime {
                 // In this order, as most attempts are over before anything else is to be done.
                 biased;
                 settle = self.work(delivery, stop) => settle,
-                never = self.keep_alive(delivery, stop) => never,
+                never = self.keep_alive(delivery, stop, timer) => never,
             }
         });
         let settle = attempting.instrument(self.log_span(delivery)).await;
@@ -92,12 +93,18 @@ impl Runtime {
 
     /// Renews the lease, and looks whether the task has been cancelled meanwhile: the word to
     /// stop is sent once, and could be lost with a connection.
-    async fn keep_alive(&self, delivery: &Delivery, stop: &CancellationToken) -> ! {
+    async fn keep_alive(
+        &self,
+        delivery: &Delivery,
+        stop: &CancellationToken,
+        mut timer: Pin<&mut Sleep>,
+    ) -> ! {
         let renew_after = self.streams.ack_wait / 3;
         let mut due = Instant::now();
         loop {
             due += renew_after;
-            sleep_until(due).await;
+            timer.as_mut().reset(due);
+            timer.as_mut().await;
             delivery.still_working().await;
             let envelope = &delivery.envelope;
             // Boxed, as few attempts live so long: a small future is what most of them need.
@@ -163,7 +170,7 @@ impl Runtime {
     ) -> Result<Left, Superseded> {
         let (teller, listener) = progress::channel();
         let attempt = Attempt {
-            envelope: opened.delivery().envelope.clone(),
+            envelope: Arc::clone(&opened.delivery().envelope),
             broker: Arc::clone(&self.broker),
             number: opened.number(),
             checkpoint: opened.checkpoint().cloned(),

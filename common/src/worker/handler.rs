@@ -53,7 +53,7 @@ pub trait Handler: Send + Sync + 'static {
 /// One attempt at a task, as its handler sees it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    pub(super) envelope: Envelope,
+    pub(super) envelope: Arc<Envelope>,
     pub(super) broker: Arc<Broker>,
     pub(super) number: u32,
     pub(super) checkpoint: Option<Value>,

@@ -1,12 +1,13 @@
 //! The slots of a process. Each is a task of the runtime that works off one delivery after another:
 //! what an attempt needs room for, some kilobytes, is made with the slot and not with every task.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -106,8 +107,9 @@ impl Slots {
 /// A slot, until there will be no more work.
 async fn work_off(runtime: Arc<Runtime>, idle: Arc<Idle>, first: Job) {
     let mut next = Some(first);
+    let mut timer = pin!(sleep(Duration::ZERO));
     while let Some(Job { delivery, taken }) = next {
-        runtime.process(&delivery).await;
+        runtime.process(&delivery, timer.as_mut()).await;
         drop(delivery);
         let (slot, work) = oneshot::channel();
         // Idle before it is free: whoever hears that it is finds it.
