@@ -1,5 +1,7 @@
 //! Statistics: every task counts once, whoever restarts.
 
+use std::time::Duration;
+
 use flotilla_common::broker::StreamLimits;
 use flotilla_common::model::{EventBody, Tally};
 use flotilla_tests::Script;
@@ -43,6 +45,20 @@ fn every_task_counts_once_through_restarts_of_either_side() {
         assert!(stats["totals"]["duration_seconds"]["p50"].as_f64().unwrap() > 0.0);
         assert_eq!(client.state("RESULTS").await.subjects_count, 150);
         fleet.stop().await;
+    });
+}
+
+/// By its silence alone it would be found out 15 s later, and the statistics stand still as long.
+#[test]
+fn whoever_follows_a_log_hears_that_its_server_was_lost() {
+    test(async |nats| {
+        let broker = broker(nats, &StreamLimits::default()).await;
+        let mut log = broker.follow_events(1).await.unwrap();
+        nats.kill();
+        nats.restart().await;
+        let lost = tokio::time::timeout(Duration::from_secs(10), log.next()).await;
+        assert!(matches!(lost, Ok(Some(Err(_)))), "{lost:?}");
+        assert!(log.next().await.is_none());
     });
 }
 
