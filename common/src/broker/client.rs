@@ -92,16 +92,17 @@ impl Broker {
         &self.traces
     }
 
-    /// Changes each time the connection is made anew: standing requests are lost then.
+    /// Changes each time the connection is made anew from now on: standing requests are lost then.
     pub fn connections(&self) -> watch::Receiver<u64> {
-        self.connections.clone()
+        let mut connections = self.connections.clone();
+        connections.mark_unchanged();
+        connections
     }
 
     /// `None` where the connection is made anew before the work is done: an answer that was
     /// due is lost then, and there is no point in waiting for it.
     pub(super) async fn on_one_connection<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut connections = self.connections();
-        connections.mark_unchanged();
         tokio::select! {
             biased;
             done = work => Some(done),

@@ -31,8 +31,7 @@ impl fmt::Debug for Deletions {
 impl Broker {
     /// Those from now on.
     pub async fn deletions(&self) -> Result<Deletions, BrokerError> {
-        let mut connections = self.connections();
-        connections.mark_unchanged();
+        let connections = self.connections();
         let subscribing = advisories().map(|subject| self.client.subscribe(subject));
         let told = try_join_all(subscribing).await;
         let told =

@@ -31,7 +31,6 @@ impl Broker {
     ) -> Result<BoxStream<'static, Result<Message, BrokerError>>, BrokerError> {
         let failed = move |error: async_nats::Error| BrokerError::other(doing, error);
         let mut connections = self.connections();
-        connections.mark_unchanged();
         let stream = self.jetstream.get_stream_no_info(stream).await;
         let stream = stream.map_err(|e| failed(e.into()))?;
         let consumer = stream.create_consumer(config).await;

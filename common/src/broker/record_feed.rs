@@ -32,8 +32,7 @@ impl Broker {
         let pushed = self.client.subscribe(outcome("*", id.as_str())).await;
         let pushed =
             pushed.map_err(|error| BrokerError::other(format!("following task {id}"), error))?;
-        let mut connections = self.connections();
-        connections.mark_unchanged();
+        let connections = self.connections();
         Ok(RecordFeed {
             broker: self.clone(),
             id: id.clone(),

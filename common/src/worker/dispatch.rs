@@ -96,8 +96,7 @@ impl Dispatch {
             ..
         } = setup;
         let lanes = Priority::ALL.map(|priority| broker.pull_lane(category, priority));
-        let mut connections = broker.connections();
-        connections.mark_unchanged();
+        let connections = broker.connections();
         let state = WorkerState {
             category,
             slots: rules.slots,

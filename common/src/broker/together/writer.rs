@@ -64,10 +64,9 @@ struct Answer {
 impl Writer {
     pub(super) async fn new(
         client: Client,
-        mut connections: watch::Receiver<u64>,
+        connections: watch::Receiver<u64>,
         waiting: mpsc::Receiver<Parcel>,
     ) -> Result<Self, async_nats::SubscribeError> {
-        connections.mark_unchanged();
         let inbox = client.new_inbox();
         let unique = inbox.rsplit('.').next().unwrap_or_default().to_owned();
         let answers = client.subscribe(format!("{inbox}.>")).await?;
