@@ -12,6 +12,7 @@ use flotilla_common::model::Priority;
 use flotilla_tests::Script;
 
 use crate::harness::{Client, Setup, body, broker, connect, eventually, gate, say, task, test};
+use crate::recount::reported;
 
 const STREAMS: [&str; 10] = [
     "TASKS_SCRAPING",
@@ -238,6 +239,9 @@ fn a_running_task_outlasts_its_consumer() {
         assert_eq!(outcome["status"], "completed");
         assert_eq!(client.record(&id).await.unwrap(), outcome);
         worker.stop().await;
+        let tally = reported(&client).await;
+        let completed: u64 = tally.lanes().map(|(_, counts)| counts.completed).sum();
+        assert_eq!(completed, 1, "the same worker has run it twice");
     });
 }
 

@@ -148,6 +148,20 @@ impl Status {
         }
     }
 
+    /// The moment it speaks of: of two of the same name, whether they are the same.
+    pub const fn moment(&self) -> Timestamp {
+        match self {
+            Self::Running { started_at } => *started_at,
+            Self::Retrying { retry_at } => *retry_at,
+            Self::Deferred { until, .. } => *until,
+            Self::Interrupted { interrupted_at } => *interrupted_at,
+            Self::Completed { completed_at, .. } => *completed_at,
+            Self::Failed { failed_at, .. } => *failed_at,
+            Self::Cancelled { cancelled_at, .. } => *cancelled_at,
+            Self::Expired { expired_at, .. } => *expired_at,
+        }
+    }
+
     /// Whether this is the task's one outcome, which nothing may change any more.
     pub const fn is_final(&self) -> bool {
         match self {

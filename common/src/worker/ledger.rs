@@ -261,6 +261,8 @@ impl<'a> Ledger<'a> {
         let is_ours = record.worker == ours.worker
             && record.attempt == ours.attempt
             && record.status.name() == ours.status.name()
+            // A server that was killed may hand out again, as if for the first time, what we have done.
+            && record.status.moment() == ours.status.moment()
             // Another message of the same id, that runs here as well, is not ours.
             && record.sequence == ours.sequence;
         if is_ours {
