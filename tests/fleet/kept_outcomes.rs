@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flotilla_common::model::{Category, TaskId};
 use flotilla_tests::{End, Script};
 use serde_json::{Value, json};
 
@@ -96,6 +97,31 @@ fn all_else_is_recorded() {
         client.all_settled().await;
         worker.stop().await;
         fleet.stop().await;
+    });
+}
+
+/// The consumer made anew hands out again, as if for the first time, what was put off: without a look
+/// at its record it would succeed, leave none, and be put off for ever to whoever asks.
+#[test]
+fn what_was_put_off_ends_though_its_consumer_has_forgotten_it() {
+    test(async |nats| {
+        let worker = Setup::slots(2).start(nats).await;
+        let client = Client::connect(nats).await;
+        let put_off = Script {
+            put_off: 1,
+            retry_after_ms: Some(60_000),
+            ..say("at last")
+        };
+        // Of a task under another id the record is read in any case.
+        let id = TaskId::generate(Category::Query).to_string();
+        publish(&client, &id, &put_off).await;
+        client.status(&id, "deferred").await;
+        let tasks = client.jetstream.get_stream("TASKS_QUERY").await.unwrap();
+        tasks.delete_consumer("query_normal").await.unwrap();
+        let outcome = client.outcome(&id).await;
+        assert_eq!(outcome["result"], "at last");
+        client.all_settled().await;
+        worker.stop().await;
     });
 }
 

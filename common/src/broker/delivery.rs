@@ -26,6 +26,8 @@ pub struct Delivery {
     pub is_redelivery: bool,
     /// How often the broker has handed the task out, this time included.
     pub count: u64,
+    /// Whether the broker may have handed it out before, and not know any more.
+    may_be_forgotten: bool,
     headers: HeaderMap,
     acker: Acker,
 }
@@ -64,7 +66,10 @@ pub enum InvalidDelivery {
 impl Delivery {
     /// With how many more wait behind it, if that is known. `None` for a message that is no
     /// task: those never match a consumer's filter.
-    pub(super) fn of(message: async_nats::jetstream::Message) -> Option<(Self, Option<u64>)> {
+    pub(super) fn of(
+        message: async_nats::jetstream::Message,
+        remembers_since: Timestamp,
+    ) -> Option<(Self, Option<u64>)> {
         let (sequence, delivered, pending, published) = {
             let info = message.info().ok()?;
             (
@@ -89,6 +94,7 @@ impl Delivery {
         let has_two = envelope.object.is_some() && !message.payload.is_empty();
         let fault = fault.or(has_two.then_some(InvalidDelivery::TwoBodies));
         let delivery = Self {
+            may_be_forgotten: envelope.submitted_at < remembers_since,
             envelope: Arc::new(envelope),
             payload: message.payload,
             fault,
@@ -106,11 +112,10 @@ impl Delivery {
     /// Whether something may be recorded of the task before this delivery, which otherwise is its first.
     pub fn may_have_record(&self, streams: &StreamLimits) -> bool {
         let envelope = &self.envelope;
-        let keep = envelope.options.keep_outcome;
+        let may_be_forgotten = self.may_be_forgotten || streams.keeps_consumers_in_memory();
         self.is_redelivery
-            // Consumers in memory may have forgotten that they handed it out. What writes a record finds that
-            // out by then, and the rest has to look.
-            || (streams.keeps_consumers_in_memory() && keep == KeepOutcome::Failures)
+            // What writes a record finds out by then, and the rest has to look.
+            || (may_be_forgotten && envelope.options.keep_outcome == KeepOutcome::Failures)
             // Cancelled on its way from its schedule, perhaps.
             || envelope.lineage.sent_at.is_some()
             // Sent again, as it was not known to be stored: the first one may have come late, and run.

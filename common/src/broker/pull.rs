@@ -8,8 +8,10 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::{StatusCode, Subject, Subscriber};
 use futures::StreamExt;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::delivery::timestamp;
 use super::subjects::{consumer, tasks_stream};
 use super::{Broker, BrokerError, Delivery};
 use crate::model::{Category, Priority};
@@ -22,6 +24,8 @@ const STANDING_HEARTBEAT: Duration = Duration::from_secs(5);
 const STANDING_SILENCE_MAX: Duration = Duration::from_millis(11_000);
 /// The answer to a request that does not wait is due within this time.
 const IMMEDIATE_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// The clocks of this process and of the server are closer together.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(5);
 
 /// What to ask a consumer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,9 @@ pub struct PullLane {
     inbox: Subject,
     answers: Subscriber,
     under_way: Option<UnderWay>,
+    /// What was accepted before may have been handed out by a consumer that has forgotten it: one made
+    /// anew, or one whose server was killed before it was on the disk.
+    remembers_since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -102,9 +109,15 @@ impl PullLane {
     /// Forgets the request under way: a new inbox, so that a late answer confuses nobody.
     /// A task that was on its way to the old one comes again when its lease ends.
     pub async fn reset(&mut self) -> Result<(), BrokerError> {
+        self.has_lost_sight();
         (self.inbox, self.answers) = inbox(&self.broker).await?;
         self.under_way = None;
         Ok(())
+    }
+
+    /// Whatever has happened to the consumer meanwhile.
+    fn has_lost_sight(&mut self) {
+        self.remembers_since = Timestamp::now() + CLOCKS_DIFFER_MAX;
     }
 
     /// Asks for no more, and has the server send nothing more: what has come is still told, and then
@@ -144,6 +157,9 @@ impl PullLane {
 
     /// A sign of life, and perhaps the end of the request.
     fn note(&mut self, event: Option<&LaneEvent>) {
+        if let Some(LaneEvent::Lost(_)) = event {
+            self.has_lost_sight();
+        }
         let Some(request) = &mut self.under_way else {
             return;
         };
@@ -159,7 +175,7 @@ impl PullLane {
         let Some(status) = message.status else {
             let context = self.broker.jetstream.clone();
             let message = async_nats::jetstream::Message { message, context };
-            let (delivery, behind) = Delivery::of(message)?;
+            let (delivery, behind) = Delivery::of(message, self.remembers_since)?;
             return Some(LaneEvent::Task(Box::new(delivery), behind));
         };
         match status {
@@ -190,6 +206,7 @@ impl Broker {
         let (inbox, answers) = inbox(self).await?;
         Ok(PullLane {
             broker: self.clone(),
+            remembers_since: timestamp(consumer.cached_info().created),
             consumer,
             inbox,
             answers,
