@@ -10,9 +10,10 @@ case " $* " in
     cargo build --workspace --bins --tests
     ;;
 *)
-    profile=release
+    # As it is deployed.
+    profile=dist
     # The programs of the others are not needed.
-    cargo build --release --workspace --exclude flotilla-tests --exclude flotilla-eval --bins
+    cargo build --profile dist --workspace --exclude flotilla-tests --exclude flotilla-eval --bins
     ;;
 esac
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')

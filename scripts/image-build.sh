@@ -31,9 +31,9 @@ build() {
     variable=$(echo "CARGO_TARGET_${target}_LINKER" | tr 'a-z-' 'A-Z_')
     # A program is found by the same name on its own architecture.
     env "$variable=$cpu-linux-gnu-gcc" \
-        cargo build --locked --release --target "$target" --bin flotilla --bin flotilla-pdf
+        cargo build --locked --profile dist --target "$target" --bin flotilla --bin flotilla-pdf
     mkdir /programs /sbom
-    cp "target/$target/release/flotilla" "target/$target/release/flotilla-pdf" /programs/
+    cp "target/$target/dist/flotilla" "target/$target/dist/flotilla-pdf" /programs/
     for service in gateway stats scraping query embedding batch maintenance bridge; do
         ln -s flotilla "/programs/flotilla-$service"
     done
