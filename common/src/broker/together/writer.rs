@@ -1,5 +1,8 @@
 //! Sends what waits for one stream, and tells those who wait what is stored of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_nats::jetstream::message::OutboundMessage;
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt;
@@ -32,6 +35,8 @@ pub(super) struct Writer {
     /// The oldest first.
     under_way: Vec<Batch>,
     ways: Ways,
+    /// Tells whether batches are stored at once.
+    is_at_once: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,7 @@ impl Writer {
         client: Client,
         connections: watch::Receiver<u64>,
         waiting: mpsc::Receiver<Parcel>,
+        is_at_once: Arc<AtomicBool>,
     ) -> Result<Self, async_nats::SubscribeError> {
         let inbox = client.new_inbox();
         let unique = inbox.rsplit('.').next().unwrap_or_default().to_owned();
@@ -80,6 +86,7 @@ impl Writer {
             number: 0,
             under_way: Vec::new(),
             ways: Ways::new(Instant::now()),
+            is_at_once,
         })
     }
 
@@ -226,6 +233,7 @@ impl Writer {
         if batch.hear(index, &said, answer.status.is_some()) {
             let batch = self.under_way.remove(position);
             self.learn(&batch, &said);
+            self.tell_way();
         }
     }
 
@@ -245,6 +253,11 @@ impl Writer {
         self.ways.stored(Instant::now(), stored);
     }
 
+    fn tell_way(&self) {
+        let is_at_once = self.ways.way() == Way::AtOnce;
+        self.is_at_once.store(is_at_once, Ordering::Relaxed);
+    }
+
     /// Which batch an answer is for, and which message of it.
     fn addressed(&self, subject: &str) -> Option<(u64, usize)> {
         let rest = subject.strip_prefix(&*self.inbox)?.strip_prefix('.')?;
@@ -258,6 +271,7 @@ impl Writer {
     /// Whoever waits hears nothing, which tells him that. The server may be another one now.
     fn give_up(&mut self) {
         self.ways = Ways::new(Instant::now());
+        self.tell_way();
         self.under_way.clear();
         while self.waiting.try_recv().is_ok() {}
     }
