@@ -133,7 +133,7 @@ impl Broker {
         expected: u64,
     ) -> Result<(), WriteError> {
         let turn = self.turn(Shelf::Records);
-        if !turn.is_alone() && self.write_together(&turn, record, expected).await? {
+        if !turn.goes_alone() && self.write_together(&turn, record, expected).await? {
             return Ok(());
         }
         Box::pin(self.write_record(record, expected))

@@ -71,7 +71,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Turn {
     place: Arc<Place>,
-    is_alone: bool,
+    goes_alone: bool,
 }
 
 /// Messages that somebody writes at once, with the place where he waits.
@@ -89,8 +89,8 @@ impl Broker {
             true => 1,
             false => shelf.alone_max(),
         };
-        let is_alone = place.writing.fetch_add(1, Ordering::Relaxed) < alone_max;
-        Turn { place, is_alone }
+        let goes_alone = place.writing.fetch_add(1, Ordering::Relaxed) < alone_max;
+        Turn { place, goes_alone }
     }
 
     /// Publishes a message that has its place there together with what else goes there. Answers whether
@@ -148,13 +148,13 @@ impl Together {
 
 impl Turn {
     /// Whether few enough write there now: then a plain publish is sooner.
-    pub(super) fn is_alone(&self) -> bool {
-        self.is_alone
+    pub(super) fn goes_alone(&self) -> bool {
+        self.goes_alone
     }
 
     /// Whether a message of so many bytes has its place among others: a batch has no bound of bytes.
     pub(super) fn takes(&self, bytes: usize) -> bool {
-        !self.is_alone && bytes <= SMALL_BYTES_MAX
+        !self.goes_alone && bytes <= SMALL_BYTES_MAX
     }
 }
 
