@@ -107,21 +107,16 @@ fn outcomes(counts: &Counts) -> u64 {
 impl Ended {
     /// `None` for a record that is no outcome.
     fn of(record: Record) -> Option<Self> {
+        if !record.status.is_final() {
+            return None;
+        }
         let duration_seconds = record
             .duration()
             .map(|d| d.max(SignedDuration::ZERO).as_secs_f64());
-        let status = record.status.name();
-        let (at, error) = match record.status {
-            Status::Completed { completed_at, .. } => (completed_at, None),
-            Status::Failed {
-                failed_at, error, ..
-            } => (failed_at, Some(error)),
-            Status::Cancelled { cancelled_at, .. } => (cancelled_at, None),
-            Status::Expired { expired_at, .. } => (expired_at, None),
-            Status::Running { .. }
-            | Status::Retrying { .. }
-            | Status::Deferred { .. }
-            | Status::Interrupted { .. } => return None,
+        let (status, at) = (record.status.name(), record.status.moment());
+        let error = match record.status {
+            Status::Failed { error, .. } => Some(error),
+            _ => None,
         };
         Some(Self {
             task_id: record.task_id,
